@@ -1,0 +1,126 @@
+"""gateway: the public API that nodes are written against.
+
+n = rows, k = windows. Times are int64 nanoseconds since 1970-01-01 UTC.
+"""
+
+from gateway.data import quality
+from gateway.data.alarm import (
+    AlarmEvent,
+    AlarmOptions,
+    AlarmState,
+    AlarmStatus,
+    Outcome,
+    Overlay,
+    Priority,
+    Stimulus,
+    amount,
+    transition,
+)
+from gateway.data.batch import EMPTY, Batch
+from gateway.data.event import Event
+from gateway.data.table import parse as parse_table
+from gateway.data.tag import Tag, TagTable, pattern_of
+from gateway.data.windows import NO_WINDOWS, Windows
+from gateway.errors import (
+    ConfigError,
+    Disconnected,
+    FaultError,
+    GatewayError,
+    LimitError,
+    Rejected,
+    StateError,
+)
+from gateway.flow.config import (
+    Bytes,
+    Config,
+    ConnectionName,
+    Expression,
+    Hertz,
+    Percent,
+    PositiveSeconds,
+    Rows,
+    Seconds,
+    Secret,
+    TagFilter,
+    TagName,
+)
+from gateway.flow.expression import Formula
+from gateway.flow.node import (
+    Alarms,
+    Connection,
+    Context,
+    Events,
+    Example,
+    Message,
+    Node,
+    Outputs,
+    Port,
+    Reading,
+    Sink,
+    Source,
+    State,
+    Transform,
+    Worker,
+)
+from gateway.flow.select import TagSelect
+from gateway.flow.units import converter
+
+__all__ = [
+    "EMPTY",
+    "NO_WINDOWS",
+    "AlarmEvent",
+    "AlarmOptions",
+    "AlarmState",
+    "AlarmStatus",
+    "Alarms",
+    "Batch",
+    "Bytes",
+    "Config",
+    "ConfigError",
+    "Connection",
+    "ConnectionName",
+    "Context",
+    "Disconnected",
+    "Event",
+    "Events",
+    "Example",
+    "Expression",
+    "FaultError",
+    "Formula",
+    "GatewayError",
+    "Hertz",
+    "LimitError",
+    "Message",
+    "Node",
+    "Outcome",
+    "Outputs",
+    "Overlay",
+    "Percent",
+    "Port",
+    "PositiveSeconds",
+    "Priority",
+    "Reading",
+    "Rejected",
+    "Rows",
+    "Seconds",
+    "Secret",
+    "Sink",
+    "Source",
+    "State",
+    "StateError",
+    "Stimulus",
+    "Tag",
+    "TagFilter",
+    "TagName",
+    "TagSelect",
+    "TagTable",
+    "Transform",
+    "Windows",
+    "Worker",
+    "amount",
+    "converter",
+    "parse_table",
+    "pattern_of",
+    "quality",
+    "transition",
+]

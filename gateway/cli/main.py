@@ -1,0 +1,72 @@
+"""The command ``genba``: one module a subcommand, imported only when it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.errors import GatewayError
+
+COMMANDS: Final = {
+    "run": "run flows",
+    "demo": "run a simulated plant and the gateway against it",
+    "plant": "run the simulated plant alone",
+    "lint": "check flows before they run",
+    "test": "run the tests inside flows",
+    "nodes": "list the nodes there are",
+    "docs": "read or write the help pages",
+    "alarms": "list, acknowledge and shelve alarms",
+    "bench": "measure this machine",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["plant"]:
+        return int(importlib.import_module("gateway.plant.main").main(words[1:]))
+    parser = argparse.ArgumentParser(
+        prog="genba", description="An edge gateway for factories.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    wanted = next((word for word in words if word in COMMANDS), None)
+    for name, about in COMMANDS.items():
+        if name == wanted and name != "plant":
+            importlib.import_module(f"gateway.cli.{name}").add(commands)
+        else:
+            commands.add_parser(name, help=about, add_help=False)
+    args = parser.parse_args(words)
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"genba {version('genba')}")
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return int(args.run(args))
+    except GatewayError as error:
+        print(f"genba: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, such as `genba docs | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def log_to_stderr(level: str = "INFO") -> None:
+    """One line an event on standard error, where systemd and a pipe both find it."""
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for noisy in ("asyncua", "pymodbus", "uvicorn", "asyncio", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)

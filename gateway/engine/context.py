@@ -1,0 +1,110 @@
+"""The context the engine lends each node."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from gateway.data.tag import TagTable
+from gateway.engine.metrics import Lines, NodeStatus
+from gateway.engine.tasks import Tasks
+from gateway.errors import ConfigError
+from gateway.flow.config import Secret
+from gateway.flow.node import Clock, Connection
+
+K = TypeVar("K")
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Secrets:
+    """Where secrets come from: the environment, systemd credentials, a folder of our own.
+
+    Args:
+        folder: Files named like the secrets, readable only by the gateway.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, ref: Secret) -> str:
+        """The secret behind a reference.
+
+        Raises:
+            ConfigError: It is set nowhere.
+        """
+        variable = "GENBA_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", ref.secret).upper()
+        if variable in os.environ:
+            return os.environ[variable]
+        for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), str(self._folder)):
+            if folder and (path := Path(folder) / ref.secret).is_file():
+                return path.read_text().rstrip("\n")
+        raise ConfigError(
+            f"The secret {ref.secret!r} is not set.",
+            hint=f"Put it into {self._folder / ref.secret} or into the variable {variable}.",
+        )
+
+
+class NodeContext:
+    """What one node may use; see `gateway.flow.node.Context`."""
+
+    def __init__(
+        self,
+        status: NodeStatus,
+        *,
+        tags: TagTable,
+        clock: Clock,
+        data_dir: Path,
+        tasks: Tasks,
+        secrets: Secrets,
+        lines: Lines,
+        connections: Mapping[str, Connection[Any]],
+    ) -> None:
+        self.node_id = status.node
+        self.flow = status.flow
+        self.tags = tags
+        self.clock = clock
+        self.now = 0
+        self.position: Any = None
+        self.data_dir = data_dir
+        self.status = status
+        self._tasks = tasks
+        self._secrets = secrets
+        self._lines = lines
+        self._connections = connections
+        self._log = logging.getLogger(f"genba.{status.flow}.{status.node}")
+
+    def connection(self, kind: type[K], name: str) -> K:
+        found = self._connections.get(name)
+        if found is None:
+            raise ConfigError(
+                f"There is no connection {name!r}.",
+                where=f"{self.flow}: nodes.{self.node_id}.connection",
+                hint=f"There is {', '.join(sorted(self._connections)) or 'none'}.",
+            )
+        if not isinstance(found, kind):
+            raise ConfigError(
+                f"The connection {name!r} is a {type(found).__name__}, not a {kind.__name__}.",
+                where=f"{self.flow}: nodes.{self.node_id}.connection",
+            )
+        return found
+
+    def secret(self, ref: Secret) -> str:
+        return self._secrets(ref)
+
+    def count(self, name: str, n: int = 1) -> None:
+        self.status.counts[name] += n
+
+    def say(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
+        self._log.log(_LEVELS[level], "%s", text)
+        if level != "debug":
+            self._lines.add(self.clock.now(), level, f"{self.flow}/{self.node_id}", text)
+
+    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
+        return self._tasks.start(f"{self.node_id}/{name}", work)
+
+
+ContextMaker = Callable[[NodeStatus], NodeContext]

@@ -1,0 +1,46 @@
+"""Tasks: the only caller of asyncio.create_task, so that none is lost and no error is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+_log = logging.getLogger("genba.tasks")
+
+
+class Tasks:
+    """A set of tasks that end together.
+
+    A plain create_task keeps only a weak reference, so an unfinished task may vanish; and
+    its exception is seen by nobody. Here both are held, and an exception is logged at once.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine; the task is held until it ends."""
+        task = asyncio.get_running_loop().create_task(work, name=f"{self.name}/{name}")
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("Task %s ended with an error.", task.get_name(), exc_info=error)
+
+    async def stop(self) -> None:
+        """Cancel all and wait until they have ended."""
+        current = asyncio.current_task()
+        waiting = [task for task in self._running if task is not current]
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.gather(*waiting, return_exceptions=True)

@@ -1,0 +1,195 @@
+"""The flow file: nodes, wires and tests as one YAML document, canonical when saved.
+
+``load(save(document))`` is the same document and a saved file saves to the same bytes. What
+comments say is kept: a comment stays above the section, node, wire or test it belongs to; one
+that stands behind a value or inside a node moves above that node. Where boxes stand on the
+canvas is in a file beside it (``press.layout.json``), so moving one changes no byte here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from gateway.errors import ConfigError
+from gateway.flow import registry
+from gateway.flow.entries import Entry, FlowTest, Wire, ends_of, entry_data, flow_test_data
+from gateway.flow.node import Node
+from gateway.flow.shape import FORMAT, SECTIONS, Shape
+from gateway.flow.yaml_read import FLOW_BYTES_MAX, read
+from gateway.flow.yaml_read import Path as Place
+from gateway.flow.yaml_write import write
+
+
+@dataclass(frozen=True)
+class Document:
+    """One flow, as written. `parse` and `load` check its shape; `gateway.flow.lint` its sense."""
+
+    name: str
+    about: str = ""
+    allow_write: bool = False
+    durability: Literal["journal", "memory"] = "journal"
+    connections: Mapping[str, Entry] = field(default_factory=dict)
+    nodes: Mapping[str, Entry] = field(default_factory=dict)
+    chains: tuple[str, ...] = ()
+    """Wires as text: ``oil -> clean -> high``, ``high.alarms -> log``."""
+    tests: tuple[FlowTest, ...] = ()
+    file: str = field(default="", compare=False)
+    lines: Mapping[Place, int] = field(default_factory=dict, compare=False, repr=False)
+    comments: Mapping[Place, list[str]] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str, file: str = "flow.yaml") -> Document:
+        """The document of a text.
+
+        Raises:
+            ConfigError: Its shape is wrong; the message names file and line.
+        """
+        return cls(**Shape(read(text, file), file).fields())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Document:
+        """The document of a file.
+
+        Raises:
+            ConfigError: The file cannot be read, or its shape is wrong.
+        """
+        path = Path(path)
+        try:
+            if path.stat().st_size > FLOW_BYTES_MAX:
+                raise ConfigError(
+                    f"The file is larger than {FLOW_BYTES_MAX:,} bytes (flow_bytes_max).",
+                    where=path.name,
+                    hint="Split the flow in two.",
+                )
+            text = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise ConfigError(
+                f"The flow cannot be read: {error.strerror}.",
+                where=str(path),
+                hint="Check the path.",
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"Byte {error.start} is no UTF-8.", where=path.name, hint="Save the file as UTF-8."
+            ) from error
+        return cls.parse(text, path.name)
+
+    def save(self, path: str | Path) -> None:
+        """Write the canonical text; a reader sees the old file or the new one, never half."""
+        write_whole(Path(path), self.text())
+
+    def text(self) -> str:
+        """The canonical text: one order, one form, so that a diff shows only what changed."""
+        data: dict[str, Any] = {"flow": self.name, "version": FORMAT}
+        if self.about:
+            data["about"] = self.about
+        if self.allow_write:
+            data["allow_write"] = True
+        if self.durability != "journal":
+            data["durability"] = self.durability
+        if self.connections:
+            data["connections"] = {key: entry_data(e) for key, e in self.connections.items()}
+        data["nodes"] = {key: entry_data(e) for key, e in self.nodes.items()}
+        if self.chains:
+            data["wires"] = list(self.chains)
+        if self.tests:
+            data["tests"] = [flow_test_data(test) for test in self.tests]
+        return write(data, sections=SECTIONS, comments=self.comments)
+
+    @cached_property
+    def wires(self) -> tuple[Wire, ...]:
+        """All wires with their ports; a bare name means the first output or the first input."""
+        found: list[Wire] = []
+        for i, chain in enumerate(self.chains):
+            line = self.lines.get(("wires", i), 0)
+            ends = ends_of(chain)
+            for (source, out), (target, into) in pairwise(ends):
+                found.append(
+                    Wire(
+                        source,
+                        out or self._first(source, "outputs"),
+                        target,
+                        into or self._first(target, "inputs"),
+                        line,
+                    )
+                )
+        return tuple(found)
+
+    def _first(self, node: str, side: Literal["inputs", "outputs"]) -> str:
+        cls = self.class_of(node)
+        ports = getattr(cls, side, ())
+        return str(ports[0].name) if ports else ("out" if side == "outputs" else "in")
+
+    def class_of(self, node: str) -> type[Node[Any]] | None:
+        """The class of a node or a connection; None when there is no such node or type."""
+        entry = self.nodes.get(node) or self.connections.get(node)
+        try:
+            return registry.node_class(entry.type) if entry is not None else None
+        except ConfigError:
+            return None
+
+    def where(self, *place: str | int) -> str:
+        """Where something stands, for messages: ``press.yaml:12 nodes.clean.band``."""
+        return f"{self.file}:{self.line(*place)} {'.'.join(str(p) for p in place)}".strip()
+
+    def line(self, *place: str | int) -> int:
+        """The line of a place, or of what encloses it."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, 1)
+
+    def with_values(self, change: Callable[[Any], Any]) -> Document:
+        """The document with every config changed, such as by `gateway.flow.variables.resolve`.
+
+        Raises:
+            ConfigError: The change refused; the message names the node and its line.
+        """
+        return replace(
+            self,
+            nodes=self._changed("nodes", self.nodes, change),
+            connections=self._changed("connections", self.connections, change),
+        )
+
+    def _changed(
+        self, section: str, entries: Mapping[str, Entry], change: Callable[[Any], Any]
+    ) -> Mapping[str, Entry]:
+        done = {}
+        for key, entry in entries.items():
+            try:
+                done[key] = replace(entry, config=change(entry.config))
+            except ConfigError as error:
+                where = self.where(section, key)
+                raise ConfigError(error.text, where=where, hint=error.hint) from error
+        return done
+
+    def with_config(self, changes: Mapping[str, Mapping[str, Any]]) -> Document:
+        """The document with some options of some nodes changed.
+
+        Raises:
+            ConfigError: There is no such node.
+        """
+        nodes = dict(self.nodes)
+        for node, options in changes.items():
+            if node not in nodes:
+                raise ConfigError(f"There is no node {node!r}.", where=self.file)
+            nodes[node] = replace(nodes[node], config={**nodes[node].config, **options})
+        return replace(self, nodes=nodes)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one go, and have it on the disk before the old one is gone."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(path)
+
+
+__all__ = ["Document", "Entry", "FlowTest", "Wire", "write_whole"]

@@ -1,0 +1,103 @@
+"""What a flow file holds: entries, wires and tests, as plain values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+RESERVED: Final = ("type", "about", "disabled")
+"""Keys of a node that are no option; no Config may use them."""
+TEST_KEYS: Final = ("title", "given", "expect", "until", "tags", "config")
+_END: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\.([A-Za-z][A-Za-z0-9_]*))?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A node or a connection as the flow writes it; `config` is not validated here."""
+
+    type: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One wire from an output port to an input port."""
+
+    source: str
+    source_port: str
+    target: str
+    target_port: str
+    line: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.source}.{self.source_port} -> {self.target}.{self.target_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTest:
+    """One test inside a flow: what goes in, what must come out; see `gateway.engine.flowtest`.
+
+    Args:
+        title: What it shows.
+        given: Text by ``node`` or ``node.port``: rows for an input, or out of a source.
+        expect: Text by ``node`` or ``node.port``: all that leaves an output or reaches a sink.
+        until: Virtual time at which it ends, such as ``1h``; timers up to then fire.
+        tags: Facts about tags: ``{"press/oil": {"unit": "Cel"}}``.
+        config: Options that differ in this test, by node.
+    """
+
+    title: str
+    given: Mapping[str, str]
+    expect: Mapping[str, str]
+    until: str | None = None
+    tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def ends_of(chain: str) -> list[tuple[str, str]]:
+    """(node, port) for each end of a chain; the port is empty where only the node is named.
+
+    Raises:
+        ValueError: The text is no chain of wires.
+
+    >>> ends_of("high.alarms -> log")
+    [('high', 'alarms'), ('log', '')]
+    """
+    parts = [part.strip() for part in chain.split("->")]
+    found = [_END.match(part) for part in parts]
+    ends = [(m[1], m[2] or "") for m in found if m is not None]
+    if len(parts) < 2 or len(ends) < len(parts):
+        raise ValueError("Write a wire like `oil -> clean` or `high.alarms -> log`.")
+    if any(port for _, port in ends[1:-1]):
+        raise ValueError("In the middle of a chain write no port; split the chain in two wires.")
+    return ends
+
+
+def entry_data(entry: Entry) -> dict[str, Any]:
+    head: dict[str, Any] = {"type": entry.type}
+    if entry.disabled:
+        head["disabled"] = True
+    if entry.about:
+        head["about"] = entry.about
+    return {**head, **entry.config}
+
+
+def flow_test_data(test: FlowTest) -> dict[str, Any]:
+    data = {key: getattr(test, key) for key in TEST_KEYS}
+    return {key: value for key, value in data.items() if value or key in ("given", "expect")}
+
+
+__all__ = [
+    "RESERVED",
+    "TEST_KEYS",
+    "Entry",
+    "FlowTest",
+    "Wire",
+    "ends_of",
+    "entry_data",
+    "flow_test_data",
+]

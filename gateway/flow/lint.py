@@ -1,0 +1,237 @@
+"""Lint: everything about a flow that can be known to be wrong before it runs.
+
+A finding names file, line, node, field, what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.errors import ConfigError
+from gateway.flow import registry
+from gateway.flow.document import Document
+from gateway.flow.entries import Entry
+from gateway.flow.findings import Finding, config_problems, near
+from gateway.flow.lint_units import unit_clashes
+from gateway.flow.lint_wires import wire_findings
+from gateway.flow.node import Node
+from gateway.flow.variables import resolve
+from gateway.flow.yaml_read import Path as Place
+
+# Names of options whose value is a secret; a reference ({secret: name}) stands in its place.
+_SECRET_WORDS = ("password", "passwd", "secret", "token", "api_key", "private_key", "passphrase")
+
+
+def lint_file(path: str | Path, variables: Mapping[str, str] | None = None) -> list[Finding]:
+    """Findings of a file; one that cannot be read is one finding."""
+    try:
+        document = Document.load(path)
+    except ConfigError as error:
+        return [_from_error(error, Path(path).name)]
+    return lint(document, variables)
+
+
+def lint(document: Document, variables: Mapping[str, str] | None = None) -> list[Finding]:
+    """Findings of a document, errors and warnings, by line.
+
+    Args:
+        document: As parsed.
+        variables: Values for ``${name}``; without one its default counts.
+    """
+    findings: list[Finding] = []
+    try:
+        whole = document.with_values(lambda value: resolve(value, variables or {}))
+    except ConfigError as error:
+        findings.append(_from_error(error, document.file))
+        whole = document
+    linter = _Linter(whole)
+    findings += linter.entries("connections", whole.connections)
+    findings += linter.entries("nodes", whole.nodes)
+    findings += linter.connections()
+    findings += linter.writes()
+    findings += linter.secrets(document)
+    findings += wire_findings(whole)
+    findings += unit_clashes(whole, linter.configs)
+    findings += linter.tests()
+    return sorted(set(findings), key=lambda f: (f.line, f.node, f.field, f.text))
+
+
+def _from_error(error: ConfigError, file: str) -> Finding:
+    head, _, place = error.where.partition(" ")
+    line = head.rpartition(":")[2]
+    parts = place.split(".")
+    inside = parts[0] in ("nodes", "connections") and len(parts) > 1
+    return Finding(
+        "error",
+        head.rpartition(":")[0] or file,
+        int(line) if line.isdigit() else 1,
+        parts[1] if inside else "",
+        ".".join(parts[2:]) if inside else place,
+        error.text,
+        error.hint,
+    )
+
+
+class _Linter:
+    """The checks that look at one node at a time."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.configs: dict[str, Any] = {}
+        """The validated config of every node and connection that has a good one."""
+
+    def entries(self, section: str, entries: Mapping[str, Entry]) -> Iterator[Finding]:
+        """Types that are not known, options that are wrong, nodes that are switched off."""
+        for name, entry in entries.items():
+            place: Place = (section, name)
+            if entry.disabled:
+                yield self.found("warning", place, (), "It is disabled.", "")
+            try:
+                cls = registry.node_class(entry.type)
+            except ConfigError as error:
+                yield self.found("error", place, ("type",), error.text, error.hint)
+                continue
+            if entry.type in registry.MOVED:
+                new = registry.MOVED[entry.type]
+                text = f"{entry.type!r} is called {new!r} now."
+                yield self.found("warning", place, ("type",), text, f"Write `type: {new}`.")
+            if (cls.kind == "connection") != (section == "connections"):
+                right = "connections" if cls.kind == "connection" else "nodes"
+                text = f"{entry.type!r} does not belong under `{section}`."
+                yield self.found("error", place, ("type",), text, f"Move it to `{right}`.")
+            yield from self.config(place, cls, entry.config)
+
+    def config(
+        self, place: Place, cls: type[Node[Any]], config: Mapping[str, Any]
+    ) -> Iterator[Finding]:
+        for path, text, hint in config_problems(cls.Config, config):
+            if text.startswith("There is no option") and len(path) == 1:
+                hint = near(str(path[0]), cls.Config.model_fields)
+            yield self.found("error", place, path, text, hint)
+        try:
+            self.configs[str(place[1])] = cls.Config.model_validate(dict(config))
+        except ValidationError:
+            return  # Told above, option by option.
+
+    def connections(self) -> Iterator[Finding]:
+        """Connections that are missing, of another family, or used by no one."""
+        document = self.document
+        used: set[str] = set()
+        for node, entry in document.nodes.items():
+            cls = document.class_of(node)
+            if cls is None:  # Which option names a connection cannot be known.
+                used.update(value for value in entry.config.values() if isinstance(value, str))
+            for name in _connection_fields(cls):
+                wanted = entry.config.get(name)
+                if not isinstance(wanted, str):
+                    continue
+                used.add(wanted)
+                place: Place = ("nodes", node)
+                if wanted not in document.connections:
+                    hint = near(wanted, document.connections) or "Add it under `connections:`."
+                    text = f"There is no connection {wanted!r}."
+                    yield self.found("error", place, (name,), text, hint)
+                    continue
+                family = entry.type.partition(".")[0]
+                other = document.connections[wanted].type
+                if other.partition(".")[0] != family:
+                    text = f"{wanted!r} is a {other}, but this node needs a {family}.connection."
+                    yield self.found("error", place, (name,), text, "Name another connection.")
+        for name in document.connections:
+            if name not in used:
+                text = "No node uses this connection."
+                yield self.found(
+                    "warning", ("connections", name), (), text, "Delete it or name it."
+                )
+
+    def writes(self) -> Iterator[Finding]:
+        """Nodes that can change the plant, in a flow that does not say so."""
+        if self.document.allow_write:
+            return
+        for node, entry in self.document.nodes.items():
+            cls = self.document.class_of(node)
+            if cls is not None and cls.writes and not entry.disabled:
+                yield self.found(
+                    "error",
+                    ("nodes", node),
+                    (),
+                    f"{entry.type} can change the plant, and this flow is not allowed to.",
+                    "Write `allow_write: true` at the top if that is meant.",
+                )
+
+    def secrets(self, written: Document) -> Iterator[Finding]:
+        """Secrets in clear: a password in a file is a password in every copy of it."""
+        for section in ("connections", "nodes"):
+            entries: Mapping[str, Entry] = getattr(written, section)
+            for name, entry in entries.items():
+                for path in _clear_secrets(entry.config, ()):
+                    yield self.found(
+                        "error",
+                        (section, name),
+                        path,
+                        "A secret stands here in clear.",
+                        "Write {secret: a_name} and set it with `genba docs secrets`.",
+                    )
+
+    def tests(self) -> Iterator[Finding]:
+        """Tests that name nodes there are not."""
+        document = self.document
+        for i, test in enumerate(document.tests):
+            for key in ("given", "expect", "config"):
+                for end in getattr(test, key):
+                    node = end.partition(".")[0]
+                    if node not in document.nodes:
+                        line = document.line("tests", i, key, end)
+                        text = f"Test {test.title!r} names {node!r}, which is no node."
+                        hint = near(node, document.nodes)
+                        yield Finding("error", document.file, line, "", f"tests.{i}", text, hint)
+
+    def found(
+        self, severity: Any, place: Place, path: tuple[str | int, ...], text: str, hint: str
+    ) -> Finding:
+        line = self.document.line(*place, *path)
+        field = ".".join(map(str, path))
+        return Finding(severity, self.document.file, line, str(place[1]), field, text, hint)
+
+
+def _connection_fields(cls: type[Node[Any]] | None) -> list[str]:
+    """Options that name a connection, by their widget."""
+    if cls is None:
+        return []
+    properties = cls.Config.model_json_schema().get("properties", {})
+    return [
+        name
+        for name, part in properties.items()
+        if any(p.get("widget") == "connection" for p in (part, *part.get("anyOf", ())))
+    ]
+
+
+def _clear_secrets(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            here = (*path, str(key))
+            named = any(word in str(key).lower() for word in _SECRET_WORDS)
+            if named and isinstance(item, str) and item:
+                if key != "secret":  # {secret: name} is the reference itself
+                    yield here
+            elif key == "url" and isinstance(item, str) and _has_password(item):
+                yield here
+            else:
+                yield from _clear_secrets(item, here)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _clear_secrets(item, (*path, i))
+
+
+def _has_password(url: str) -> bool:
+    """True for ``mqtt://user:password@host``."""
+    rest = url.partition("://")[2].partition("/")[0]
+    user, at, _ = rest.rpartition("@")
+    return bool(at) and ":" in user
+
+
+__all__ = ["Finding", "lint", "lint_file"]

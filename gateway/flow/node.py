@@ -1,0 +1,308 @@
+"""Nodes: what a flow is made of. A node is exactly one of five kinds.
+
+Source (waits in), Transform (computes, synchronous, deterministic), Worker (slow or remote),
+Sink (waits out), Connection (one session or bus that others share). The engine connects,
+retries, backs off, journals and stores; a node only says what is special about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gateway.data.alarm import AlarmEvent
+from gateway.data.batch import Batch
+from gateway.data.event import Event
+from gateway.data.tag import TagTable
+from gateway.data.windows import Windows
+from gateway.errors import StateError
+from gateway.flow.config import Config, Secret
+
+Alarms = tuple[AlarmEvent, ...]
+Events = tuple[Event, ...]
+Message = Batch | Windows | Alarms | Events
+"""All that a wire carries. An empty message is never sent."""
+Outputs = Mapping[str, Message]
+"""Messages by output port; an absent port means nothing."""
+State = dict[str, NDArray[Any]]
+"""What a node remembers, as arrays; stored without pickle."""
+Carries = Literal["samples", "windows", "alarms", "events"]
+
+C = TypeVar("C", bound=Config)
+M = TypeVar("M")
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where a wire ends: its name, what it carries and one sentence for people."""
+
+    name: str
+    carries: Carries
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One decision a reader might doubt, shown and executed.
+
+    Args:
+        title: What it shows.
+        config: The node's config.
+        given: Samples in table notation; by port where there are several inputs
+            (``{"in": …, "operator": …}``); see `gateway.flow.notation`.
+        expect: What comes out, in the notation of the port; by port where there are several.
+            None for nodes that cannot run without a device: then the example is only
+            validated and shown.
+        tags: Facts about tags that `given` relies on: ``{"TT101": {"unit": "Cel", "low": 0}}``.
+        until: Virtual time at which the example ends, such as ``1h``: timers up to then fire.
+    """
+
+    title: str
+    config: Mapping[str, Any]
+    given: str | Mapping[str, str] | None = None
+    expect: str | Mapping[str, str] | None = None
+    tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    until: str | None = None
+
+
+class Clock(Protocol):
+    """The time, for the shell only; transforms get theirs from the step."""
+
+    def now(self) -> int:
+        """Wall clock [ns since 1970-01-01 UTC] that never steps back."""
+
+    def monotonic(self) -> float:
+        """Seconds since some start; unaffected by changes of the wall clock."""
+
+
+class Context(Protocol):
+    """What the engine lends a node."""
+
+    node_id: str
+    flow: str
+    tags: TagTable
+    clock: Clock
+    now: int
+    """The time of the step that runs [ns]: the only time a transform may know."""
+    position: Any
+    """For a source: the position stored with its last committed reading, or None."""
+    data_dir: Path
+    """A folder of the gateway's own, for certificates and files; relative paths start here."""
+
+    def connection(self, kind: type[K], name: str) -> K:
+        """The shared connection of that name; ConfigError if it is absent or of another kind."""
+
+    def secret(self, ref: Secret) -> str:
+        """The secret behind a reference; ConfigError if it is not set."""
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a counter of this node, shown in metrics and status."""
+
+    def say(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
+        """One line for people: what happened, where, what to do next."""
+
+    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
+        """Run a coroutine beside the node; it ends with the node and its errors are shown."""
+
+
+class Part(Protocol):
+    """State that a node keeps besides its per-tag arrays, such as a ring or a kernel."""
+
+    def save(self) -> Mapping[str, NDArray[Any]]:
+        """A copy of the state as arrays."""
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take the state back; ValueError when it does not fit."""
+
+
+class Node(Generic[C]):
+    """What all kinds share: a config, ports, examples and declared state."""
+
+    Config: ClassVar[type[Config]]
+    inputs: ClassVar[tuple[Port, ...]] = ()
+    outputs: ClassVar[tuple[Port, ...]] = ()
+    examples: ClassVar[tuple[Example, ...]] = ()
+    stage: ClassVar[Literal["experimental", "beta", "stable"]] = "beta"
+    state_version: ClassVar[int] = 1
+    kind: ClassVar[str] = "node"
+    writes: ClassVar[bool] = False
+    """True when it can change the plant: a flow must say ``allow_write: true``."""
+
+    def __init__(self, config: C, ctx: Context) -> None:
+        self.config = config
+        self.ctx = ctx
+        self._arrays: dict[str, tuple[NDArray[Any], Any]] = {}
+        self._parts: dict[str, Part] = {}
+
+    def per_tag(self, name: str, fill: Any, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Declare state: one cell a tag, (tags.limit,). The engine saves and restores it."""
+        array = np.full(self.ctx.tags.limit, fill, dtype)
+        self._arrays[name] = (array, fill)
+        return array
+
+    def keep(self, name: str, part: K) -> K:
+        """Declare state that saves and loads itself, such as a ring or a kernel."""
+        self._parts[name] = part  # type: ignore[assignment]  # a Part by its two methods
+        return part
+
+    def snapshot(self) -> State:
+        """A copy of all declared state, cut to the tags in use."""
+        used = len(self.ctx.tags)
+        state: State = {name: array[:used].copy() for name, (array, _) in self._arrays.items()}
+        for name, part in self._parts.items():
+            state.update({f"{name}.{key}": value for key, value in part.save().items()})
+        return state
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `snapshot` gave.
+
+        Raises:
+            StateError: The state is of another shape; the node starts fresh.
+        """
+        for name, (array, fill) in self._arrays.items():
+            saved = state.get(name)
+            if saved is None or saved.ndim != 1 or len(saved) > len(array):
+                raise StateError(f"Stored state has no fitting {name!r} for {self.ctx.node_id}.")
+            array[:] = fill
+            array[: len(saved)] = saved
+        for name, part in self._parts.items():
+            prefix = f"{name}."
+            own = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+            try:
+                part.load(own)
+            except (KeyError, ValueError) as error:
+                raise StateError(
+                    f"Stored state of {self.ctx.node_id} does not fit: {error}."
+                ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source read, and how to tell the device that it is safe.
+
+    Args:
+        outputs: Messages by output port.
+        token: Given back to `Source.acknowledge` once the reading is committed.
+        position: Stored with the reading and lent again as ``ctx.position`` after a restart;
+            plain JSON values.
+    """
+
+    outputs: Outputs
+    token: Any = None
+    position: Any = None
+
+
+class Source(Node[C]):
+    """Waits for the world and brings samples in. The engine connects, retries and backs off.
+
+    The engine calls `connect`, then `read` for ever; when one raises Disconnected it calls
+    `close`, waits, and starts over. A source contains no retry loop.
+    """
+
+    kind = "source"
+    outputs: ClassVar[tuple[Port, ...]] = (
+        Port("out", "samples", "What the device sent."),
+        Port("status", "events", "Connection lost and back, gaps, refused payloads."),
+    )
+
+    async def connect(self) -> None:
+        """Get ready to read. Raises Disconnected or ConfigError."""
+
+    async def read(self) -> Reading:
+        """Wait for one row, then return all that are ready. Raises Disconnected."""
+        raise NotImplementedError
+
+    async def acknowledge(self, token: Any) -> None:
+        """The reading with this token is committed: tell the device. Called in order."""
+
+    async def close(self) -> None:
+        """Let go of the device; called after every `connect`, also a failed one."""
+
+    def tag_names(self) -> list[str]:
+        """Tags this source is known to bring, for marking them Bad when it is away."""
+        return []
+
+
+class Transform(Node[C], Generic[C, M]):
+    """Computes outputs from a message: synchronous, deterministic, no clock, no I/O.
+
+    Three laws hold for each, and a test checks them: any cut of the input gives the same
+    rows; saving and restoring at any cut changes nothing; same input, same output.
+    """
+
+    kind = "transform"
+    inputs: ClassVar[tuple[Port, ...]] = (Port("in", "samples", "Samples to work on."),)
+    outputs: ClassVar[tuple[Port, ...]] = (Port("out", "samples", "The result."),)
+
+    def process(self, message: M, port: str) -> Outputs:
+        """Work on one message. It must not change the message."""
+        raise NotImplementedError
+
+    def wake_at(self) -> int | None:
+        """When `wake` is wanted next [ns], or None. Asked after every call."""
+        return None
+
+    def wake(self, now: int) -> Outputs:
+        """The time asked for has come; `now` is at or after it [ns]."""
+        return {}
+
+
+class Worker(Node[C], Generic[C, M]):
+    """Slow or remote: a language model, a lookup. Its answers re-enter as journalled input."""
+
+    kind = "worker"
+
+    async def connect(self) -> None:
+        """Get ready. Raises Disconnected or ConfigError."""
+
+    async def handle(self, message: M, port: str) -> Outputs:
+        """Answer one message. Raises Disconnected (tried again) or Rejected (dropped, counted)."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Let go of what `connect` took."""
+
+
+class Sink(Node[C]):
+    """Waits for the world to take what the flow made.
+
+    delivery: ``every`` (store and forward), ``latest`` (displays: newest a tag), ``fresh``
+    (setpoints: written at once or dropped with an event, never replayed).
+    """
+
+    kind = "sink"
+    delivery: ClassVar[Literal["every", "latest", "fresh"]] = "every"
+    inputs: ClassVar[tuple[Port, ...]] = (Port("in", "samples", "What to send."),)
+
+    async def connect(self) -> None:
+        """Get ready to write. Raises Disconnected or ConfigError."""
+
+    async def write(self, message: Message, port: str) -> None:
+        """Send one message. Raises Disconnected (kept, tried again) or Rejected (dead letter)."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Let go of the device; called after every `connect`, also a failed one."""
+
+
+class Connection(Node[C]):
+    """One session or bus, opened once, shared by the nodes that name it."""
+
+    kind = "connection"
+
+    async def open(self) -> None:
+        """Open it. Raises Disconnected (tried again with back-off) or ConfigError."""
+        raise NotImplementedError
+
+    async def lost(self) -> str:
+        """Wait until the session is gone and say why; the engine then closes and reopens."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Close it; called after every `open`, also a failed one, and must not raise."""

@@ -1,0 +1,182 @@
+"""Turns the values of a flow file into a document, or says in one sentence what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from gateway.errors import ConfigError
+from gateway.flow.entries import TEST_KEYS, Entry, FlowTest, ends_of
+from gateway.flow.yaml_read import Parsed, Path
+
+FORMAT: Final = 1
+NODES_MAX: Final = 2_000  # Chosen: an editor shows some hundred; a step visits every node.
+SECTIONS: Final = ("connections", "nodes", "wires", "tests")
+_KEYS: Final = ("flow", "version", "about", "allow_write", "durability", *SECTIONS)
+_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+
+class Shape:
+    """The shape of a flow file: which keys there are and what stands under each."""
+
+    def __init__(self, parsed: Parsed, file: str) -> None:
+        self.parsed = parsed
+        self.file = file
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a Document.
+
+        Raises:
+            ConfigError: Something is missing, unknown or of the wrong type.
+        """
+        top = self.mapping((), self.parsed.value)
+        self.only(top, _KEYS, ())
+        if "flow" not in top:
+            raise self.wrong((), "The flow has no name.", "Begin with `flow: press-line`.")
+        name = self.text(("flow",), top["flow"])
+        if not _ID.match(name):
+            raise self.wrong(
+                ("flow",), f"{name!r} is no flow name.", "Use letters, digits, - and _."
+            )
+        if (version := top.get("version", FORMAT)) != FORMAT:
+            raise self.wrong(
+                ("version",),
+                f"This file has format {version!r}; this gateway reads format {FORMAT}.",
+                "Update the gateway, or write `version: 1`.",
+            )
+        nodes = self.entries("nodes", top.get("nodes"))
+        connections = self.entries("connections", top.get("connections"))
+        for both in nodes.keys() & connections.keys():
+            raise self.wrong(
+                ("nodes", both), f"A node and a connection are both named {both!r}.", "Rename one."
+            )
+        return {
+            "name": name,
+            "about": self.text(("about",), top.get("about", "")),
+            "allow_write": self.boolean(("allow_write",), top.get("allow_write", False)),
+            "durability": self.durability(top.get("durability", "journal")),
+            "connections": connections,
+            "nodes": nodes,
+            "chains": tuple(self.chain(i, c) for i, c in self.items("wires", top.get("wires"))),
+            "tests": tuple(self.test(i, t) for i, t in self.items("tests", top.get("tests"))),
+            "file": self.file,
+            "lines": self.parsed.lines,
+            "comments": self.parsed.comments,
+        }
+
+    def entries(self, section: str, value: Any) -> dict[str, Entry]:
+        found = self.mapping((section,), value if value is not None else {})
+        if len(found) > NODES_MAX:
+            raise self.wrong(
+                (section,),
+                f"More than {NODES_MAX:,} {section} (flow_nodes_max).",
+                "Split the flow.",
+            )
+        return {key: self.entry((section, key), item) for key, item in found.items()}
+
+    def entry(self, place: Path, value: Any) -> Entry:
+        if not _ID.match(str(place[-1])):
+            raise self.wrong(
+                place,
+                f"{place[-1]!r} cannot be an id.",
+                "Begin with a letter; use letters, digits, - and _.",
+            )
+        data = dict(self.mapping(place, value))
+        if "type" not in data:
+            raise self.wrong(place, "The type is missing.", "Write `type: family.node`.")
+        kind = self.text((*place, "type"), data.pop("type"))
+        about = self.text((*place, "about"), data.pop("about", ""))
+        disabled = self.boolean((*place, "disabled"), data.pop("disabled", False))
+        return Entry(kind, data, about, disabled)
+
+    def chain(self, i: int, value: Any) -> str:
+        text = self.text(("wires", i), value)
+        try:
+            return " -> ".join(f"{n}.{p}" if p else n for n, p in ends_of(text))
+        except ValueError as error:
+            raise self.wrong(("wires", i), f"{text!r} is no wire.", str(error)) from error
+
+    def test(self, i: int, value: Any) -> FlowTest:
+        place: Path = ("tests", i)
+        data = self.mapping(place, value)
+        self.only(data, TEST_KEYS, place)
+        for key in ("title", "given", "expect"):
+            if key not in data:
+                raise self.wrong(
+                    place,
+                    f"The test has no `{key}`.",
+                    "A test has all three: title, given, expect.",
+                )
+        until = data.get("until")
+        return FlowTest(
+            title=self.text((*place, "title"), data["title"]),
+            given=self.texts((*place, "given"), data["given"]),
+            expect=self.texts((*place, "expect"), data["expect"]),
+            until=None if until is None else self.text((*place, "until"), until),
+            tags=self.tables((*place, "tags"), data.get("tags", {})),
+            config=self.tables((*place, "config"), data.get("config", {})),
+        )
+
+    def texts(self, place: Path, value: Any) -> dict[str, str]:
+        return {k: self.text((*place, k), v) for k, v in self.mapping(place, value).items()}
+
+    def tables(self, place: Path, value: Any) -> dict[str, Mapping[str, Any]]:
+        return {k: self.mapping((*place, k), v) for k, v in self.mapping(place, value).items()}
+
+    def items(self, section: str, value: Any) -> list[tuple[int, Any]]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong(
+                (section,), f"`{section}` must be a list.", "Begin each line with `- `."
+            )
+        return list(enumerate(value))
+
+    def mapping(self, place: Path, value: Any) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            name = f"`{'.'.join(map(str, place))}`" if place else "The flow"
+            raise self.wrong(place, f"{name} must be a mapping.", "Write `key: value` lines.")
+        return value
+
+    def text(self, place: Path, value: Any) -> str:
+        if not isinstance(value, str):
+            raise self.wrong(place, f"This must be text, not {_show(value)}.", "Put it in quotes.")
+        return value
+
+    def boolean(self, place: Path, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.wrong(place, f"This must be true or false, not {_show(value)}.", "")
+        return value
+
+    def durability(self, value: Any) -> Literal["journal", "memory"]:
+        if value == "journal" or value == "memory":
+            return "memory" if value == "memory" else "journal"
+        raise self.wrong(
+            ("durability",),
+            f"{_show(value)} is no durability.",
+            "Write `journal` (every input is stored first) or `memory` (lost at a power cut).",
+        )
+
+    def only(self, data: Mapping[str, Any], known: tuple[str, ...], place: Path) -> None:
+        for key in data:
+            if key not in known:
+                raise self.wrong(
+                    (*place, key), f"There is no key {key!r} here.", f"There is {', '.join(known)}."
+                )
+
+    def wrong(self, place: Path, text: str, hint: str) -> ConfigError:
+        lines = self.parsed.lines
+        at = place
+        while at and at not in lines:
+            at = at[:-1]
+        where = f"{self.file}:{lines.get(at, 1)} {'.'.join(map(str, place))}".strip()
+        return ConfigError(text, where=where, hint=hint)
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)[:60]
+
+
+__all__ = ["FORMAT", "NODES_MAX", "SECTIONS", "Shape"]

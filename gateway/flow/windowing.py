@@ -1,0 +1,275 @@
+"""Windowing: what the nodes that cut a stream by event time share.
+
+Three parts, each testable alone: the watermark says how far a tag's time has come, the ring
+keeps rows that wait, and a node says which windows rows make (`judge` and `close`). Rows
+decide by their timestamps only, so any cut of the same rows gives the same windows in the
+same order: that of the rows that closed them. A silent tag is closed by the timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gateway.data.batch import Batch
+from gateway.data.ragged import Mask, Times, first_at_least, heads, ranges
+from gateway.data.ring import Ring, Rows
+from gateway.data.tag import pattern_of
+from gateway.data.watermark import BEGIN, NEVER, TS_MAX, TS_MIN, Watermark
+from gateway.data.windows import Windows
+from gateway.flow.closing import Closed, Pending, Run, nanoseconds, outputs, windows_of
+from gateway.flow.config import Config, PositiveSeconds, Seconds, TagFilter
+from gateway.flow.config import Rows as RowCount
+from gateway.flow.node import Context, Outputs, Port, Transform
+
+_TICK: Final = 100_000_000  # Timers fire on this grid [ns], so that many tags share one.
+
+
+class TagsConfig(Config):
+    tags: TagFilter = Field("#", description="Which tags to take: `+` is one level, `#` the rest.")
+    rows_max: RowCount = Field(
+        1_000_000,
+        description="How many rows may wait in open windows, over all tags (20 bytes each, and "
+        "room to grow). A row that finds no room leaves by `late` and is counted.",
+    )
+
+
+class WindowConfig(TagsConfig):
+    lateness_s: Seconds = Field(
+        0, description="How long a window stays open for rows that arrive out of order."
+    )
+    future_max_s: PositiveSeconds = Field(
+        3600,
+        description="A row whose time is further ahead of the gateway's clock than this leaves "
+        "by `late`: a clock that jumped must not close every window.",
+    )
+
+
+W = TypeVar("W", bound=WindowConfig)
+
+
+class TagChoice:
+    """Which rows of a batch a tag filter takes; names are looked at once."""
+
+    def __init__(self, pattern: str, ctx: Context) -> None:
+        self._fits = None if pattern == "#" else pattern_of(pattern)
+        self._tags = ctx.tags
+        self._known = 0
+        self._mask = np.zeros(ctx.tags.limit, np.bool_)
+
+    def __call__(self, batch: Batch) -> Batch:
+        if self._fits is None:
+            return batch
+        for code in range(self._known, len(self._tags)):
+            self._mask[code] = self._fits(self._tags.name(code))
+        self._known = len(self._tags)
+        mask = self._mask[batch.tag]
+        return batch if mask.all() else batch.where(mask)
+
+
+class WindowTransform(Transform[W, Batch]):
+    """Windows by event time: a node adds `judge` (rows in) and `close` (windows out)."""
+
+    Config: ClassVar[type[Config]] = WindowConfig
+    outputs: ClassVar[tuple[Port, ...]] = (
+        Port("out", "windows", "Windows that closed."),
+        Port("late", "samples", "Rows after their window, from the future, or without room."),
+    )
+
+    def __init__(self, config: W, ctx: Context) -> None:
+        super().__init__(config, ctx)
+        self._choice = TagChoice(config.tags, ctx)
+        self._ring = self.keep("rows", Ring(ctx.tags.limit, config.rows_max))
+        self._clock = Watermark(
+            self.per_tag("watermark", BEGIN, np.int64),
+            self.per_tag("seen", 0, np.int64),
+            nanoseconds(config.lateness_s),
+        )
+        # A lower bound of the watermark at which a window of the tag closes; NEVER: no rows.
+        self._due = self.per_tag("due", NEVER, np.int64)
+        self._future = nanoseconds(config.future_max_s)
+        self._wake: int | None = None
+        self._wake_known = True
+
+    def judge(self, run: Run) -> tuple[Mask, Mask, Times]:
+        """(keep, late, due), (n,) each: rows to store, rows too late, when each is due."""
+        raise NotImplementedError
+
+    def close(self, pending: Pending) -> tuple[Closed, Mask, Times]:
+        """Windows that close at the marks, rows to keep (n,), and when tags are due (k,)."""
+        raise NotImplementedError
+
+    def cut(self, run: Run, keep: Mask) -> int:
+        """Rows to work on before the rest, where one call could not tell them apart; 0: all."""
+        return 0
+
+    def note_due(self, run: Run, keep: Mask, due: Times) -> None:
+        """Remember when the tags of a run are due."""
+        least = np.minimum.reduceat(np.where(keep, due, NEVER), run.starts)
+        code = run.rows.code
+        self._due[code] = np.minimum(self._due[code], least)
+
+    def process(self, message: Batch, port: str) -> Outputs:
+        batch = self._choice(message)
+        out: list[Windows] = []
+        late: list[Batch] = []
+        while len(batch):
+            n = self._step(batch, out, late)
+            batch = batch.where(slice(n, None)) if n < len(batch) else batch.where(slice(0, 0))
+        return outputs(out, late)
+
+    def wake_at(self) -> int | None:
+        if not self._wake_known:
+            code = np.flatnonzero(self._due < NEVER).astype(np.uint16)
+            times = self._clock.reaches(code, self._due[code])
+            self._wake = -(-int(times.min()) // _TICK) * _TICK if len(times) else None
+            self._wake_known = True
+        return self._wake
+
+    def wake(self, now: int) -> Outputs:
+        self._wake_known = False
+        code = np.flatnonzero(self._due < NEVER).astype(np.uint16)
+        mark = self._clock.idle(code, now)
+        ripe = mark >= self._due[code]
+        if not ripe.any():
+            return {}
+        code, mark = code[ripe], mark[ripe]
+        pending = self._pending(code, self._clock.at[code], mark)
+        pending.sort()
+        closed, rest, due = self.close(pending)
+        # The mark goes no further than the windows that closed: what a source that was away
+        # still brings is not late because the gateway was quick.
+        at = pending.floor.copy()
+        group = pending.group[closed.low]
+        np.maximum.at(at, group, closed.at)
+        self._settle(pending, rest, due)
+        self._clock.idle_move(code, at)
+        if not len(closed.low):
+            return {}
+        return {"out": windows_of(pending.rows, group, closed, np.lexsort((closed.start, group)))}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        super().restore(state)
+        self._wake_known = False
+
+    def _step(self, batch: Batch, out: list[Windows], late: list[Batch]) -> int:
+        """Work on the first rows of a batch, as many as can be told apart; how many."""
+        ts = batch.ts
+        odd = (ts > min(self.ctx.now + self._future, TS_MAX)) | (ts < TS_MIN)
+        room, n = self._ring.room, len(batch)
+        if room < n:
+            n = room or self._first_closing(batch, odd)
+            batch, odd = batch.where(slice(0, n)), odd[:n]
+        lost = np.flatnonzero(odd)
+        if len(lost):
+            self.ctx.count("future", len(lost))
+            if len(lost) == n:
+                late.append(batch)
+                return n
+        run = self._look(batch, odd if len(lost) else None)
+        keep, stale, due = self.judge(run)
+        first = self.cut(run, keep)
+        if first:
+            return self._step(batch.where(slice(0, first)), out, late)
+        away = stale
+        if room == 0:
+            self._count("rows_max", keep)
+            away, keep = stale | keep, np.zeros_like(keep)
+        self._store(run, keep, due)
+        last = run.last
+        self._clock.move(run.rows.code, last, self.ctx.now)
+        closing = last >= self._due[run.rows.code]
+        if closing.any():
+            self._close_run(run, keep, closing, out)
+        self._plan(run.rows.code, last)
+        self._count("late", stale)
+        if len(lost) or away.any():
+            late.append(batch.where(np.sort(np.concatenate((lost, run.order[away])))))
+        return n
+
+    def _count(self, name: str, rows: Mask) -> None:
+        if rows.any():
+            self.ctx.count(name, int(rows.sum()))
+
+    def _first_closing(self, batch: Batch, odd: Mask) -> int:
+        """With no room: the rows up to the first that closes something and so makes room."""
+        closing = ~odd & (batch.ts - nanoseconds(self.config.lateness_s) >= self._due[batch.tag])
+        return int(closing.argmax()) + 1 if closing.any() else len(batch)
+
+    def _look(self, batch: Batch, odd: Mask | None) -> Run:
+        if len(batch) == 1:
+            order = starts = np.zeros(1, np.intp)
+            code, tag, count, ts = batch.tag, batch.tag, np.ones(1, np.intp), batch.ts
+            rows = Rows(code, count, ts, batch.value, batch.quality)
+        else:
+            if odd is None:
+                order = np.argsort(batch.tag, kind="stable")
+            else:
+                kept = np.flatnonzero(~odd)
+                order = kept[np.argsort(batch.tag[kept], kind="stable")]
+            tag, ts = batch.tag[order], batch.ts[order]
+            starts = np.flatnonzero(heads(tag))
+            count = np.diff(starts, append=len(tag))
+            rows = Rows(tag[starts], count, ts, batch.value[order], batch.quality[order])
+        before, after = self._clock.look(rows.code, starts, ts)
+        return Run(order, rows, starts, tag, before, after)
+
+    def _store(self, run: Run, keep: Mask, due: Times) -> None:
+        rows = run.rows
+        if not keep.all():
+            count = np.add.reduceat(keep, run.starts, dtype=np.intp)
+            some = count > 0
+            rows = Rows(
+                rows.code[some], count[some], rows.ts[keep], rows.value[keep], rows.quality[keep]
+            )
+        self._ring.extend(rows)
+        self.note_due(run, keep, due)
+
+    def _plan(self, code: NDArray[np.uint16], at: Times) -> None:
+        """Keep the next wake-up a lower bound: other tags only ever moved theirs later."""
+        if not self._wake_known:
+            return
+        due = self._due[code]
+        wait = int(np.where(due < NEVER, due - at, NEVER).min())
+        if wait < NEVER:
+            time = -(-(self.ctx.now + wait) // _TICK) * _TICK
+            self._wake = time if self._wake is None else min(self._wake, time)
+
+    def _pending(self, code: NDArray[np.uint16], floor: Times, mark: Times) -> Pending:
+        rows = self._ring.gather(code)
+        ends = np.cumsum(rows.count)
+        group = np.repeat(np.arange(len(code)), rows.count)
+        arrival = np.full(len(rows.ts), -1, np.intp)
+        return Pending(rows, ends - rows.count, group, arrival, floor, mark)
+
+    def _close_run(self, run: Run, keep: Mask, closing: Mask, out: list[Windows]) -> None:
+        code = run.rows.code[closing]
+        pending = self._pending(code, run.before[run.starts[closing]], run.last[closing])
+        count = np.diff(run.starts, append=len(keep))
+        fresh = keep & np.repeat(closing, count)
+        added = np.add.reduceat(keep, run.starts, dtype=np.intp)[closing]
+        ends = pending.starts + pending.rows.count
+        pending.arrival[ranges(ends - added, added)] = run.order[fresh]
+        pending.sort()
+        closed, rest, due = self.close(pending)
+        self._settle(pending, rest, due)
+        if not len(closed.low):
+            return
+        group = pending.group[closed.low]
+        low = run.starts[closing][group]
+        closer = run.order[first_at_least(run.after, low, low + count[closing][group], closed.at)]
+        if closed.own is not None:
+            closer = np.maximum(closer, closed.own)
+        out.append(windows_of(pending.rows, group, closed, np.lexsort((closed.start, closer))))
+
+    def _settle(self, pending: Pending, rest: Mask, due: Times) -> None:
+        rows = pending.rows
+        count = np.add.reduceat(rest, pending.starts, dtype=np.intp)
+        self._ring.put(
+            Rows(rows.code, count, rows.ts[rest], rows.value[rest], rows.quality[rest])
+        )
+        self._due[rows.code] = due

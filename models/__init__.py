@@ -1,0 +1,1 @@
+"""Mathematics and models: pure numpy, with no clock and no I/O."""

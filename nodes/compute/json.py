@@ -1,0 +1,124 @@
+"""Take numbers out of JSON events."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import Field
+
+from gateway import (
+    Batch,
+    Config,
+    Context,
+    Event,
+    Events,
+    Example,
+    Outputs,
+    Port,
+    TagName,
+    Transform,
+)
+from gateway import quality as q
+
+
+class JsonConfig(Config):
+    values: dict[TagName, str] = Field(
+        min_length=1,
+        max_length=1_000,
+        examples=[{"market/price": "trade.price"}],
+        description="Where each tag's number stands: a path of keys and list positions with dots.",
+    )
+    topic: str = Field("", max_length=255, description="Only events of this topic; empty is all.")
+    ts: str = Field(
+        "",
+        max_length=200,
+        description="Path of the time in seconds since 1970; empty takes the event's.",
+    )
+
+
+class Json(Transform[JsonConfig, Events]):
+    """Make samples of numbers inside JSON events: ticks, logs, webhooks.
+
+    True and false are 1 and 0, and a text that is a number is read as one. A path that leads
+    nowhere gives no sample; one that leads to something else gives Bad_DecodingError.
+
+    State: none.
+    Cost: ~2 µs a value.
+    """
+
+    Config = JsonConfig
+    inputs = (Port("in", "events", "Events to read."),)
+    examples = (
+        Example(
+            "A market tick",
+            {"values": {"market/price": "trade.price", "market/size": "trade.size"}},
+            given='1s tick {"trade": {"price": 101.5, "size": "200"}}',
+            expect="market/price 1s 101.5\nmarket/size 1s 200",
+        ),
+        Example(
+            "Its own time, and a list",
+            {"values": {"x": "rows.1"}, "ts": "at"},
+            given='5s t {"at": 2.5, "rows": [1, 2]}',
+            expect="x 2.5s 2",
+        ),
+        Example(
+            "Nothing there, and something else there",
+            {"values": {"a": "missing", "b": "name"}},
+            given='1s t {"name": "pump"}',
+            expect="b 1s nan Bad_DecodingError",
+        ),
+    )
+
+    def __init__(self, config: JsonConfig, ctx: Context) -> None:
+        super().__init__(config, ctx)
+        self._paths = [(ctx.tags.code(tag), path.split(".")) for tag, path in config.values.items()]
+        self._time = config.ts.split(".") if config.ts else None
+
+    def process(self, events: Events, port: str) -> Outputs:
+        rows: list[tuple[int, int, float, int]] = []
+        for event in events:
+            if self.config.topic and event.topic != self.config.topic:
+                continue
+            ts = self._ts(event)
+            for tag, path in self._paths:
+                found = _at(event.data, path)
+                if found is not _NOTHING:
+                    value = number(found)
+                    status = q.GOOD if math.isfinite(value) else q.BAD_DECODING
+                    rows.append((tag, ts, value, status))
+        return {"out": Batch.of(rows)} if rows else {}
+
+    def _ts(self, event: Event) -> int:
+        if self._time is None:
+            return event.ts
+        seconds = number(_at(event.data, self._time))
+        if not math.isfinite(seconds) or not 0 <= seconds < 9.2e9:
+            self.ctx.count("bad_time")
+            return event.ts
+        return round(seconds * 1e9)
+
+
+_NOTHING = object()
+
+
+def _at(data: Any, path: list[str]) -> Any:
+    """What stands at a path; `_NOTHING` when it leads nowhere."""
+    for key in path:
+        if isinstance(data, dict) and key in data:
+            data = data[key]
+        elif isinstance(data, list | tuple) and key.isdigit() and int(key) < len(data):
+            data = data[int(key)]
+        else:
+            return _NOTHING
+    return data
+
+
+def number(found: Any) -> float:
+    """A JSON value as a number; NaN when it is none."""
+    if isinstance(found, bool | int | float | str):
+        try:
+            return float(found)
+        except (ValueError, OverflowError):
+            return math.nan
+    return math.nan

@@ -1,0 +1,103 @@
+"""What all detectors share: which samples are scored, and the scores' names."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gateway import Batch, Config, Context, Outputs, Port, TagFilter, Transform, pattern_of
+from models.kernel import Detector
+
+_UNKNOWN, _WANTED, _UNWANTED = 0, 1, 2
+
+
+ScoreName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9_]*$",
+        max_length=64,
+        description="What the derived tag is called after the `#`.",
+    ),
+]
+
+
+class ScoringConfig(Config):
+    """The fields every detector has."""
+
+    tags: TagFilter = Field("#", description="Tags to score; `#` is all that arrive.")
+    output: ScoreName
+
+
+C = TypeVar("C", bound=ScoringConfig)
+
+
+class Scoring(Transform[C, Batch]):
+    """Scores samples with a detector of `models`; a subclass says which one.
+
+    A bad sample is neither scored nor learnt. An uncertain one is both, and its score is
+    uncertain too. While a detector knows too little there is no score and no row.
+    """
+
+    inputs: ClassVar[tuple[Port, ...]] = (Port("in", "samples", "Samples to score."),)
+    outputs: ClassVar[tuple[Port, ...]] = (
+        Port("out", "samples", "The score of each sample, under the derived tag."),
+    )
+
+    def __init__(self, config: C, ctx: Context) -> None:
+        super().__init__(config, ctx)
+        self._detector = self.keep("detector", self.detector(ctx.tags.limit))
+        # What follows is read from the tag table again after a restart: it is no state.
+        self._fits = None if config.tags == "#" else pattern_of(config.tags)
+        self._wanted = np.zeros(ctx.tags.limit, np.uint8)
+        self._derived = np.zeros(ctx.tags.limit, np.uint16)
+        self._is_derived = np.zeros(ctx.tags.limit, np.bool_)
+
+    def detector(self, limit: int) -> Detector:
+        """The mathematics, for `limit` tags."""
+        raise NotImplementedError
+
+    def unit(self, parent: str) -> str:
+        """Unit of the score (UCUM) of a tag with the unit `parent`."""
+        return "1"
+
+    def process(self, batch: Batch, port: str) -> Outputs:
+        use = batch.usable
+        if self._fits is not None:
+            use &= self._selected(batch.tag)
+        rows = batch if use.all() else batch.where(use)
+        score = self._scores(rows)
+        known = ~np.isnan(score)
+        if not known.any():
+            return {}
+        rows = rows.where(known)
+        return {"out": Batch(self._names(rows.tag), rows.ts, score[known], rows.quality)}
+
+    def _scores(self, rows: Batch) -> NDArray[np.float64]:
+        """The score of each row, (n,), NaN where there is none."""
+        score = np.empty(len(rows))
+        for part in rows.rounds():
+            if len(part) == len(rows):  # no tag repeats, as in a poll: nothing to pick out
+                return self._detector.score(rows.tag, rows.ts, rows.value)
+            score[part] = self._detector.score(rows.tag[part], rows.ts[part], rows.value[part])
+        return score
+
+    def _selected(self, tag: NDArray[np.uint16]) -> NDArray[np.bool_]:
+        """Which rows the tag filter takes, (n,); each tag is matched once."""
+        assert self._fits is not None
+        for code in set(tag[self._wanted[tag] == _UNKNOWN].tolist()):
+            fits = self._fits(self.ctx.tags.name(code))
+            self._wanted[code] = _WANTED if fits else _UNWANTED
+        selected: NDArray[np.bool_] = self._wanted[tag] == _WANTED
+        return selected
+
+    def _names(self, tag: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Codes of the derived tags, (n,); new ones are made in the order of the rows."""
+        fresh = tag[~self._is_derived[tag]]
+        for code in dict.fromkeys(fresh.tolist()):
+            unit = self.unit(self.ctx.tags[code].unit)
+            self._derived[code] = self.ctx.tags.derive(code, self.config.output, unit=unit)
+            self._is_derived[code] = True
+        return self._derived[tag]
