@@ -18,7 +18,8 @@ def ranges(low: Index, count: Index) -> Index:
     """
     ends = np.cumsum(count)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(low - (ends - count), count)
+    numbers: Index = np.arange(total) + np.repeat(low - (ends - count), count)
+    return numbers
 
 
 def heads(keys: NDArray[np.integer]) -> Mask:

@@ -9,7 +9,8 @@ and every operation is a handful of numpy calls for any number of tags.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ _ARENA_MIN: Final = 1024
 _TURNS: Final = 4  # How often the arena is filled anew before it may shrink.
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rows:
     """Rows of k tags: ``count[i]`` rows of ``code[i]``, tag after tag, in columns (n,)."""
 
     code: NDArray[np.uint16]
@@ -60,6 +62,7 @@ class Ring:
         """Rows that wait in all."""
         self._base: Index = np.zeros(tags, np.intp)
         self._room: Index = np.zeros(tags, np.intp)
+        self._top = self._turned = self._peak = 0
         self._renew(_ARENA_MIN)
 
     @property
@@ -101,12 +104,15 @@ class Ring:
         if len(code) == 1:
             low = int(self._base[code[0]])
             part = slice(low, low + int(count[0]))
-            columns = self._ts[part], self._value[part], self._quality[part]
-            return Rows(code, count, *(column.copy() for column in columns))
+            return Rows(
+                code,
+                count,
+                self._ts[part].copy(),
+                self._value[part].copy(),
+                self._quality[part].copy(),
+            )
         at = ranges(self._base[code], count)
-        return Rows(
-            code, count, self._ts.take(at), self._value.take(at), self._quality.take(at)
-        )
+        return Rows(code, count, self._ts.take(at), self._value.take(at), self._quality.take(at))
 
     def put(self, rows: Rows) -> None:
         """Keep these rows of some tags in place of what they had; there may not be more."""
@@ -126,7 +132,13 @@ class Ring:
     def save(self) -> Mapping[str, NDArray[Any]]:
         """All live rows, as columns."""
         rows = self.gather(np.flatnonzero(self.count).astype(np.uint16))
-        return dict(rows._asdict())
+        return {
+            "code": rows.code,
+            "count": rows.count,
+            "ts": rows.ts,
+            "value": rows.value,
+            "quality": rows.quality,
+        }
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `save` gave.
@@ -148,8 +160,7 @@ class Ring:
             raise ValueError("it has a tag beyond tags_max")
         if len(rows.ts) > self.rows_max:
             raise ValueError(f"it has {len(rows.ts)} rows and rows_max is {self.rows_max}")
-        for column in (self.count, self._base, self._room):
-            column[:] = 0
+        self.count[:] = self._base[:] = self._room[:] = 0
         self.rows = 0
         self._renew(_ARENA_MIN)
         self.extend(rows)
@@ -177,8 +188,9 @@ class Ring:
         base = self._top + np.cumsum(room) - room
         count = self.count[code]
         old, new = ranges(self._base[code], count), ranges(base, count)
-        for column in (self._ts, self._value, self._quality):
-            column[new] = column[old]
+        self._ts[new] = self._ts[old]
+        self._value[new] = self._value[old]
+        self._quality[new] = self._quality[old]
         self._base[code], self._room[code] = base, room
         self._top += total
 

@@ -39,9 +39,7 @@ class Watermark:
         self.seen = seen
         self._lateness = lateness_ns
 
-    def look(
-        self, code: NDArray[np.uint16], starts: Index, ts: Times
-    ) -> tuple[Times, Times]:
+    def look(self, code: NDArray[np.uint16], starts: Index, ts: Times) -> tuple[Times, Times]:
         """Where the marks stand before and after each row, (n,) and (n,); nothing moves yet.
 
         Args:
@@ -80,4 +78,3 @@ class Watermark:
     def reaches(self, code: NDArray[np.uint16], due: Times) -> Times:
         """The step times at which silence brings the marks to `due`, (k,)."""
         return self.seen[code] + (due - self.at[code])
-

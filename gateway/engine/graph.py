@@ -23,79 +23,11 @@ from gateway.flow.node import Alarms, Context, Message, Node, Outputs, State, Tr
 COMMUNICATION = "communication"
 """Id of the node that every flow has without being told: one alarm a lost device."""
 
-Input = tuple[str, str, Message]
-"""(node, port, message): a source's output port, or a transform's input port."""
-
-
 class ContextFactory(Protocol):
     """Makes the context of a node."""
 
     def __call__(self, node_id: str, cls: type[Node[Any]]) -> Context:
         """The context for the node with this id."""
-
-
-@dataclass(slots=True)
-class Result:
-    """What one step gave.
-
-    Args:
-        outputs: (node, port, message) for every sink and worker that was reached, in order.
-        alarms: Every alarm event that left any node, in order.
-        trace: All that left any port, when the graph was asked to trace.
-        faults: Nodes that raised in this step, with the message that did it.
-    """
-
-    outputs: list[Input] = field(default_factory=list)
-    alarms: list[tuple[str, Alarms]] = field(default_factory=list)
-    trace: list[Input] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A node raised: our code is wrong. The message is kept, because it is a ready-made test."""
-
-    node: str
-    port: str
-    message: Message | None
-    text: str
-    detail: str
-
-
-class WireCount:
-    """Rows that went over one wire, and rows a stopped node did not take."""
-
-    __slots__ = ("dropped", "rows")
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.dropped = 0
-
-
-class _Runner:
-    """A transform inside the graph, with the wires that leave it."""
-
-    __slots__ = ("faulted", "id", "inbox", "node", "rank", "routes")
-
-    def __init__(self, node_id: str, node: Transform[Any, Any], rank: int) -> None:
-        self.id = node_id
-        self.node = node
-        self.rank = rank
-        self.routes: dict[str, list[_Route]] = {}
-        self.inbox: list[tuple[str, Message, WireCount | None]] = []
-        self.faulted = ""
-
-
-class _Route:
-    """One wire: where it ends and what has gone over it."""
-
-    __slots__ = ("count", "runner", "target", "target_port")
-
-    def __init__(self, target: str, port: str, runner: _Runner | None) -> None:
-        self.target = target
-        self.target_port = port
-        self.runner = runner
-        self.count = WireCount()
 
 
 Observer = Callable[[str, str, Message], None]
@@ -142,10 +74,10 @@ class Graph:
             if w.source in self.classes and w.target in self.classes
         ]
         wires += self._add_communication()
-        self._runners: dict[str, _Runner] = {}
-        for rank, node_id in enumerate(_sorted(list(self.classes), wires)):
+        self._runners: dict[str, Stage] = {}
+        for rank, node_id in enumerate(in_order(list(self.classes), wires)):
             if issubclass(self.classes[node_id], Transform):
-                self._runners[node_id] = _Runner(node_id, self._new_node(node_id), rank)
+                self._runners[node_id] = Stage(node_id, self._new_node(node_id), rank)
         self._order = sorted(self._runners.values(), key=lambda runner: runner.rank)
         self._entry: dict[tuple[str, str], list[_Route]] = {}
         self.wires: dict[tuple[str, str, str, str], WireCount] = {}
@@ -239,7 +171,7 @@ class Graph:
                     continue
                 self._send(runner, self._call(runner, port, message, result), result)
 
-    def _call(self, runner: _Runner, port: str, message: Message | None, out: Result) -> Outputs:
+    def _call(self, runner: Stage, port: str, message: Message | None, out: Result) -> Outputs:
         """Call a node; when it raises it is stopped and the others go on."""
         node = runner.node
         node.ctx.now = self.now
@@ -251,7 +183,7 @@ class Graph:
             out.faults.append(Fault(runner.id, port, message, runner.faulted, detail))
             return {}
 
-    def _send(self, runner: _Runner, outputs: Outputs, result: Result) -> None:
+    def _send(self, runner: Stage, outputs: Outputs, result: Result) -> None:
         for port, message in outputs.items():
             self._emit(runner.id, port, message, runner.routes.get(port, ()), result)
 
@@ -318,30 +250,6 @@ class Graph:
         ]
 
 
-def _sorted(nodes: list[str], wires: Sequence[tuple[str, str, str, str]]) -> list[str]:
-    """Nodes so that each comes after those that feed it; ties in the order of the file.
-
-    Source: Kahn, Communications of the ACM 5 (1962) 558, topological sorting.
-    """
-    after: dict[str, set[str]] = {node: set() for node in nodes}
-    for source, _, target, _ in wires:
-        after[target].add(source)
-    done: list[str] = []
-    waiting = list(nodes)
-    placed: set[str] = set()
-    while waiting:
-        ready = next((node for node in waiting if after[node] <= placed), None)
-        if ready is None:
-            raise ConfigError(
-                f"The wires form a cycle through {', '.join(sorted(waiting))}.",
-                hint="Cut one wire; a value can come back through a tag of the next reading.",
-            )
-        waiting.remove(ready)
-        placed.add(ready)
-        done.append(ready)
-    return done
-
-
 def _bench_contexts(flow: str, tags: TagTable) -> ContextFactory:
     """Contexts without an engine, for tests of flows."""
     from gateway.flow.harness import BenchContext
@@ -350,15 +258,3 @@ def _bench_contexts(flow: str, tags: TagTable) -> ContextFactory:
         return BenchContext(tags=tags, node_id=node_id, flow=flow)
 
     return make
-
-
-def rows(message: Message) -> int:
-    """Rows in a message; a window counts its samples."""
-    return len(message.rows) if isinstance(message, Windows) else len(message)
-
-
-def kind_of(message: Message) -> Literal["samples", "windows", "items"]:
-    """Which of the three shapes a message has."""
-    if isinstance(message, Batch):
-        return "samples"
-    return "windows" if isinstance(message, Windows) else "items"

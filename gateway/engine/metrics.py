@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gateway.data.batch import Batch
+from gateway.data.quality import BAD_WAITING
 from gateway.data.tag import TagTable
 from gateway.flow.node import Message
 
 LINES_KEPT = 200
+Observer = Callable[[str, str, Message], None]
 
 
 @dataclass(slots=True)
@@ -47,29 +49,55 @@ class NodeStatus:
 
 
 class Live:
-    """The newest value of every tag, and how many rows it has had."""
+    """The newest value of every tag, and how many rows it has had.
+
+    A tag goes through many nodes under its name; its rows are counted where it comes from,
+    which is the port that brought it first.
+    """
 
     def __init__(self, tags: TagTable) -> None:
         self.tags = tags
         self.value = np.full(tags.limit, np.nan)
         self.ts = np.zeros(tags.limit, np.int64)
-        self.quality = np.full(tags.limit, 0x80320000, np.uint32)
+        self.quality = np.full(tags.limit, BAD_WAITING, np.uint32)
         self.rows = np.zeros(tags.limit, np.int64)
+        self._origin = np.zeros(tags.limit, np.int32)
+        self._ports: dict[tuple[str, str, str], int] = {}
 
-    def observe(self, node: str, port: str, message: Message) -> None:
-        """Take note of a message that left a port; late rows are not the newest."""
-        if not isinstance(message, Batch) or port == "late":
-            return
-        tag = message.tag
-        self.value[tag] = message.value  # Where a tag repeats, the last row stays.
-        self.ts[tag] = message.ts
-        self.quality[tag] = message.quality
-        if len(tag) < 16:
-            for code in tag.tolist():
-                self.rows[code] += 1
-        else:
-            counted = np.bincount(tag)
-            self.rows[: len(counted)] += counted
+    def observer(self, flow: str) -> Observer:
+        """What a flow's graph calls with every message that leaves a port."""
+        ports, value, ts, quality = self._ports, self.value, self.ts, self.quality
+        rows, origin = self.rows, self._origin
+
+        def observe(node: str, port: str, message: Message) -> None:
+            if not isinstance(message, Batch) or port == "late":
+                return  # Late rows are not the newest.
+            number = ports.get((flow, node, port)) or self._number(flow, node, port)
+            if len(message.tag) == 1:
+                code = message.tag.item()
+                value[code], ts[code] = message.value.item(), message.ts.item()
+                quality[code] = message.quality.item()
+                if (known := origin.item(code)) == number:
+                    rows[code] += 1
+                elif not known:
+                    origin[code], rows[code] = number, 1
+                return
+            tag = message.tag
+            value[tag] = message.value  # Where a tag repeats, the last row stays.
+            ts[tag] = message.ts
+            quality[tag] = message.quality
+            owner = origin[tag]
+            if not owner.all():
+                origin[tag] = np.where(owner == 0, number, owner)
+                owner = origin[tag]
+            mine = tag if (owner == number).all() else tag[owner == number]
+            counted = np.bincount(mine)
+            rows[: len(counted)] += counted
+
+        return observe
+
+    def _number(self, flow: str, node: str, port: str) -> int:
+        return self._ports.setdefault((flow, node, port), len(self._ports) + 1)
 
     def __iter__(self) -> Iterator[tuple[int, float, int, int, int]]:
         """(code, value, ts, quality, rows) of every tag, by code."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from gateway.data.tag import TagTable
+from gateway.data.tag import Tag, TagTable
 
 
 class TagBook:
@@ -14,20 +15,30 @@ class TagBook:
     def __init__(self, tags: TagTable) -> None:
         self._tags = tags
         self._version = -1
-        self._stored: dict[int, Mapping[str, Any]] = {}
+        self._stored: list[Tag | None] = []
 
-    def unsaved(self) -> dict[int, Mapping[str, Any]]:
-        """Facts of tags that are new or changed since they were stored, by code."""
+    def loaded(self) -> None:
+        """All tags that there are now came from the store."""
+        self._stored = list(self._tags)
+        self._version = self._tags.version
+
+    def unsaved(self) -> dict[int, Tag]:
+        """Tags that are new or changed since they were stored, by code."""
         if self._version == self._tags.version:
             return {}
-        facts = enumerate(self._tags.dump())
-        return {code: fact for code, fact in facts if self._stored.get(code) != fact}
-
-    def saved(self, facts: Mapping[int, Mapping[str, Any]]) -> None:
-        """These facts are on the disk now."""
-        self._stored.update(facts)
-        if len(self._stored) == len(self._tags) and not self._differs():
+        stored = self._stored
+        stored += [None] * (len(self._tags) - len(stored))
+        found = {code: tag for code, tag in enumerate(self._tags) if stored[code] is not tag}
+        if not found:
             self._version = self._tags.version
+        return found
 
-    def _differs(self) -> bool:
-        return any(self._stored.get(code) != fact for code, fact in enumerate(self._tags.dump()))
+    def saved(self, tags: Mapping[int, Tag]) -> None:
+        """These tags are on the disk now."""
+        for code, tag in tags.items():
+            self._stored[code] = tag
+
+
+def fact_of(tag: Tag) -> dict[str, Any]:
+    """A tag as plain values; what is not known is null."""
+    return {key: None if value != value else value for key, value in asdict(tag).items()}

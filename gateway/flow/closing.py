@@ -32,7 +32,8 @@ class Run:
     @property
     def last(self) -> Times:
         """The watermark of each tag after all its rows, (k,)."""
-        return self.after[np.append(self.starts[1:], len(self.after)) - 1]
+        last: Times = self.after[self.starts + self.rows.count - 1]
+        return last
 
 
 @dataclass(slots=True)
@@ -98,6 +99,17 @@ def windows_of(rows: Rows, group: Index, closed: Closed, order: Index) -> Window
     at = slice(int(low[0]), int(low[0] + count[0])) if len(low) == 1 else ranges(low, count)
     batch = Batch(np.repeat(tag, count), rows.ts[at], rows.value[at], rows.quality[at])
     return Windows(tag, closed.start[order], closed.end[order], offset, batch)
+
+
+def sorted_windows(windows: Windows) -> Windows:
+    """Windows cut by arrival, with rows by (ts, arrival) and from the first to the last."""
+    rows, starts = windows.rows, windows.offset[:-1]
+    if falls_within(rows.ts, starts):
+        of = np.repeat(np.arange(len(windows)), windows.count)
+        rows = rows.where(np.lexsort((rows.ts, of)))
+    return Windows(
+        windows.tag, rows.ts[starts], rows.ts[windows.offset[1:] - 1], windows.offset, rows
+    )
 
 
 def outputs(out: list[Windows], late: list[Batch]) -> Outputs:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.errors import ConfigError
+
+ConfigType = TypeVar("ConfigType", bound=BaseModel)
 Severity = Literal["error", "warning"]
 
 
@@ -63,6 +66,27 @@ def config_problems(
     return []
 
 
+def valid_config(
+    model: type[ConfigType], config: Mapping[str, Any], where: Callable[..., str]
+) -> ConfigType:
+    """The validated config.
+
+    Args:
+        model: The class of the config.
+        config: What the user wrote.
+        where: Names the place of an option, such as ``functools.partial(document.where,
+            "nodes", "clean")``.
+
+    Raises:
+        ConfigError: An option is wrong; the message says which, where and what to do.
+    """
+    try:
+        return model.model_validate(dict(config))
+    except ValidationError as error:
+        path, text, hint = _told(model, error)[0]
+        raise ConfigError(text, where=where(*path), hint=hint) from error
+
+
 def _told(
     model: type[BaseModel], error: ValidationError
 ) -> list[tuple[tuple[str | int, ...], str, str]]:
@@ -94,6 +118,8 @@ def _walk(
                 below = option["properties"][step]
             elif isinstance(step, str) and isinstance(option.get("additionalProperties"), Mapping):
                 below = option["additionalProperties"]
+            elif isinstance(step, str) and "patternProperties" in option:
+                below = next(iter(option["patternProperties"].values()))
             elif isinstance(step, int) and "items" in option:
                 below = option["items"]
             if below is not None:
@@ -186,4 +212,4 @@ def _show(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
 
 
-__all__ = ["Finding", "Severity", "config_problems", "near"]
+__all__ = ["Finding", "Severity", "config_problems", "near", "valid_config"]

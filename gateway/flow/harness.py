@@ -102,13 +102,14 @@ def arrivals(
             raise ValueError(f"There is no input {name!r}; there is {', '.join(ports)}.")
         message = notation.parse(text, ports[name].carries, tags)
         latest = 0
-        for part, ts in _instants(message):
+        for part, ts in instants(message):
             latest = max(latest, ts)  # what arrives late does not turn the time back
             found.append(Arrival(latest, name, part))
     return sorted(found, key=lambda item: item.now)
 
 
-def _instants(message: Message) -> list[tuple[Message, int]]:
+def instants(message: Message) -> list[tuple[Message, int]]:
+    """The parts of a message, one an instant, each with its time [ns]."""
     if isinstance(message, Batch):
         cuts = np.flatnonzero(np.diff(message.ts)) + 1
         bounds = [0, *cuts.tolist(), len(message)]
@@ -226,6 +227,7 @@ __all__ = [
     "context_of",
     "expected",
     "feed",
+    "instants",
     "make",
     "run_example",
     "window",

@@ -16,6 +16,7 @@ from gateway.flow import registry
 from gateway.flow.document import Document
 from gateway.flow.entries import Entry
 from gateway.flow.findings import Finding, config_problems, near
+from gateway.flow.layout import layout_path, load_layout
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
 from gateway.flow.node import Node
@@ -32,7 +33,19 @@ def lint_file(path: str | Path, variables: Mapping[str, str] | None = None) -> l
         document = Document.load(path)
     except ConfigError as error:
         return [_from_error(error, Path(path).name)]
-    return lint(document, variables)
+    return lint(document, variables) + _layout_findings(document, path)
+
+
+def _layout_findings(document: Document, path: str | Path) -> list[Finding]:
+    file = layout_path(path).name
+    try:
+        boxes = load_layout(path)
+    except ConfigError as error:
+        return [Finding("warning", file, 1, "", "", error.text, error.hint)]
+    text = "The layout places this box, but the flow has no such node."
+    hint = "Save the flow in the editor, or delete the line."
+    known = document.nodes.keys() | document.connections.keys()
+    return [Finding("warning", file, 1, box, "", text, hint) for box in boxes if box not in known]
 
 
 def lint(document: Document, variables: Mapping[str, str] | None = None) -> list[Finding]:

@@ -37,7 +37,8 @@ def unit_clashes(document: Document, configs: Mapping[str, Any]) -> Iterator[Fin
         cls = document.class_of(node)
         if cls is None or cls.kind != "source" or entry.disabled:
             continue
-        for tag, path, unit in _tag_units(entry.config, ()):
+        config = configs[node].model_dump(mode="json") if node in configs else entry.config
+        for tag, path, unit in _tag_units(config, ()):
             said = _Said(node, path, unit)
             by_node.setdefault(node, {})[tag] = unit
             yield from _known(document, said)

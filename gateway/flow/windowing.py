@@ -16,12 +16,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gateway.data.batch import Batch
-from gateway.data.ragged import Mask, Times, first_at_least, heads, ranges
-from gateway.data.ring import Ring, Rows
+from gateway.data.ragged import Index, Mask, Times, first_at_least, heads, ranges, running_max
+from gateway.data.ring import Ring, Rows, grouped
 from gateway.data.tag import pattern_of
 from gateway.data.watermark import BEGIN, NEVER, TS_MAX, TS_MIN, Watermark
 from gateway.data.windows import Windows
-from gateway.flow.closing import Closed, Pending, Run, nanoseconds, outputs, windows_of
+from gateway.flow.closing import (
+    Closed,
+    Pending,
+    Run,
+    nanoseconds,
+    outputs,
+    sorted_windows,
+    whole_runs,
+    windows_of,
+)
 from gateway.flow.config import Config, PositiveSeconds, Seconds, TagFilter
 from gateway.flow.config import Rows as RowCount
 from gateway.flow.node import Context, Outputs, Port, Transform
@@ -38,10 +47,7 @@ class TagsConfig(Config):
     )
 
 
-class WindowConfig(TagsConfig):
-    lateness_s: Seconds = Field(
-        0, description="How long a window stays open for rows that arrive out of order."
-    )
+class BoundedConfig(TagsConfig):
     future_max_s: PositiveSeconds = Field(
         3600,
         description="A row whose time is further ahead of the gateway's clock than this leaves "
@@ -49,7 +55,13 @@ class WindowConfig(TagsConfig):
     )
 
 
-W = TypeVar("W", bound=WindowConfig)
+class WindowConfig(BoundedConfig):
+    lateness_s: Seconds = Field(
+        0, description="How long a window stays open for rows that arrive out of order."
+    )
+
+
+W = TypeVar("W", bound=BoundedConfig)
 
 
 class TagChoice:
@@ -62,19 +74,28 @@ class TagChoice:
         self._mask = np.zeros(ctx.tags.limit, np.bool_)
 
     def __call__(self, batch: Batch) -> Batch:
+        """The rows of the tags that were chosen."""
         if self._fits is None:
             return batch
+        mask = self.mask(batch)
+        return batch if mask.all() else batch.where(mask)
+
+    def mask(self, batch: Batch) -> Mask:
+        """Which rows those are, (n,)."""
+        if self._fits is None:
+            return np.ones(len(batch), np.bool_)
         for code in range(self._known, len(self._tags)):
             self._mask[code] = self._fits(self._tags.name(code))
         self._known = len(self._tags)
-        mask = self._mask[batch.tag]
-        return batch if mask.all() else batch.where(mask)
+        return self._mask[batch.tag]
 
 
 class WindowTransform(Transform[W, Batch]):
     """Windows by event time: a node adds `judge` (rows in) and `close` (windows out)."""
 
     Config: ClassVar[type[Config]] = WindowConfig
+    by_arrival: ClassVar[bool] = False
+    """True where windows are cut by order of arrival; then `close` sees the rows in it."""
     outputs: ClassVar[tuple[Port, ...]] = (
         Port("out", "windows", "Windows that closed."),
         Port("late", "samples", "Rows after their window, from the future, or without room."),
@@ -83,11 +104,13 @@ class WindowTransform(Transform[W, Batch]):
     def __init__(self, config: W, ctx: Context) -> None:
         super().__init__(config, ctx)
         self._choice = TagChoice(config.tags, ctx)
+        late = config.lateness_s if isinstance(config, WindowConfig) else 0
+        self._lateness = nanoseconds(late)
         self._ring = self.keep("rows", Ring(ctx.tags.limit, config.rows_max))
         self._clock = Watermark(
             self.per_tag("watermark", BEGIN, np.int64),
             self.per_tag("seen", 0, np.int64),
-            nanoseconds(config.lateness_s),
+            self._lateness,
         )
         # A lower bound of the watermark at which a window of the tag closes; NEVER: no rows.
         self._due = self.per_tag("due", NEVER, np.int64)
@@ -114,13 +137,17 @@ class WindowTransform(Transform[W, Batch]):
         self._due[code] = np.minimum(self._due[code], least)
 
     def process(self, message: Batch, port: str) -> Outputs:
-        batch = self._choice(message)
         out: list[Windows] = []
         late: list[Batch] = []
+        self._work(self._choice(message), out, late)
+        return outputs(out, late)
+
+    def _work(self, batch: Batch, out: list[Windows], late: list[Batch]) -> None:
         while len(batch):
             n = self._step(batch, out, late)
-            batch = batch.where(slice(n, None)) if n < len(batch) else batch.where(slice(0, 0))
-        return outputs(out, late)
+            if n == len(batch):
+                return
+            batch = batch.where(slice(n, None))
 
     def wake_at(self) -> int | None:
         if not self._wake_known:
@@ -139,7 +166,8 @@ class WindowTransform(Transform[W, Batch]):
             return {}
         code, mark = code[ripe], mark[ripe]
         pending = self._pending(code, self._clock.at[code], mark)
-        pending.sort()
+        if not self.by_arrival:
+            pending.sort()
         closed, rest, due = self.close(pending)
         # The mark goes no further than the windows that closed: what a source that was away
         # still brings is not late because the gateway was quick.
@@ -150,7 +178,9 @@ class WindowTransform(Transform[W, Batch]):
         self._clock.idle_move(code, at)
         if not len(closed.low):
             return {}
-        return {"out": windows_of(pending.rows, group, closed, np.lexsort((closed.start, group)))}
+        order = np.lexsort((closed.start, group))
+        windows = windows_of(pending.rows, group, closed, order)
+        return {"out": sorted_windows(windows) if self.by_arrival else windows}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         super().restore(state)
@@ -159,17 +189,16 @@ class WindowTransform(Transform[W, Batch]):
     def _step(self, batch: Batch, out: list[Windows], late: list[Batch]) -> int:
         """Work on the first rows of a batch, as many as can be told apart; how many."""
         ts = batch.ts
-        odd = (ts > min(self.ctx.now + self._future, TS_MAX)) | (ts < TS_MIN)
+        odd = (ts > min(self.ctx.now + self._future, TS_MAX)) | (ts <= TS_MIN)
         room, n = self._ring.room, len(batch)
         if room < n:
             n = room or self._first_closing(batch, odd)
             batch, odd = batch.where(slice(0, n)), odd[:n]
         lost = np.flatnonzero(odd)
-        if len(lost):
-            self.ctx.count("future", len(lost))
-            if len(lost) == n:
-                late.append(batch)
-                return n
+        if len(lost) == n:
+            self._count("future", odd)
+            late.append(batch)
+            return n
         run = self._look(batch, odd if len(lost) else None)
         keep, stale, due = self.judge(run)
         first = self.cut(run, keep)
@@ -187,6 +216,7 @@ class WindowTransform(Transform[W, Batch]):
             self._close_run(run, keep, closing, out)
         self._plan(run.rows.code, last)
         self._count("late", stale)
+        self._count("future", odd)
         if len(lost) or away.any():
             late.append(batch.where(np.sort(np.concatenate((lost, run.order[away])))))
         return n
@@ -197,7 +227,7 @@ class WindowTransform(Transform[W, Batch]):
 
     def _first_closing(self, batch: Batch, odd: Mask) -> int:
         """With no room: the rows up to the first that closes something and so makes room."""
-        closing = ~odd & (batch.ts - nanoseconds(self.config.lateness_s) >= self._due[batch.tag])
+        closing = ~odd & (batch.ts - self._lateness >= self._due[batch.tag])
         return int(closing.argmax()) + 1 if closing.any() else len(batch)
 
     def _look(self, batch: Batch, odd: Mask | None) -> Run:
@@ -254,7 +284,8 @@ class WindowTransform(Transform[W, Batch]):
         added = np.add.reduceat(keep, run.starts, dtype=np.intp)[closing]
         ends = pending.starts + pending.rows.count
         pending.arrival[ranges(ends - added, added)] = run.order[fresh]
-        pending.sort()
+        if not self.by_arrival:
+            pending.sort()
         closed, rest, due = self.close(pending)
         self._settle(pending, rest, due)
         if not len(closed.low):
@@ -264,12 +295,43 @@ class WindowTransform(Transform[W, Batch]):
         closer = run.order[first_at_least(run.after, low, low + count[closing][group], closed.at)]
         if closed.own is not None:
             closer = np.maximum(closer, closed.own)
-        out.append(windows_of(pending.rows, group, closed, np.lexsort((closed.start, closer))))
+        order = np.lexsort((closed.start, closer))
+        windows = windows_of(pending.rows, group, closed, order)
+        out.append(sorted_windows(windows) if self.by_arrival else windows)
 
     def _settle(self, pending: Pending, rest: Mask, due: Times) -> None:
         rows = pending.rows
         count = np.add.reduceat(rest, pending.starts, dtype=np.intp)
-        self._ring.put(
-            Rows(rows.code, count, rows.ts[rest], rows.value[rest], rows.quality[rest])
-        )
+        self._ring.put(Rows(rows.code, count, rows.ts[rest], rows.value[rest], rows.quality[rest]))
         self._due[rows.code] = due
+
+
+__all__ = [
+    "BEGIN",
+    "NEVER",
+    "TS_MIN",
+    "BoundedConfig",
+    "Closed",
+    "Index",
+    "Mask",
+    "Pending",
+    "Ring",
+    "Rows",
+    "Run",
+    "TagChoice",
+    "TagsConfig",
+    "Times",
+    "Watermark",
+    "WindowConfig",
+    "WindowTransform",
+    "first_at_least",
+    "grouped",
+    "heads",
+    "nanoseconds",
+    "outputs",
+    "ranges",
+    "running_max",
+    "sorted_windows",
+    "whole_runs",
+    "windows_of",
+]

@@ -20,7 +20,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_/][^\x00-\x1f,\[\]{}\"'`\\]*\Z")
 # What YAML 1.1 takes for bool, null, sexagesimal numbers, dates or numbers with underscores.
 # Source: yaml.org/type bool, int, float and timestamp (2005).
 _OLD: Final = re.compile(
-    r"(?i:y|n|yes|no|on|off|true|false|null|nan|inf|~)\Z|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?\Z"
+    r"(?i:y|n|yes|no|on|off|true|false|null|nan|inf|~)\Z"
+    r"|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?\Z"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[-+]?[0-9_.,]+\Z|0b[01_]+\Z|0[xo]?[0-9a-fA-F_]+\Z"
     r"|[0-9.]+[eE][-+]?[0-9]+\Z"
 )

@@ -161,11 +161,13 @@ class LevelNode(DeskNode[L]):
     ) -> list[AlarmEvent]:
         tag = self._alarm_name(code)
         alarm = Alarm(tag, level.condition, level.priority, level.limit, self._unit(code), value)
-        delay_s = self.config.on_delay_s if on else self.config.off_delay_s
-        text = self._text(alarm, level, on)
-        if delay_s:
-            text += f" for {amount(delay_s, 's')}"
+        text = self._text(alarm, level, on) + self._lasting(on)
         return self._desk.condition(alarm, on, ts, text)
+
+    def _lasting(self, on: bool) -> str:
+        """How long the condition held or was gone, for the end of a text."""
+        delay_s = self.config.on_delay_s if on else self.config.off_delay_s
+        return f" for {amount(delay_s, 's')}" if delay_s else ""
 
     def _watches(self, name: str) -> bool:
         """Whether samples of this tag are watched."""

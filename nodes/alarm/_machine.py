@@ -61,7 +61,6 @@ class Watch(Generic[T]):
         self._levels = tuple(levels)
         self._on_ns, self._off_ns = (round(delay * 1e9) for delay in delays_s)
         self._decide = decide
-        limit = node.ctx.tags.limit
         self._last = node.per_tag("last", UNSEEN, np.int64)
         self._value = node.per_tag("value", np.nan)
         self._seen = node.per_tag("seen", 0, np.int64)
@@ -77,32 +76,25 @@ class Watch(Generic[T]):
         at = batch.tag.astype(np.intp)
         quiet = self._quiet.rows(batch, at, self._last[at])
         if quiet.all():
-            self._remember(at, batch.ts, batch.value)
+            self._value[at] = batch.value
+            self._remember(at, batch.ts)
             return []
         return self._sift(batch, at, quiet)
 
-    def _remember(
-        self, at: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64] | None
-    ) -> None:
-        """The newest row of each tag; of equal times the one that came last."""
-        if len(at) > 1 and (ts[1:] < ts[:-1]).any():
-            order = np.argsort(ts, kind="stable")
-            at, ts = at[order], ts[order]
-            value = None if value is None else value[order]
+    def _remember(self, at: NDArray[np.intp], ts: NDArray[np.int64]) -> None:
+        """When the tags were seen last: at their last rows, because the rows are in order."""
         self._last[at] = ts
         self._seen[at] = self._ctx.now
-        if value is not None:
-            self._value[at] = value
 
     def _sift(self, batch: Batch, at: NDArray[np.intp], quiet: NDArray[np.bool_]) -> list[T]:
         """Remember tags whose rows change nothing, and go through the others row by row."""
         good = batch.good & ~np.isnan(batch.value)
-        quiet |= ~good & self._quiet.idle(at) & (batch.ts >= self._last[at])
+        quiet |= ~good & self._quiet.idle(batch, at, self._last[at])
         slow = self._quiet.all_of(at, ~quiet)
         rest = ~slow & self._quiet.watched[at]
-        self._remember(at[rest], batch.ts[rest], None)
-        rest &= good
-        self._remember(at[rest], batch.ts[rest], batch.value[rest])
+        usable = rest & good
+        self._value[at[usable]] = batch.value[usable]
+        self._remember(at[rest], batch.ts[rest])
         if not slow.any():
             return []
         rows = np.flatnonzero(slow)
@@ -190,6 +182,8 @@ class Watch(Generic[T]):
         point = self._points.setdefault(code, Point(len(self._levels)))
         t = max(ts, point.clock, int(self._last[code]))
         found = self._fire(code, point, t) + self._judge(code, point, t, value)
+        # The tag is silent since it was seen: its timers may be due already.
+        found += self._fire(code, point, int(self._last[code] + self._ctx.now - self._seen[code]))
         point.moved = True
         self._quiet.settle(code, point, float(self._value[code]))
         return found

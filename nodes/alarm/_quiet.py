@@ -42,25 +42,35 @@ class Quiet:
     def rows(
         self, batch: Batch, at: NDArray[np.intp], last: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """Good rows inside the interval, in order, and before the next timer; (n,)."""
+        """Good rows inside the interval, in order, and before the next timer; (n,).
+
+        A row may be called loud for no reason but never quiet: the loud are looked at again.
+        """
         if self._met < len(self._tags):
             self.meet()
         ts, value = batch.ts, batch.value
-        inside: NDArray[np.bool_] = (value >= self.low[at]) & (value <= self.high[at])
+        inside = (value >= self.low[at]) & (value <= self.high[at])
         inside &= batch.quality < quality.UNCERTAIN
         inside &= ts < self.due[at]
         inside &= ts >= last
-        return inside
+        if _disordered(batch):
+            inside &= ~_late(batch)
+        return np.asarray(inside, np.bool_)
 
-    def idle(self, at: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Rows (n,) of tags that wait for nothing, so that a Bad row changes nothing."""
-        return (self.due[at] == NEVER) & (self.low[at] <= self.high[at])
+    def idle(
+        self, batch: Batch, at: NDArray[np.intp], last: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Rows in order of tags that wait for nothing: a Bad one changes nothing; (n,)."""
+        idle = (self.due[at] == NEVER) & (self.low[at] <= self.high[at]) & (batch.ts >= last)
+        if _disordered(batch):
+            idle &= ~_late(batch)
+        return np.asarray(idle, np.bool_)
 
     def all_of(self, at: NDArray[np.intp], loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Every row (n,) of a watched tag that has at least one loud row (n,)."""
         tags = at[loud & self.watched[at]]
         self._mark[tags] = True
-        rows = self._mark[at]
+        rows: NDArray[np.bool_] = self._mark[at]
         self._mark[tags] = False
         return rows
 
@@ -98,3 +108,16 @@ class Quiet:
             self._waiting = np.flatnonzero(self.due[: self._met] != NEVER)
             self._changed = False
         return self._waiting
+
+
+def _disordered(batch: Batch) -> bool:
+    return len(batch) > 1 and bool((batch.ts[1:] < batch.ts[:-1]).any())
+
+
+def _late(batch: Batch) -> NDArray[np.bool_]:
+    """Rows (n,) that are older than the row of their tag before them in the batch."""
+    order = np.argsort(batch.tag, kind="stable")
+    tag, ts = batch.tag[order], batch.ts[order]
+    late = np.zeros(len(batch), np.bool_)
+    late[order[1:]] = (tag[1:] == tag[:-1]) & (ts[1:] < ts[:-1])
+    return late

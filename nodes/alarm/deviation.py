@@ -105,12 +105,11 @@ class Deviation(LevelNode[DeviationConfig]):
             return []
         away = rows.value - self._setpoint.cell
         found = self._watch.feed(Batch(rows.tag, rows.ts, away, rows.quality))
-        if self._code is not None or isinstance(self.config.setpoint, str):
+        if isinstance(self.config.setpoint, str):
             at = rows.tag.astype(np.intp)
             newest = rows.ts == self._watch.newest(at)
             value = np.where(rows.good, rows.value, np.nan)
-            order = np.argsort(rows.ts[newest], kind="stable")
-            self._value[at[newest][order]] = value[newest][order]
+            self._value[at[newest]] = value[newest]
         return found
 
     def _move(self, message: Batch, row: int) -> list[AlarmEvent]:

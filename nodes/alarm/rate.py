@@ -70,12 +70,15 @@ class Rate(LevelNode[RateConfig]):
 
     def _receive(self, message: Batch) -> list[AlarmEvent]:
         good = message.good & np.isfinite(message.value)
+        usable = np.flatnonzero(good)
+        part = message.where(usable)
         rate = np.full(len(message), np.nan)
-        rate[good] = self._rate.score(message.tag[good], message.ts[good], message.value[good])
+        for rows in part.rounds():
+            rate[usable[rows]] = self._rate.score(part.tag[rows], part.ts[rows], part.value[rows])
         # A bad row holds the condition; a good one without a rate yet says nothing.
         said = ~good | ~np.isnan(rate)
-        rows = Batch(message.tag, message.ts, rate, message.quality)
-        return self._watch.feed(rows if said.all() else rows.where(said))
+        rated = Batch(message.tag, message.ts, rate, message.quality)
+        return self._watch.feed(rated if said.all() else rated.where(said))
 
     def _unit(self, code: int) -> str:
         unit = self.ctx.tags[code].unit

@@ -97,8 +97,9 @@ class Deadband(Transform[DeadbandConfig, Batch]):
         """Which rows of one round pass; remembers those that do."""
         tag, severity = rows.tag, rows.quality >> 30
         last = self._value[tag]
-        small = np.abs(rows.value - last) <= self._band(tag)
-        small |= np.isnan(rows.value) & np.isnan(last)
+        with np.errstate(invalid="ignore"):  # Two infinities have no distance.
+            small = np.abs(rows.value - last) <= self._band(tag)
+        small |= ~(np.isfinite(rows.value) | np.isfinite(last))
         small &= severity == self._severity[tag]
         small &= rows.ts - self._ts[tag] < self._heartbeat_ns
         passes: NDArray[np.bool_] = ~small
@@ -122,7 +123,7 @@ class Deadband(Transform[DeadbandConfig, Batch]):
             passed = []
             for i, x in enumerate(value):
                 if (
-                    (abs(x - last) <= band or (x != x and last != last))
+                    (abs(x - last) <= band or (x - x != 0 and last - last != 0))
                     and severity[i] == last_severity
                     and ts[i] - last_ts < self._heartbeat_ns
                 ):

@@ -91,7 +91,7 @@ class Range(Transform[RangeConfig, Batch]):
         select = self._select.mask(batch.tag)
         outside = select & ((batch.value < low) | (batch.value > high))
         if not outside.any():
-            return {"out": batch}
+            return {"out": batch} if len(batch) else {}
         self.ctx.count("outside", int(outside.sum()))
         match self.config.outside:
             case "mark":

@@ -44,9 +44,7 @@ def check_filter(pattern: str) -> None:
         raise ConfigError("A topic filter has 1 to 65,535 bytes.")
     for position, level in enumerate(levels):
         if "+" in level and level != "+":
-            raise ConfigError(
-                f"{pattern!r} is no topic filter.", hint="+ must fill a whole level."
-            )
+            raise ConfigError(f"{pattern!r} is no topic filter.", hint="+ must fill a whole level.")
         if "#" in level and (level != "#" or position != len(levels) - 1):
             raise ConfigError(f"{pattern!r} is no topic filter.", hint="# must be the last level.")
 
@@ -78,9 +76,7 @@ def filter_of(template: str) -> str:
     >>> filter_of("plant/{area}/{line}/#")
     'plant/+/+/#'
     """
-    return "/".join(
-        "+" if _NAME.fullmatch(level) else level for level in template.split("/")
-    )
+    return "/".join("+" if _NAME.fullmatch(level) else level for level in template.split("/"))
 
 
 class TopicMap:
@@ -112,8 +108,7 @@ class TopicMap:
             missing = wanted - set(_NAME.findall(template))
             if missing:
                 raise ConfigError(
-                    f"The template {template!r} captures no {{{min(missing)}}}, "
-                    "which is asked for."
+                    f"The template {template!r} captures no {{{min(missing)}}}, which is asked for."
                 )
             self._patterns.append(re.compile(_regex(shared_part(template)), re.DOTALL))
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asyncua import ua
-
 from gateway import Rejected
 from nodes.opcua._session import Session, content
+from nodes.opcua._ua import NodeClass, NodeId, ReferenceDescription, ua
 
 _IDS = ua.ObjectIds
 _ATTRIBUTES = ua.AttributeIds
@@ -21,15 +20,15 @@ _TEXT_MAX: Final = 200
 class Child:
     """One node as a browser shows it."""
 
-    node: ua.NodeId
+    node: NodeId
     name: str
     namespace: int
-    cls: ua.NodeClass
-    reference: ua.NodeId
+    cls: NodeClass
+    reference: NodeId
 
 
 async def children_of(
-    session: Session, ids: Sequence[ua.NodeId], *, mask: int = 0, reference: int | None = None
+    session: Session, ids: Sequence[NodeId], *, mask: int = 0, reference: int | None = None
 ) -> list[list[Child] | int]:
     """The children of each node, or the StatusCode that says why there are none."""
     found: list[list[Child] | int] = []
@@ -39,7 +38,7 @@ async def children_of(
 
 
 async def _browse_part(
-    session: Session, ids: list[ua.NodeId], mask: int, reference: int
+    session: Session, ids: list[NodeId], mask: int, reference: int
 ) -> list[list[Child] | int]:
     params = ua.BrowseParameters()
     params.RequestedMaxReferencesPerNode = 0
@@ -71,7 +70,7 @@ async def _browse_part(
     return found
 
 
-def _child(reference: ua.ReferenceDescription) -> Child:
+def _child(reference: ReferenceDescription) -> Child:
     target = reference.NodeId
     node = ua.NodeId(target.Identifier, target.NamespaceIndex, target.NodeIdType)
     name = reference.BrowseName
@@ -79,25 +78,25 @@ def _child(reference: ua.ReferenceDescription) -> Child:
         node,
         str(name.Name),
         int(name.NamespaceIndex),
-        ua.NodeClass(reference.NodeClass_),
+        ua.NodeClass(reference.NodeClass),
         reference.ReferenceTypeId,
     )
 
 
 async def variables_below(
-    session: Session, root: ua.NodeId, nodes_max: int
-) -> tuple[list[tuple[str, ua.NodeId]], bool]:
+    session: Session, root: NodeId, nodes_max: int
+) -> tuple[list[tuple[str, NodeId]], bool]:
     """All variables below a node as (path of names, node), and whether all were taken.
 
     Properties are left out: they describe variables. A node with two parents counts once.
     """
     seen = {root}
-    found: list[tuple[str, ua.NodeId]] = []
-    level: list[tuple[str, ua.NodeId]] = [("", root)]
+    found: list[tuple[str, NodeId]] = []
+    level: list[tuple[str, NodeId]] = [("", root)]
     mask = int(ua.NodeClass.Object) | int(ua.NodeClass.Variable)
     while level:
         lists = await children_of(session, [node for _, node in level], mask=mask)
-        deeper: list[tuple[str, ua.NodeId]] = []
+        deeper: list[tuple[str, NodeId]] = []
         for (path, _), children in zip(level, lists, strict=True):
             if isinstance(children, int):
                 continue
@@ -115,7 +114,7 @@ async def variables_below(
     return found, True
 
 
-async def describe(session: Session, node: ua.NodeId, children_max: int) -> list[dict[str, Any]]:
+async def describe(session: Session, node: NodeId, children_max: int) -> list[dict[str, Any]]:
     """The children of a node with class, data type, value and unit, as JSON values."""
     listed = (await children_of(session, [node]))[0]
     if isinstance(listed, int):
@@ -145,7 +144,7 @@ async def describe(session: Session, node: ua.NodeId, children_max: int) -> list
     return rows
 
 
-async def units_of(session: Session, ids: Sequence[ua.NodeId]) -> list[str]:
+async def units_of(session: Session, ids: Sequence[NodeId]) -> list[str]:
     """The unit each variable shows, as the server writes it; empty where there is none."""
     properties = await properties_of(session, ids, ("EngineeringUnits",))
     return [
@@ -155,14 +154,14 @@ async def units_of(session: Session, ids: Sequence[ua.NodeId]) -> list[str]:
 
 
 async def properties_of(
-    session: Session, ids: Sequence[ua.NodeId], names: tuple[str, ...]
+    session: Session, ids: Sequence[NodeId], names: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """Values of the named properties of each node.
 
     By name in any namespace: many servers do not put them into the standard one.
     """
     lists = await children_of(session, ids, reference=_IDS.HasProperty)
-    wanted: list[tuple[int, str, ua.NodeId]] = []
+    wanted: list[tuple[int, str, NodeId]] = []
     for i, children in enumerate(lists):
         if not isinstance(children, int):
             wanted += [(i, c.name, c.node) for c in children if c.name in names]

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from numpy.typing import NDArray
+
+from nodes.opcua._ua import ua
 
 EXACT_MAX: Final = 2**53  # Above it a float64 no longer holds every integer.
 _TICKS_1970: Final = 116_444_736_000_000_000  # 100 ns since 1601-01-01: OPC 10000-6, 5.2.2.5.
@@ -45,7 +46,7 @@ class Changes:
         handle: Client handles, or the row's node in a history answer.
         value: NaN where there is none or it is odd.
         status: StatusCodes as the server gave them.
-        ticks: Source timestamps [100 ns since 1601]; the server's where there is none; 0 if neither.
+        ticks: Source timestamps [100 ns since 1601], else the server's, else 0.
         odd: Row number to the value that is no number: text, array, structure.
         inexact: How many integers a float64 cannot hold exactly.
     """
@@ -59,6 +60,18 @@ class Changes:
 
     def __len__(self) -> int:
         return len(self.handle)
+
+    def with_more(self, other: Changes) -> Changes:
+        """These rows and then those of another, in new lists."""
+        shift = len(self)
+        return Changes(
+            self.handle + other.handle,
+            self.value + other.value,
+            self.status + other.status,
+            self.ticks + other.ticks,
+            self.odd | {shift + row: value for row, value in other.odd.items()},
+            self.inexact + other.inexact,
+        )
 
 
 @dataclass(slots=True)

@@ -7,9 +7,8 @@ import socket
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
-from asyncua import ua
-
 from gateway import ConfigError, Disconnected, GatewayError, Rejected
+from nodes.opcua._ua import ua
 
 T = TypeVar("T")
 _CODES = ua.StatusCodes

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from asyncua import ua
-
 from gateway import Tag, TagTable
 from nodes.opcua._browse import properties_of
 from nodes.opcua._session import Session, content
+from nodes.opcua._ua import NodeId, ua
 
 _UNECE_URI: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
 _BOOLEAN: Final = ua.NodeId(ua.ObjectIds.Boolean)
@@ -44,7 +43,7 @@ def unit_code(unit: Any) -> str:
 
 
 async def learn_facts(
-    session: Session, tags: TagTable, names: Sequence[str], ids: Sequence[ua.NodeId]
+    session: Session, tags: TagTable, names: Sequence[str], ids: Sequence[NodeId]
 ) -> None:
     """Read units, ranges and descriptions of nodes into the tag table."""
     properties = await properties_of(session, ids, ("EngineeringUnits", "EURange"))
@@ -68,7 +67,7 @@ async def learn_facts(
         )
 
 
-async def with_history(session: Session, ids: Sequence[ua.NodeId]) -> list[bool]:
+async def with_history(session: Session, ids: Sequence[NodeId]) -> list[bool]:
     """Which nodes keep a history that this user may read."""
     levels = await session.read(ids, ua.AttributeIds.UserAccessLevel)
     return [bool(int(content(level) or 0) & _HISTORY_BIT) for level in levels]

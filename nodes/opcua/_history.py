@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from asyncua import ua
 
 from gateway import Disconnected, Rejected
 from nodes.opcua._decode import Changes, read_history, times
 from nodes.opcua._session import Session
+from nodes.opcua._ua import DateTime, NodeId, ReadRawModifiedDetails, ua
 
 _ROWS_A_PAGE: Final = 1000
 _NODES_A_READ: Final = 100
@@ -28,7 +28,7 @@ class Want:
     """One node's hole: rows after `start` and before `end` [ns] are wanted under `code`."""
 
     code: int
-    node: ua.NodeId
+    node: NodeId
     start: int
     end: int
 
@@ -118,7 +118,7 @@ def _keep(want: Want, rows: Changes, seen: set[int], found: Filled, rows_max: in
 
 
 async def _release(
-    session: Session, asked: list[tuple[Want, bytes]], details: ua.ReadRawModifiedDetails
+    session: Session, asked: list[tuple[Want, bytes]], details: ReadRawModifiedDetails
 ) -> None:
     """Give continuation points back: servers have few."""
     request = ua.HistoryReadRequest()
@@ -135,7 +135,7 @@ async def _release(
         return
 
 
-def _date(ns: int) -> ua.DateTime:
+def _date(ns: int) -> DateTime:
     """Nanoseconds as asyncua's date, rounded down to its microsecond."""
     return ua.win_epoch_to_datetime(max(ns, 0) // _NS_A_TICK + _TICKS_1970)
 

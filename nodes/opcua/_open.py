@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlparse
 
-from asyncua import Client, ua
+from asyncua.client.client import Client
 from asyncua.crypto import security_policies as policies
 from asyncua.crypto.uacrypto import CertProperties
 from cryptography.exceptions import InvalidSignature
@@ -21,9 +21,10 @@ from gateway import ConfigError, GatewayError
 from nodes.opcua._errors import translate_open
 from nodes.opcua._pki import Own, Trust, TrustList, first_of
 from nodes.opcua._session import Session, Starter, drop
+from nodes.opcua._ua import EndpointDescription, ua
 
 Mode = Literal["Sign", "SignAndEncrypt"]
-_POLICIES: Final = {
+_POLICIES: Final[dict[str, Any]] = {
     "Basic256Sha256": policies.SecurityPolicyBasic256Sha256,
     "Aes128Sha256RsaOaep": policies.SecurityPolicyAes128Sha256RsaOaep,
     "Aes256Sha256RsaPss": policies.SecurityPolicyAes256Sha256RsaPss,
@@ -148,9 +149,7 @@ async def _secure(client: Client, login: Login, say: Callable[[str], None]) -> N
         endpoints = await finder.connect_and_get_server_endpoints()
     finally:
         await drop(finder, polite=False)
-    fitting = [
-        e for e in endpoints if e.SecurityMode == mode and e.SecurityPolicyUri == policy.URI
-    ]
+    fitting = [e for e in endpoints if e.SecurityMode == mode and e.SecurityPolicyUri == policy.URI]
     if not fitting:
         offered = sorted({_shown(endpoint) for endpoint in endpoints})
         raise ConfigError(
@@ -171,7 +170,7 @@ async def _secure(client: Client, login: Login, say: Callable[[str], None]) -> N
     )
 
 
-def _shown(endpoint: ua.EndpointDescription) -> str:
+def _shown(endpoint: EndpointDescription) -> str:
     policy = str(endpoint.SecurityPolicyUri).rpartition("#")[2]
     return policy if policy == "None" else f"{policy} {endpoint.SecurityMode.name}"
 
@@ -187,7 +186,8 @@ async def _log_in(client: Client, login: Login) -> None:
             await client.load_private_key(login.user_key)
         except (OSError, ValueError, TypeError) as error:
             raise ConfigError(
-                f"The user certificate {login.user_certificate} or its key cannot be read: {error}.",
+                f"The user certificate {login.user_certificate} or its key cannot be read: "
+                f"{error}.",
                 hint="Both are PEM or DER files; relative paths begin in the data folder.",
             ) from error
 

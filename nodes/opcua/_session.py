@@ -11,13 +11,22 @@ import struct
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from asyncua import Client, ua
+from asyncua.client.client import Client
 from asyncua.common.utils import Buffer
 
 from gateway import Disconnected, Rejected
 from nodes.opcua._address import NodeAddress, parse
 from nodes.opcua._decode import Publish, read_publish
 from nodes.opcua._errors import ask, explain, name_of
+from nodes.opcua._ua import (
+    AttributeIds,
+    BrowsePath,
+    BrowsePathResult,
+    DataValue,
+    NodeId,
+    SubscriptionAcknowledgement,
+    ua,
+)
 
 T = TypeVar("T")
 Starter = Callable[[str, Coroutine[Any, Any, Any]], Any]
@@ -27,7 +36,7 @@ _LIMITS: Final = {
     "read": _IDS.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
     "write": _IDS.Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
     "browse": _IDS.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
-    "translate": _IDS.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds,
+    "translate": 11712,  # MaxNodesPerTranslateBrowsePathsToNodeIds
     "items": _IDS.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
     "history": _IDS.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData,
 }
@@ -133,16 +142,16 @@ class Session:
         return await self.ask(what, protocol.send_request(request, timeout_s or self.timeout_s))
 
     async def read(
-        self, ids: Sequence[ua.NodeId], attribute: ua.AttributeIds = ua.AttributeIds.Value
-    ) -> list[ua.DataValue]:
+        self, ids: Sequence[NodeId], attribute: AttributeIds = ua.AttributeIds.Value
+    ) -> list[DataValue]:
         """One attribute of many nodes, in order."""
-        found: list[ua.DataValue] = []
+        found: list[DataValue] = []
         for part in self.chunks("read", ids):
             work = self.client.uaclient.session.read_attributes(part, attribute)
             found += await self.ask(f"reading {attribute.name} of {len(part)} nodes", work)
         return found
 
-    async def write(self, ids: list[ua.NodeId], values: list[ua.DataValue]) -> list[int]:
+    async def write(self, ids: list[NodeId], values: list[DataValue]) -> list[int]:
         """Write values; a StatusCode each."""
         found: list[int] = []
         for part in self.chunks("write", list(zip(ids, values, strict=True))):
@@ -152,10 +161,10 @@ class Session:
             found += [int(code.value) for code in codes]
         return found
 
-    async def resolve(self, addresses: Sequence[str]) -> list[ua.NodeId | str]:
+    async def resolve(self, addresses: Sequence[str]) -> list[NodeId | str]:
         """The node behind each address, or a sentence that says why there is none."""
-        found: list[ua.NodeId | str] = []
-        paths: list[tuple[int, ua.BrowsePath]] = []
+        found: list[NodeId | str] = []
+        paths: list[tuple[int, BrowsePath]] = []
         for i, text in enumerate(addresses):
             address = parse(text)
             if isinstance(address, NodeAddress):
@@ -171,7 +180,7 @@ class Session:
                 found[i] = _target(result)
         return found
 
-    def _node_id(self, address: NodeAddress) -> ua.NodeId | str:
+    def _node_id(self, address: NodeAddress) -> NodeId | str:
         index = address.namespace
         if address.uri:
             if address.uri not in self.namespaces:
@@ -200,7 +209,7 @@ class Session:
 
         One is enough: an answer is taken in less time than the next needs to arrive.
         """
-        acks: list[ua.SubscriptionAcknowledgement] = []
+        acks: list[SubscriptionAcknowledgement] = []
         try:
             while self._takers and self.is_open:
                 acks = await self._publish_once(acks)
@@ -212,8 +221,8 @@ class Session:
             self._is_publishing = False
 
     async def _publish_once(
-        self, acks: list[ua.SubscriptionAcknowledgement]
-    ) -> list[ua.SubscriptionAcknowledgement]:
+        self, acks: list[SubscriptionAcknowledgement]
+    ) -> list[SubscriptionAcknowledgement]:
         request = ua.PublishRequest()
         request.Parameters.SubscriptionAcknowledgements = acks
         asked = set(self._takers)
@@ -264,12 +273,12 @@ def _abort(client: Client) -> None:
         protocol.transport.abort()
 
 
-def content(value: ua.DataValue) -> Any:
+def content(value: DataValue) -> Any:
     """What a DataValue holds, or None."""
     return value.Value.Value if value.Value is not None else None
 
 
-def _browse_path(steps: tuple[tuple[int, str], ...]) -> ua.BrowsePath:
+def _browse_path(steps: tuple[tuple[int, str], ...]) -> BrowsePath:
     path = ua.BrowsePath()
     path.StartingNode = ua.NodeId(_IDS.RootFolder)
     for namespace, name in steps:
@@ -282,7 +291,7 @@ def _browse_path(steps: tuple[tuple[int, str], ...]) -> ua.BrowsePath:
     return path
 
 
-def _target(result: ua.BrowsePathResult) -> ua.NodeId | str:
+def _target(result: BrowsePathResult) -> NodeId | str:
     if not result.StatusCode.is_good() or not result.Targets:
         return f"there is no such path: {name_of(int(result.StatusCode.value))}"
     node = result.Targets[0].TargetId

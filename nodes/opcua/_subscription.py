@@ -8,16 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from asyncua import ua
 from asyncua.ua.ua_binary import struct_from_binary
 
 from gateway import Disconnected
 from nodes.opcua._decode import Publish
 from nodes.opcua._session import Session
+from nodes.opcua._ua import DataChangeFilter, MonitoredItemCreateRequest, NodeId, ua
 
 Band = Literal["absolute", "percent"]
 _KEEPALIVE_S: Final = 5.0  # How often a quiet subscription says that it lives.
-_LIFETIMES: Final = 12  # Keep-alives until the server forgets us: at least 3, OPC 10000-4, 5.14.1.1.
+_LIFETIMES: Final = (
+    12  # Keep-alives until the server forgets us: at least 3, OPC 10000-4, 5.14.1.1.
+)
 _SLOW_S: Final = 20.0  # A small server takes its time for 1,000 items.
 _TRIGGERS: Final = {
     "value": ua.DataChangeTrigger.StatusValue,
@@ -36,7 +38,7 @@ _NO_FILTER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Publishes that are missing: between two server times [ns], why, and how many rows if known."""
+    """Publishes that are missing between two server times [ns], why, and how many rows."""
 
     start: int
     end: int
@@ -97,7 +99,7 @@ class Subscription:
         self._heard_s = self._clock()
         self.session.subscribe(self.number, self._take)
 
-    async def watch(self, items: Sequence[tuple[int, ua.NodeId]], how: Watch) -> dict[int, int]:
+    async def watch(self, items: Sequence[tuple[int, NodeId]], how: Watch) -> dict[int, int]:
         """Watch nodes under handles; returns the StatusCode of each that the server refused.
 
         A node that does not take the deadband, such as a text, is watched without.
@@ -111,7 +113,7 @@ class Subscription:
         return refused
 
     async def _create(
-        self, items: Sequence[tuple[int, ua.NodeId]], how: Watch, *, filtered: bool
+        self, items: Sequence[tuple[int, NodeId]], how: Watch, *, filtered: bool
     ) -> dict[int, int]:
         refused: dict[int, int] = {}
         chosen = _filter(how) if filtered else None
@@ -121,9 +123,7 @@ class Subscription:
             request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
             request.Parameters.ItemsToCreate = [_item(h, node, how, chosen) for h, node in part]
             slow_s = max(_SLOW_S, self.session.timeout_s)
-            body = await self.session.send(
-                f"watching {len(part)} nodes", request, timeout_s=slow_s
-            )
+            body = await self.session.send(f"watching {len(part)} nodes", request, timeout_s=slow_s)
             results = struct_from_binary(ua.CreateMonitoredItemsResponse, body).Results
             for (handle, _), result in zip(part, results, strict=True):
                 if not result.StatusCode.is_good():
@@ -139,7 +139,9 @@ class Subscription:
             return
         if publish.is_data:
             if self._sequence and publish.sequence != _next(self._sequence):
-                self._put(Hole(self._heard, publish.published, "messages of the server are missing"))
+                self._put(
+                    Hole(self._heard, publish.published, "messages of the server are missing")
+                )
             self._sequence = publish.sequence
         size = len(publish.changes)
         if size and self._rows + size > self._rows_max and self._waiting:
@@ -163,12 +165,13 @@ class Subscription:
         self._waiting.append(item)
         self._ready.set()
 
-    async def next(self) -> list[Publish | Hole]:
-        """Wait for something, then take all that waits.
+    async def next(self, within_s: float = float("inf")) -> list[Publish | Hole]:
+        """Wait for something, then take all that waits; nothing after `within_s`.
 
         Raises:
             Disconnected: The subscription or its session is gone, or too long silent.
         """
+        until_s = self._clock() + within_s
         while not self._waiting:
             if self._ended:
                 raise Disconnected(self._ended)
@@ -180,9 +183,11 @@ class Subscription:
                     f"{self._silent_s:.0f} s, although it promised to speak."
                 )
             try:
+                left_s = min(left_s, until_s - self._clock())
                 await asyncio.wait_for(self._ready.wait(), left_s)
             except TimeoutError:
-                continue
+                if self._clock() >= until_s:
+                    return []
         taken = list(self._waiting)
         self._waiting.clear()
         self._rows = 0
@@ -199,7 +204,7 @@ def _next(sequence: int) -> int:
     return sequence % 0xFFFFFFFF + 1
 
 
-def _filter(how: Watch) -> ua.DataChangeFilter | None:
+def _filter(how: Watch) -> DataChangeFilter | None:
     if how.band is None and how.trigger == "value":
         return None  # The default; some servers refuse it when it is spelled out.
     chosen = ua.DataChangeFilter()
@@ -210,8 +215,8 @@ def _filter(how: Watch) -> ua.DataChangeFilter | None:
 
 
 def _item(
-    handle: int, node: ua.NodeId, how: Watch, chosen: ua.DataChangeFilter | None
-) -> ua.MonitoredItemCreateRequest:
+    handle: int, node: NodeId, how: Watch, chosen: DataChangeFilter | None
+) -> MonitoredItemCreateRequest:
     request = ua.MonitoredItemCreateRequest()
     request.ItemToMonitor.NodeId = node
     request.ItemToMonitor.AttributeId = ua.AttributeIds.Value

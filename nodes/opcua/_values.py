@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from asyncua import ua
+from nodes.opcua._ua import DataValue, Variant, VariantType, ua
 
 _INTEGERS: Final = {
     ua.VariantType.SByte: (-(2**7), 2**7 - 1),
@@ -30,7 +30,7 @@ _ABSTRACT: Final = {
 }
 
 
-def type_of(value: ua.DataValue, datatype: Any) -> ua.VariantType | None:
+def type_of(value: DataValue, datatype: Any) -> VariantType | None:
     """What a variable wants: the type of what it holds, else of its DataType; None if unknown."""
     held = value.Value
     if held is not None and held.Value is not None and isinstance(held.VariantType, ua.VariantType):
@@ -38,7 +38,7 @@ def type_of(value: ua.DataValue, datatype: Any) -> ua.VariantType | None:
     return built_in(datatype)
 
 
-def built_in(datatype: Any) -> ua.VariantType | None:
+def built_in(datatype: Any) -> VariantType | None:
     """The built-in type behind a DataType's node, None if it is a structure."""
     if not isinstance(datatype, ua.NodeId) or datatype.NamespaceIndex != 0:
         return None
@@ -48,7 +48,7 @@ def built_in(datatype: Any) -> ua.VariantType | None:
     return ua.VariantType(number) if 0 < number <= _BUILT_IN_MAX else None
 
 
-def to_variant(number: float, kind: ua.VariantType) -> ua.Variant:
+def to_variant(number: float, kind: VariantType) -> Variant:
     """A number as a server wants it; a fraction is rounded to the nearest integer.
 
     Raises:
@@ -75,7 +75,7 @@ def to_variant(number: float, kind: ua.VariantType) -> ua.Variant:
     raise ValueError(f"cannot be written as {kind.name}")
 
 
-def argument(value: Any, kind: ua.VariantType | None, is_array: bool) -> ua.Variant:
+def argument(value: Any, kind: VariantType | None, is_array: bool) -> Variant:
     """A JSON value as a method's argument.
 
     Raises:

@@ -11,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway import (
     Config,
-    ConfigError,
     Connection,
     Context,
     Disconnected,
@@ -87,7 +86,7 @@ class OpcuaConnectionConfig(Config):
             raise ValueError("user_certificate and user_key go together.")
         if self.user is not None and self.user_certificate is not None:
             raise ValueError("Log in by user or by user_certificate, not by both.")
-        if self.keepalive_s + self.timeout_s > 30:  # noqa: PLR2004 - see the text
+        if self.keepalive_s + self.timeout_s > 30:
             raise ValueError("keepalive_s + timeout_s is how long a dead link hides: at most 30 s.")
         return self
 
@@ -194,4 +193,4 @@ class OpcuaConnection(Connection[OpcuaConnectionConfig]):
             await session.close()
 
 
-__all__ = ["ConfigError", "OpcuaConnection", "OpcuaConnectionConfig"]
+__all__ = ["OpcuaConnection", "OpcuaConnectionConfig"]

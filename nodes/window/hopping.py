@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from gateway import Context, Example, PositiveSeconds
-from gateway.data.ragged import Mask, Times, heads
-from gateway.flow.closing import Closed, Pending, Run, nanoseconds, whole_runs
-from gateway.flow.windowing import WindowConfig, WindowTransform
+from gateway.flow.windowing import (
+    Closed,
+    Mask,
+    Pending,
+    Run,
+    Times,
+    WindowConfig,
+    WindowTransform,
+    heads,
+    nanoseconds,
+    whole_runs,
+)
 
 _OVERLAP_MAX = 1000
 
@@ -132,5 +142,3 @@ class Hopping(WindowTransform[HoppingConfig]):
         """
         after = np.maximum(ts, mark) - (self._size + self._offset)
         return (after // self._hop + 1) * self._hop + (self._offset + self._size)
-
-

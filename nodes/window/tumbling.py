@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
-from typing_extensions import Self
 
 from gateway import Context, Example, PositiveSeconds
-from gateway.data.ragged import Mask, Times, heads
-from gateway.flow.closing import Closed, Pending, Run, nanoseconds, whole_runs
-from gateway.flow.windowing import WindowConfig, WindowTransform
+from gateway.flow.windowing import (
+    Closed,
+    Mask,
+    Pending,
+    Run,
+    Times,
+    WindowConfig,
+    WindowTransform,
+    heads,
+    nanoseconds,
+    whole_runs,
+)
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock time of a zone, counted from here
+_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TumblingConfig(WindowConfig):
@@ -101,6 +110,7 @@ class Tumbling(WindowTransform[TumblingConfig]):
         self._size = nanoseconds(config.size_s)
         self._offset = nanoseconds(config.offset_s)
         self._zone = ZoneInfo(config.zone) if config.zone else None
+        self._span = (0, 0)  # The last window looked up by the zone: a memo, not state.
 
     def judge(self, run: Run) -> tuple[Mask, Mask, Times]:
         _, end = self._spans(run.rows.ts)
@@ -124,14 +134,16 @@ class Tumbling(WindowTransform[TumblingConfig]):
         start, end = np.empty_like(ts), np.empty_like(ts)
         left = np.arange(len(ts))
         while len(left):  # Once for each window that occurs: one or two in a batch.
-            low, high = _local_span(int(ts[left[0]]), self._zone, self._size, self._offset)
+            first = int(ts[left[0]])
+            if not self._span[0] <= first < self._span[1]:
+                self._span = _local_span(first, self._zone, self._size, self._offset)
+            low, high = self._span
             inside = (ts[left] >= low) & (ts[left] < high)
             start[left[inside]], end[left[inside]] = low, high
             left = left[~inside]
         return start, end
 
 
-@lru_cache(maxsize=1024)
 def _local_span(ts: int, zone: ZoneInfo, size: int, offset: int) -> tuple[int, int]:
     """The window on a zone's wall clock that holds an instant [ns]."""
     seconds, _ = divmod(ts, 1_000_000_000)
@@ -149,7 +161,4 @@ def _border(number: int, zone: ZoneInfo, size: int, offset: int) -> int:
     """The instant at which a zone's wall clock first shows the border of that number [ns]."""
     seconds, rest = divmod(number * size + offset, 1_000_000_000)
     shown = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=zone)
-    return round((shown.astimezone(timezone.utc) - _UTC).total_seconds()) * 1_000_000_000 + rest
-
-
-_UTC = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    return round((shown.astimezone(UTC) - _UTC).total_seconds()) * 1_000_000_000 + rest

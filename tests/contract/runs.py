@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from gateway import AlarmEvent, Batch, Event, Message, Node, TagTable, Windows
 from gateway.flow import harness
-from tests.contract.scripts import LIMIT, Op, Script, part, size
+from tests.contract.scripts import LIMIT, Op, Script, frozen, part, size
 
 Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
@@ -106,8 +107,8 @@ def cut(ops: Sequence[Op], rng: np.random.Generator | None) -> list[Op]:
         else:
             cuts = sorted({int(c) for c in rng.integers(1, n, size=2)}) if n > 1 else []
         bounds = [0, *cuts, n]
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True):
-            piece = harness._frozen(part(op.message, a, b))
+        for a, b in pairwise(bounds):
+            piece = frozen(part(op.message, a, b))
             found.append(dataclasses.replace(op, message=piece))
     return found
 

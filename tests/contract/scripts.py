@@ -104,6 +104,11 @@ def part(message: Message, start: int, end: int) -> Message:
     return message[start:end]  # type: ignore[return-value]  # a slice of one kind is that kind
 
 
+def frozen(message: Any) -> Any:
+    """The message itself, its arrays read-only: a node that writes to them fails at once."""
+    return message.freeze() if isinstance(message, Batch | Windows) else message
+
+
 def empty(carries: str) -> Message:
     """A message without rows."""
     return {"samples": EMPTY, "windows": NO_WINDOWS}.get(carries, ())  # type: ignore[return-value]  # by kind
@@ -254,7 +259,7 @@ class _Writer:
                     rows = 1 + int(self.rng.integers(3))
                 message = self.message(port, rows, disorder=kind == "disorder")
                 if size(message):
-                    ops.append(Op(self.now, port.name, harness._frozen(message)))
+                    ops.append(Op(self.now, port.name, frozen(message)))
         longest = max(self.pools.gaps, default=0)
         return Script(
             self.example,

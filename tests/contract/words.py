@@ -56,7 +56,10 @@ def options_explained(model: type[BaseModel]) -> None:
         for name, option in part.get("properties", {}).items():
             about = option.get("description", "")
             where = f"{part.get('title', model.__name__)}.{name}"
-            assert is_sentence(about), f"option {where} is not explained: {about!r}"
+            # It may begin with one of its values, as in "first: the first good one."
+            assert is_sentence(about[:1].upper() + about[1:]), (
+                f"option {where} is not explained: {about!r}"
+            )
             for unit, suffix in SUFFIXES.items():
                 if option.get("unit") == unit:
                     assert suffix in name, f"option {where} is in {unit}: call it {name}{suffix}"

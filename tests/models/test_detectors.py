@@ -100,6 +100,8 @@ class TestEwma:
         assert held[:50] == pytest.approx(learnt[:50], nan_ok=True)
         assert np.isnan(learnt[50:70]).all()
         assert max(np.abs(learnt[70:])) < 3
+        # The first average after that is the sample itself, λ cancels, as on any new chart.
+        assert learnt[70] == pytest.approx(-0.5 / np.std([9, 10] * 10, ddof=1))
 
     def test_half_a_baseline_may_be_given(self) -> None:
         got = scores(Ewma(1, weight=1.0, rows=3, mean=0.0), [1.0, 2.0, 3.0, 2.0])

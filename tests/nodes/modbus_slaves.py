@@ -16,7 +16,7 @@ from typing import Any
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from gateway import ConfigError
+from gateway import ConfigError, TagTable
 from gateway.engine.clock import SystemClock
 from gateway.engine.tasks import Tasks
 from gateway.flow.harness import BenchContext, make
@@ -34,6 +34,7 @@ Answer = Callable[[int, int, bytes], list[tuple[float, bytes]]]
 class LiveContext(BenchContext):
     """The context of a node that runs in a test: a real clock and shared connections."""
 
+    tags: TagTable = field(default_factory=lambda: TagTable(1000))
     clock: Any = field(default_factory=SystemClock)
     connections: dict[str, Any] = field(default_factory=dict)
     tasks: Tasks = field(default_factory=lambda: Tasks("test"))
@@ -110,7 +111,7 @@ async def cable(folder: Path) -> AsyncIterator[tuple[str, str]]:
     command = ["socat", *(f"pty,raw,echo=0,link={end}" for end in ends)]
     process = subprocess.Popen(command)
     try:
-        while not all(os.path.exists(end) for end in ends):
+        while not all(Path(end).exists() for end in ends):
             await asyncio.sleep(0.01)
         yield ends[0], ends[1]
     finally:
@@ -130,42 +131,85 @@ async def rtu_server(far: str, *devices: SimDevice) -> AsyncIterator[None]:
         await server.shutdown()
 
 
-class TcpSlave:
-    """A TCP server that answers what the test says, byte for byte."""
+def rtu_request_size(buffer: bytes) -> int:
+    """How long the request is that begins here; more than there is when it is not complete."""
+    if len(buffer) < 2:
+        return 8
+    size = {15: 9, 16: 9, 22: 10, 23: 13}.get(buffer[1], 8)
+    if buffer[1] in (15, 16, 23) and len(buffer) >= size:
+        size += buffer[size - 3]
+    return size
 
-    def __init__(self, answer: Answer) -> None:
+
+class TcpSlave:
+    """A TCP server that answers what the test says, byte for byte.
+
+    Args:
+        answer: What to send for a request.
+        framing: ``tcp``, or ``rtu`` for RTU frames over TCP.
+        in_order: A late reply delays those behind it, as in a device with one thread.
+    """
+
+    def __init__(self, answer: Answer, framing: str = "tcp", *, in_order: bool = False) -> None:
         self.answer = answer
+        self.framing = framing
+        self.in_order = in_order
         self.requests: list[tuple[int, bytes]] = []
         self.sessions = 0
         self.port = 0
         self._tasks = Tasks("slave")
-        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> TcpSlave:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for writer in self._writers:
-            writer.close()
         await self._tasks.stop()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.sessions += 1
-        self._writers.add(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        self._tasks.start("session", self._serve(reader, writer))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sends: asyncio.Queue[list[tuple[float, bytes]]] = asyncio.Queue()
+        if self.in_order:
+            self._tasks.start("answers", self._answers(writer, sends))
+        try:
             while True:
-                head = await reader.readexactly(7)
-                pdu = await reader.readexactly(int.from_bytes(head[4:6], "big") - 1)
-                self.requests.append((head[6], pdu))
-                sends = self.answer(int.from_bytes(head[:2], "big"), head[6], pdu)
-                self._tasks.start("answer", self._send(writer, sends))
+                tid, unit, pdu = await self._request(reader)
+                self.requests.append((unit, pdu))
+                answer = self.answer(tid, unit, pdu)
+                if self.in_order:
+                    sends.put_nowait(answer)
+                else:
+                    self._tasks.start("answer", self._send(writer, answer))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
+        if self.framing == "rtu":
+            frame = b""
+            while len(frame) < rtu_request_size(frame):
+                frame += await reader.readexactly(1)
+            return 0, frame[0], frame[1:-2]
+        head = await reader.readexactly(7)
+        pdu = await reader.readexactly(int.from_bytes(head[4:6], "big") - 1)
+        return int.from_bytes(head[:2], "big"), head[6], pdu
+
+    async def _answers(
+        self, writer: asyncio.StreamWriter, sends: asyncio.Queue[list[tuple[float, bytes]]]
+    ) -> None:
+        while True:
+            await self._send(writer, await sends.get())
 
     async def _send(self, writer: asyncio.StreamWriter, sends: list[tuple[float, bytes]]) -> None:
         for delay, data in sends:
-            await asyncio.sleep(delay)
+            if delay:
+                await asyncio.sleep(delay)
             if data == b"CLOSE":
                 writer.close()
                 return
@@ -210,10 +254,7 @@ class RtuSlave:
     def _read(self) -> None:
         self._buffer += os.read(self._master, 4096)
         while len(self._buffer) >= 4:
-            code = self._buffer[1]
-            size = {15: 9, 16: 9, 22: 10, 23: 13}.get(code, 8)
-            if code in (15, 16, 23) and len(self._buffer) >= size:
-                size += self._buffer[size - 3]
+            size = rtu_request_size(self._buffer)
             if len(self._buffer) < size:
                 return
             frame = bytes(self._buffer[:size])

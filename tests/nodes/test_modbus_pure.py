@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import itertools
 import math
 import struct
 
@@ -117,7 +118,6 @@ def test_a_block_of_many_is_as_each_alone(found: list[tuple[int, str]]) -> None:
     ]
     together = Decoder(points, 0).decode(payload)
     alone = [Decoder([point], 0).decode(payload)[0] for point in points]
-    assert [x == y or (x != x and y != y) for x, y in zip(together, alone, strict=True)]
     assert str(together.tolist()) == str([float(x) for x in alone])
 
 
@@ -226,8 +226,7 @@ def test_a_reply_is_found_in_noise_and_never_made_of_it(
 ) -> None:
     request = _pdu.read("holding", 0, count)
     reply = bytes((3, 2 * count)) + bytes(range(2 * count))
-    noise = before + after
-    assert _frame.find_rtu(noise, 7, request) is None or _frame.rtu(7, b"") in noise
+    assert _frame.find_rtu(before + after, 7, request) is None
     assert _frame.find_rtu(before + _frame.rtu(7, reply) + after, 7, request) == reply
     broken = bytearray(_frame.rtu(7, reply))
     broken[3] ^= 0x40
@@ -260,7 +259,7 @@ def test_gaps_that_follow_each_other_are_told_in_sum() -> None:
     told += gaps.take(0, 140 * s, on_time=True)
     assert [gap.missed for gap in told] == [1, 10, 10, 10, 8]
     assert sum(gap.end - gap.start for gap in told) == 39 * s
-    assert all(a.end == b.start for a, b in zip(told[:-1], told[1:], strict=True))
+    assert all(a.end == b.start for a, b in itertools.pairwise(told))
 
 
 def test_the_breaker_opens_probes_once_and_closes() -> None:

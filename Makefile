@@ -1,0 +1,41 @@
+# Two commands matter: `make demo` and `make test`. Each sets everything up by itself.
+VENV   ?= .venv
+PYTHON := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo run test quick bench lint docs clean
+
+help:  ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready  ## make the product's own environment
+setup-dev: $(VENV)/.ready-dev
+
+$(VENV)/.ready: pyproject.toml .ci/setup.sh
+	@sh .ci/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@sh .ci/setup.sh $(VENV) dev
+	@touch $@
+
+demo: setup  ## run a simulated plant and the gateway against it
+	@$(VENV)/bin/genba demo $(ARGS)
+
+run: setup  ## run the flows in flows/
+	@$(VENV)/bin/genba run $(ARGS)
+
+test: setup-dev  ## run all tests
+	@$(PYTHON) -m pytest $(ARGS)
+
+quick: setup-dev  ## run the tests that need no devices
+	@$(PYTHON) -m pytest -m "not plant and not slow" $(ARGS)
+
+bench: setup-dev  ## measure this machine and print the table
+	@$(VENV)/bin/genba bench $(ARGS)
+
+docs: setup  ## write the generated help pages
+	@$(VENV)/bin/genba docs --write
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

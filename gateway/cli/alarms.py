@@ -1,0 +1,130 @@
+"""genba alarms: list, acknowledge and shelve alarms of the running gateway."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.api.client import URL, Client
+from gateway.data.table import parse_time
+from gateway.errors import ConfigError
+
+_ACTIONS = {
+    "ack": "acknowledge an alarm; without an occurrence the one that is shown now",
+    "reset": "reset a latched alarm that was acknowledged",
+    "shelve": "hide an alarm for a while, with a reason",
+    "unshelve": "show a shelved alarm again",
+    "suppress": "suppress an alarm by design",
+    "unsuppress": "end a suppression by design",
+    "remove_from_service": "take an alarm out of service, for maintenance",
+    "return_to_service": "put an alarm back into service",
+}
+
+
+def add(commands: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "alarms", help="list, acknowledge and shelve alarms"
+    )
+    parser.add_argument("--api", help=f"address of the gateway; else $GENBA_API, else {URL}")
+    parser.set_defaults(run=run, verb="list", hidden=False, history=False, json=False)
+    verbs = parser.add_subparsers(dest="verb", metavar="ACTION")
+    listing = verbs.add_parser(
+        "list", help="list open alarms, which is also done without an action"
+    )
+    listing.add_argument("--hidden", action="store_true", help="those shelved or out of service")
+    listing.add_argument("--history", action="store_true", help="the last events, oldest first")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    for verb, about in _ACTIONS.items():
+        one = verbs.add_parser(verb.replace("_", "-"), help=about)
+        one.add_argument("alarm", help="id of the alarm, the end of it, or all")
+        one.add_argument("--actor", default=f"user:{getpass.getuser()}", help="who acts")
+        one.add_argument("--reason", default="", help="why, in your words")
+        if verb == "ack":
+            one.add_argument("--occurrence", type=int, help="which annunciation is meant")
+        if verb == "shelve":
+            one.add_argument("--for", dest="for_", default="1h", help="how long: 30min, 2h")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand; returns the exit code."""
+    client = Client(args.api)
+    verb = (args.verb or "list").replace("-", "_")
+    if verb == "list":
+        rows = _rows(client, args)
+        if args.json:
+            for row in rows:
+                print(json.dumps(row, ensure_ascii=False))
+        else:
+            Console().print(_table(rows) if rows else "No alarm.")
+        return 0
+    more: dict[str, Any] = {"reason": args.reason} if args.reason else {}
+    alarm = "*" if args.alarm in ("all", "*") else _find(client, args.alarm)["alarm"]
+    if verb == "ack" and alarm != "*":
+        shown = _find(client, args.alarm)["occurrence"]
+        more["occurrence"] = shown if args.occurrence is None else args.occurrence
+    if verb == "shelve":
+        if not args.reason:
+            raise ConfigError("Shelving needs a reason.", hint='Add --reason "pump in repair".')
+        try:
+            more["for_s"] = parse_time(args.for_) / 1e9
+        except ValueError as error:
+            raise ConfigError(str(error), where="--for") from error
+    client.act(verb, alarm, args.actor, **more)
+    print(f"{verb.replace('_', ' ')}: {'all alarms' if alarm == '*' else alarm}")
+    return 0
+
+
+def _rows(client: Client, args: argparse.Namespace) -> list[dict[str, Any]]:
+    if args.hidden:
+        return [row for row in _newest(client) if row["overlay"] != "NONE"]
+    return client.alarms(history=args.history)
+
+
+def _newest(client: Client) -> list[dict[str, Any]]:
+    """The newest event of every alarm in the history."""
+    return list({row["alarm"]: row for row in client.alarms(history=True)}.values())
+
+
+def _find(client: Client, wanted: str) -> dict[str, Any]:
+    """The alarm with this id, or the only one whose id ends so.
+
+    Raises:
+        ConfigError: There is none, or more than one.
+    """
+    known = {row["alarm"]: row for row in [*_newest(client), *client.alarms()]}
+    if wanted in known:
+        return known[wanted]
+    found = [row for name, row in known.items() if name.endswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError(f"There is no alarm {wanted!r}.", hint="`genba alarms` lists them.")
+    names = ", ".join(row["alarm"] for row in found)
+    raise ConfigError(f"{wanted!r} may be {names}.", hint="Write more of the id.")
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=None, header_style="bold")
+    for name in ("Time", "Priority", "State", "Alarm", "Reason"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        at = datetime.fromtimestamp(row["ts"] / 1e9, UTC).astimezone()
+        state = row["state"] if row["overlay"] == "NONE" else f"{row['state']}/{row['overlay']}"
+        cells = (f"{at:%Y-%m-%d %H:%M:%S}", row["priority"], state, row["alarm"], row["text"])
+        # As text, because a tag's name must not be read as markup.
+        table.add_row(*(Text(_printable(cell)) for cell in cells))
+    return table
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a device chose these words, and a terminal obeys some."""
+    return "".join(c if c.isprintable() else "�" for c in text)

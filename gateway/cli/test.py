@@ -1,0 +1,48 @@
+"""``genba test``: run the tests inside flows, in virtual time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its options."""
+    parser = commands.add_parser("test", help="run the tests inside flows")
+    parser.add_argument("flows", nargs="*", type=Path, help="flow files or folders; else flows/")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("-k", dest="title", default="", help="only tests whose title has this")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what failed; 0 when every test passed, 1 when one failed or there is none."""
+    from gateway.cli.lint import flow_files, settings
+    from gateway.engine.flowtest import Outcome, junit, run_tests
+    from gateway.errors import ConfigError
+    from gateway.flow.document import Document
+    from gateway.flow.variables import resolve
+
+    values = settings(args.set)
+    outcomes: list[Outcome] = []
+    for file in flow_files(args.flows):
+        try:
+            document = Document.load(file).with_values(lambda value: resolve(value, values))
+        except ConfigError as error:
+            outcomes.append(Outcome(file.name, file.name, 1, "The file loads", (str(error),)))
+            continue
+        outcomes += run_tests(document, args.title)
+    for outcome in outcomes:
+        if not outcome.passed:
+            print(f"{outcome.file}:{outcome.line}: {outcome.title}")
+            print("  " + "\n".join(outcome.failures).replace("\n", "\n  "))
+    if args.junit is not None:
+        args.junit.write_text(junit(outcomes), "utf-8")
+    failed = sum(not outcome.passed for outcome in outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    print(f"{len(outcomes)} tests, {failed} failed, {seconds:.2f} s.")
+    if not outcomes:
+        print("No flow has a test. Add `tests:` to one; see `genba docs flow_file`.")
+    return int(failed > 0 or not outcomes)

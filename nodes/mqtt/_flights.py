@@ -1,0 +1,98 @@
+"""Messages on their way to the broker: identifiers, the window, and what was refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from nodes.mqtt._wire import Outgoing
+
+WINDOW_MAX = 1_000
+
+
+class Flights:
+    """Publishes with QoS 1 and waits for the broker's answers, in a bounded window.
+
+    Args:
+        send: Writes bytes.
+        writable: Set while the socket takes more.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], writable: asyncio.Event) -> None:
+        self._send = send
+        self._writable = writable
+        self._under_way: dict[int, tuple[dict[int, int], int]] = {}
+        self._others: set[int] = set()
+        self._last = 0
+        self._moved: asyncio.Future[None] | None = None
+        self.window = WINDOW_MAX
+        self.is_over = False
+
+    def number(self) -> int:
+        """The next packet identifier that is not in use."""
+        while True:
+            self._last = self._last % 65_535 + 1
+            if self._last not in self._under_way and self._last not in self._others:
+                return self._last
+
+    def hold(self, number: int) -> None:
+        """An identifier is in use for something else than a message."""
+        self._others.add(number)
+
+    def free(self, number: int) -> None:
+        """It is no longer."""
+        self._others.discard(number)
+
+    async def publish(self, messages: Sequence[Outgoing], has_properties: bool) -> dict[int, int]:
+        """Send messages and wait for every answer; returns position → reason code.
+
+        Raises:
+            ConnectionError: The session ended before all were answered.
+        """
+        codes: dict[int, int] = {}
+        place = 0
+        while place < len(messages) or len(codes) < len(messages):
+            await self._writable.wait()
+            if self.is_over:
+                raise ConnectionError("the session ended before the broker had answered")
+            packets = []
+            while place < len(messages) and len(self._under_way) < self.window:
+                message = messages[place]
+                if message.qos:
+                    number = self.number()
+                    self._under_way[number] = (codes, place)
+                    packets.append(message.packet(number, has_properties))
+                else:
+                    codes[place] = 0
+                    packets.append(message.packet(0, has_properties))
+                place += 1
+            if packets:
+                self._send(b"".join(packets))
+            if len(codes) < len(messages):
+                await self._wait()
+        return codes
+
+    def answered(self, number: int, code: int) -> None:
+        """The broker answered one."""
+        found = self._under_way.pop(number, None)
+        if found is not None:
+            codes, place = found
+            codes[place] = code
+
+    def moved(self) -> None:
+        """Some were answered: let those who wait look again."""
+        if self._moved is not None and not self._moved.done():
+            self._moved.set_result(None)
+        self._moved = None
+
+    def end(self) -> None:
+        """The session is gone."""
+        self.is_over = True
+        self._under_way.clear()
+        self._writable.set()
+        self.moved()
+
+    async def _wait(self) -> None:
+        if self._moved is None:
+            self._moved = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._moved)

@@ -1,0 +1,49 @@
+"""Numbers that publishers count their messages with: holes are seen, second copies dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Verdict = Literal["next", "gap", "again", "restart"]
+AGAIN_MAX = 10_000  # a number this far back or more is a publisher that counts anew
+PUBLISHERS_MAX = 1_000
+
+
+class Sequences:
+    """The last number of each publisher.
+
+    Publishers beyond `PUBLISHERS_MAX` push out the one that was silent longest.
+
+    >>> sequences = Sequences()
+    >>> [sequences.look("press1", n)[0] for n in (7, 8, 8, 11, 0, 1)]
+    ['next', 'next', 'again', 'gap', 'restart', 'next']
+    """
+
+    def __init__(self, last: Mapping[str, int] | None = None) -> None:
+        self._last = dict(last or {})
+        self.pushed_out = 0
+
+    def look(self, publisher: str, number: int) -> tuple[Verdict, int]:
+        """What a number means, and the number that came before it.
+
+        Zero or one after more, or a long way back, is a publisher that started anew.
+        """
+        last = self._last.pop(publisher, None)
+        verdict: Verdict = "next"
+        if last is None:
+            if len(self._last) >= PUBLISHERS_MAX:
+                self._last.pop(next(iter(self._last)))
+                self.pushed_out += 1
+            last = number - 1
+        elif number > last + 1:
+            verdict = "gap"
+        elif number <= last:
+            started_anew = number < last and (number <= 1 or last - number >= AGAIN_MAX)
+            verdict = "restart" if started_anew else "again"
+        self._last[publisher] = last if verdict == "again" else number
+        return verdict, last
+
+    def save(self) -> dict[str, int]:
+        """All last numbers, as plain values."""
+        return dict(self._last)

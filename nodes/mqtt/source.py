@@ -1,0 +1,362 @@
+"""Reads messages from an MQTT broker and acknowledges them when they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from gateway import (
+    Batch,
+    Config,
+    ConfigError,
+    ConnectionName,
+    Context,
+    Event,
+    Example,
+    Message,
+    Port,
+    Reading,
+    Source,
+)
+from nodes.mqtt._intake import Intake, Part
+from nodes.mqtt._payload import Decoder, Kind, Layout, Rows, find, parse_path
+from nodes.mqtt._refusals import SAMPLE_BYTES, Refusals
+from nodes.mqtt._sequence import Sequences
+from nodes.mqtt._session import Session
+from nodes.mqtt._spb_host import DEFAULT_TAG, SparkplugHost
+from nodes.mqtt._times import TsUnit
+from nodes.mqtt._topics import TopicMap, fill, names_in
+from nodes.mqtt.connection import MqttConnection
+
+READ_ROWS_MAX = 5_000
+_RETAINED = {"always": 0, "once": 1, "never": 2}
+
+
+class MqttSourceConfig(Config):
+    connection: ConnectionName = Field(description="The `mqtt.connection` to use.")
+    topics: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=100,
+        examples=[["plant/{area}/{line}/{measure}"]],
+        description="Topics to read; `{name}` is one level and can be used in `tag`, "
+        "`+` is any level, `#` at the end all below.",
+    )
+    qos: Literal[0, 1, 2] = Field(
+        1,
+        description="0 loses messages when the line does; 1 keeps them. 2 is read as 1: "
+        "it cannot be acknowledged after storing, and `dedupe_by` does better.",
+    )
+    tag: str = Field(
+        "{topic}",
+        min_length=1,
+        examples=["{area}/{line}/{measure}"],
+        description="Name of the tag, from what `topics` captures. "
+        "For Sparkplug from {group}, {edge}, {device} and {metric}.",
+    )
+    payload: Kind = Field(
+        "auto",
+        description="How a payload is written; auto takes a number or JSON, "
+        "raw makes an event of every message.",
+    )
+    value: str = Field("value", min_length=1, description="Path of the value in a JSON document.")
+    fields: Literal["*"] | dict[str, str] = Field(
+        default_factory=dict,
+        description="Several values a message: path → ending of the tag's name; "
+        "`*` takes every number and boolean.",
+    )
+    ts: str = Field(
+        "ts", min_length=1, description="Path of the timestamp; absent means time of arrival."
+    )
+    ts_unit: TsUnit = Field(
+        "auto", description="How timestamps are written; auto tells by their size."
+    )
+    quality: str = Field(
+        "quality", min_length=1, description="Path of the quality: a StatusCode, its name, or true."
+    )
+    unit: str = Field("unit", min_length=1, description="Path of the unit, a UCUM code.")
+    retained: Literal["once", "always", "never"] = Field(
+        "once",
+        description="Whether the broker sends the last known values: when first subscribed to, "
+        "after each connecting, or never. MQTT 3.1.1 always does.",
+    )
+    sequence: str = Field(
+        "", description="Path of a number that each publisher counts up; holes become gap events."
+    )
+    publisher: str = Field(
+        "{topic}", description="Who counts, from what `topics` captures: one count for each."
+    )
+    dedupe_by: Literal["none", "sequence"] = Field(
+        "none", description="Drop a message whose sequence number was seen already."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> MqttSourceConfig:
+        is_sparkplug = self.payload == "sparkplug"
+        if is_sparkplug:
+            unknown = names_in(self.tag) - names_in(DEFAULT_TAG) - {"topic"}
+            if unknown:
+                raise ValueError(f"Sparkplug tags know no {{{min(unknown)}}}.")
+        if self.dedupe_by == "sequence" and not self.sequence:
+            raise ValueError("`dedupe_by: sequence` needs `sequence`, the path of the number.")
+        if self.sequence and self.payload not in ("json", "auto"):
+            raise ValueError("`sequence` is a path in JSON: set `payload` to json.")
+        if self.fields and self.payload not in ("json", "auto"):
+            raise ValueError("`fields` are paths in JSON: set `payload` to json.")
+        try:
+            topics = list(self.topics)
+            TopicMap(topics, "{topic}" if is_sparkplug else self.tag)
+            TopicMap(topics, self.publisher)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class MqttSource(Source[MqttSourceConfig]):
+    """Read numbers, JSON, raw text or Sparkplug B from topics, each topic a tag.
+
+    What cannot be read is counted, told on `status` with its first 4 kB, and gives the tag a
+    row of quality Bad_DecodingError; it never blocks what comes after it.
+
+    Delivery: with QoS 1 at least once: a message is acknowledged, in the order of arrival,
+    when the flow has stored it; after a crash the broker sends the rest again, and
+    `dedupe_by` drops what was stored. With QoS 0 at most once, and a gap event each time the
+    line was lost.
+    Back pressure: when the flow is slow the connection stops reading; see `mqtt.connection`.
+    """
+
+    Config = MqttSourceConfig
+    outputs = (
+        Port("out", "samples", "One row a value."),
+        Port("events", "events", "Raw messages, with `payload: raw`."),
+        Port("status", "events", "Connection lost and back, gaps, refused payloads."),
+    )
+    examples = (
+        Example(
+            "JSON with value and time",
+            {
+                "connection": "broker",
+                "topics": ["plant/{area}/{line}/{measure}"],
+                "tag": "{area}/{line}/{measure}",
+                "payload": "json",
+            },
+        ),
+        Example(
+            "Several values a message",
+            {
+                "connection": "broker",
+                "topics": ["press/{unit}/state"],
+                "tag": "press/{unit}",
+                "payload": "json",
+                "fields": {"oil.temp": "oil_temperature", "oil.bar": "oil_pressure"},
+                "ts": "time",
+            },
+        ),
+        Example(
+            "Sparkplug B",
+            {"connection": "broker", "topics": ["spBv1.0/plant/#"], "payload": "sparkplug"},
+        ),
+    )
+
+    def __init__(self, config: MqttSourceConfig, ctx: Context) -> None:
+        super().__init__(config, ctx)
+        is_sparkplug = config.payload == "sparkplug"
+        self._topics = TopicMap(list(config.topics), "{topic}" if is_sparkplug else config.tag)
+        self._publishers = TopicMap(list(config.topics), config.publisher)
+        self._refusals = Refusals(ctx)
+        self._decoder = Decoder(ctx, _layout(config), self._topics, self._refusals)
+        tag = DEFAULT_TAG if config.tag == "{topic}" else config.tag
+        self._host = SparkplugHost(ctx, self._refusals, tag) if is_sparkplug else None
+        self._sequence = parse_path(config.sequence)
+        stored: Mapping[str, Any] = ctx.position or {}
+        self._sequences = Sequences(stored.get("sequences"))
+        self._old_filters: list[str] = list(stored.get("filters", ()))
+        self._seen_at: int | None = stored.get("at")
+        self._session: Session | None = None
+        self._intake: Intake | None = None
+
+    async def connect(self) -> None:
+        """Subscribe; tell of a gap when the broker has forgotten us."""
+        session = self.ctx.connection(MqttConnection, self.config.connection).session
+        if self._intake is not None and session is self._session:
+            self._intake.is_read = True
+            return
+        self._tell_gap(session)
+        stale = [f for f in self._old_filters if f not in self._topics.filters]
+        if stale and session.welcome.session_present:
+            await session.unsubscribe(stale)
+        intake = Intake(
+            f"{self.ctx.flow}/{self.ctx.node_id}",
+            self._topics.filters,
+            lambda topic: self._topics.fields(topic) is not None,
+            qos=min(self.config.qos, 1),
+            retained=_RETAINED[self.config.retained],
+        )
+        lower = await session.subscribe(intake)
+        if lower:
+            self.ctx.say("warning", f"The broker grants only QoS 0 for {', '.join(lower)}.")
+        self._session, self._intake = session, intake
+        self._old_filters = list(self._topics.filters)
+
+    def _tell_gap(self, session: Session) -> None:
+        """What may have been missed since the last message. No silent gap."""
+        if self._seen_at is None:
+            return
+        cause = "qos_0" if self.config.qos == 0 else "session_lost"
+        if cause == "session_lost" and session.welcome.session_present:
+            return
+        now = self.ctx.clock.now()
+        self.ctx.count("gaps")
+        self._refusals.tell(
+            "gap", {"source": self.ctx.node_id, "cause": cause, "from": self._seen_at, "to": now}
+        )
+
+    async def read(self) -> Reading:
+        """Wait for messages, then take all that are there."""
+        assert self._intake is not None, "connect comes first"
+        assert self._session is not None
+        if self._refusals:
+            return Reading({"status": self._refusals.take()}, position=self._position())
+        parts = await self._intake.take(READ_ROWS_MAX)
+        outputs: dict[str, Message] = {}
+        batches: list[Batch] = []
+        events: list[Event] = []
+        for part in parts:
+            self._decode(part, batches, events)
+        if self._host is not None and (commands := self._host.commands()):
+            await self._session.publish(commands)
+        batch = Batch.concat([b for b in batches if len(b)])
+        if len(batch):
+            outputs["out"] = batch
+            bad = int((~batch.good).sum())
+            if bad:
+                self.ctx.count("not_good", bad)
+        if events:
+            outputs["events"] = tuple(events)
+        if self._refusals:
+            outputs["status"] = self._refusals.take()
+        self._seen_at = parts[-1].arrival
+        return Reading(outputs, (self._session, parts), self._position())
+
+    async def acknowledge(self, token: Any) -> None:
+        """Tell the broker; a session that is gone needs no answer, it sends again."""
+        if token is not None:
+            session, parts = token
+            session.acknowledge(parts)
+
+    async def close(self) -> None:
+        """Stop reading; the broker, or the queue while the session stands, keeps what comes."""
+        if self._intake is not None:
+            self._intake.is_read = False
+
+    def tag_names(self) -> list[str]:
+        """Tags whose topics have no wildcard."""
+        if self._host is not None or self.config.fields or self.config.payload == "raw":
+            return []
+        return self._topics.fixed()
+
+    def _position(self) -> dict[str, Any]:
+        position: dict[str, Any] = {"filters": self._topics.filters, "at": self._seen_at}
+        if self._sequence:
+            position["sequences"] = self._sequences.save()
+        return position
+
+    def _decode(self, part: Part, batches: list[Batch], events: list[Event]) -> None:
+        if self._host is not None:
+            batches.append(self._births_and_data(part))
+            return
+        if self.config.payload == "raw":
+            events.extend(self._raw(part))
+            return
+        batch = None if self._sequence else self._decoder.columns(part)
+        batches.append(self._row_by_row(part) if batch is None else batch)
+
+    def _row_by_row(self, part: Part) -> Batch:
+        rows = Rows()
+        for place in range(len(part.topics)):
+            before = len(rows.tag)
+            document = self._decoder.row(rows, part, place)
+            if self._sequence and self._is_again(document, part.topics[place]):
+                for column in (rows.tag, rows.ts, rows.value, rows.quality):
+                    del column[before:]
+        return rows.batch()
+
+    def _is_again(self, document: Any, raw_topic: bytes) -> bool:
+        """Whether a message is a second copy; holes in the count are told."""
+        number = find(document, self._sequence)
+        if not isinstance(number, int) or isinstance(number, bool):
+            return False
+        words = self._publishers.fields(raw_topic.decode("utf-8", "replace"))
+        publisher = fill(self.config.publisher, words or {})
+        verdict, last = self._sequences.look(publisher, number)
+        if verdict == "again":
+            self.ctx.count("again")
+            return self.config.dedupe_by == "sequence"
+        if verdict != "next":
+            self.ctx.count("sequence_gaps" if verdict == "gap" else "sequence_restarts")
+            missing = number - last - 1 if verdict == "gap" else 0
+            self._refusals.tell(
+                "gap",
+                {
+                    "source": self.ctx.node_id,
+                    "cause": "sequence" if verdict == "gap" else "publisher_restarted",
+                    "publisher": publisher,
+                    "last": last,
+                    "next": number,
+                    "missing": missing,
+                },
+            )
+        return False
+
+    def _births_and_data(self, part: Part) -> Batch:
+        assert self._host is not None
+        rows = Rows()
+        for place, raw_topic in enumerate(part.topics):
+            topic = raw_topic.decode("utf-8", "replace")
+            payload = part.payloads[place]
+            if place in part.large:
+                size = part.large[place]
+                reason = "Larger than `message_bytes_max`."
+                self._refusals.note("too_large", topic, reason, payload, size)
+                continue
+            try:
+                for row in self._host.take(topic, payload, part.arrival):
+                    rows.add(*row)
+            except ValueError as error:
+                reason = f"It is no Sparkplug B: {error}."
+                self._refusals.note("undecodable", topic, reason, payload)
+        return rows.batch()
+
+    def _raw(self, part: Part) -> list[Event]:
+        """Messages as events; what is no UTF-8 is written in hexadecimal."""
+        events = []
+        for place, raw_topic in enumerate(part.topics):
+            topic, payload = raw_topic.decode("utf-8", "replace"), part.payloads[place]
+            if place in part.large:
+                size = part.large[place]
+                reason = "Larger than `message_bytes_max`."
+                self._refusals.note("too_large", topic, reason, payload, size)
+                continue
+            data: dict[str, Any] = {"topic": topic}
+            try:
+                data["text"] = payload.decode()
+            except UnicodeDecodeError:
+                data["hex"] = payload.hex()
+                self._refusals.note("not_utf8", topic, "It is no UTF-8.", payload[:SAMPLE_BYTES])
+            events.append(Event(part.arrival, self._topics(topic) or topic, data))
+        return events
+
+
+def _layout(config: MqttSourceConfig) -> Layout:
+    pairs = {} if config.fields == "*" else config.fields
+    return Layout(
+        config.payload,
+        parse_path(config.value),
+        parse_path(config.ts),
+        parse_path(config.quality),
+        parse_path(config.unit),
+        config.ts_unit,
+        {parse_path(path): suffix for path, suffix in pairs.items()},
+        config.fields == "*",
+    )
