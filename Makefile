@@ -32,7 +32,7 @@ quick: setup-dev  ## run the tests that need no devices
 	@$(PYTHON) -m pytest -m "not plant and not slow" $(ARGS)
 
 bench: setup-dev  ## measure this machine and print the table
-	@$(VENV)/bin/genba bench $(ARGS)
+	@$(PYTHON) tests/bench/__main__.py $(ARGS)
 
 docs: setup  ## write the generated help pages
 	@$(VENV)/bin/genba docs --write

@@ -9,8 +9,10 @@ from gateway.data.alarm import (
     AlarmOptions,
     AlarmState,
     AlarmStatus,
+    OperatorAction,
     Outcome,
     Overlay,
+    OverlayAction,
     Priority,
     Stimulus,
     amount,
@@ -30,6 +32,7 @@ from gateway.errors import (
     Rejected,
     StateError,
 )
+from gateway.flow import windowing
 from gateway.flow.config import (
     Bytes,
     Config,
@@ -92,9 +95,11 @@ __all__ = [
     "LimitError",
     "Message",
     "Node",
+    "OperatorAction",
     "Outcome",
     "Outputs",
     "Overlay",
+    "OverlayAction",
     "Percent",
     "Port",
     "PositiveSeconds",
@@ -123,4 +128,5 @@ __all__ = [
     "pattern_of",
     "quality",
     "transition",
+    "windowing",
 ]

@@ -16,13 +16,27 @@ import pytest
 from gateway import Batch, Example, Outputs, Transform
 from gateway.data import quality
 from nodes.filter.deadband import Deadband, DeadbandConfig
-from tests.contract import laws
+from tests.contract import laws, runs
 from tests.contract.scripts import script
-from tests.test_contract import SCRIPTS
+from tests.test_contract import EXEMPT, GOOD, SCRIPTS
 
 
-class _Simple(Deadband):
-    """The reference node without its fast path, so that one method decides."""
+class _Simple(Transform[DeadbandConfig, Batch]):
+    """The reference node in its plainest form, so that one method decides.
+
+    State: value, time and severity last passed, per tag.
+    Cost: O(n) a batch.
+    """
+
+    Config = DeadbandConfig
+    examples = Deadband.examples
+
+    def __init__(self, config: DeadbandConfig, ctx: Any) -> None:
+        super().__init__(config, ctx)
+        self._value = self.per_tag("value", np.nan)
+        self._ts = self.per_tag("ts", 0, np.int64)
+        self._severity = self.per_tag("severity", 255, np.uint8)
+        self._heartbeat_ns = round(config.heartbeat_s * 1e9) or 2**63 - 1
 
     def process(self, batch: Batch, port: str) -> Outputs:
         keep = np.zeros(len(batch), np.bool_)
@@ -30,6 +44,24 @@ class _Simple(Deadband):
             for rows in batch.rounds():
                 keep[rows] = self._passes(batch.where(rows))
         return {"out": batch.where(keep)} if keep.any() else {}
+
+    def _band(self, tag: Any) -> Any:
+        if self.config.kind == "percent":
+            return self.config.band / 100 * self.ctx.tags.span[tag]
+        return np.full(len(tag), self.config.band)
+
+    def _passes(self, rows: Batch) -> Any:
+        tag, severity = rows.tag, rows.quality >> 30
+        last = self._value[tag]
+        small = np.abs(rows.value - last) <= self._band(tag)
+        small |= np.isnan(rows.value) & np.isnan(last)
+        small &= severity == self._severity[tag]
+        small &= rows.ts - self._ts[tag] < self._heartbeat_ns
+        tag = tag[~small]
+        self._value[tag] = rows.value[~small]
+        self._ts[tag] = rows.ts[~small]
+        self._severity[tag] = severity[~small]
+        return ~small
 
 
 class ForgotValue(_Simple):
@@ -277,3 +309,32 @@ def test_the_node_without_a_bug_passes() -> None:
 @pytest.mark.parametrize("bug", PLANTED)
 def test_the_bug_is_found(bug: type[Transform[Any, Any]]) -> None:
     assert next(findings(bug), None) is not None, f"no law finds: {bug.__doc__}"
+
+
+def _stateful() -> list[str]:
+    """Transforms that remember something after the first script of their first example."""
+    found = []
+    for name, cls in GOOD.items():
+        if cls.kind == "transform" and (name, "restart_is_invisible", "*") not in EXEMPT:
+            first = script(cls, 0, 0)
+            if runs.start(cls, first).play(first.ops).bench.node.snapshot():
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("name", _stateful())
+def test_the_scripts_reach_the_state_of_every_node(name: str) -> None:
+    """Whatever a node remembers matters to some script: forgetting it all is found."""
+    base: Any = GOOD[name]
+
+    class Forgetful(base):
+        def restore(self, state: Any) -> None:
+            """Take nothing back."""
+
+    for index in range(len(base.examples)):
+        for seed in range(SCRIPTS):
+            try:
+                laws.restart_is_invisible(Forgetful, index, script(base, index, seed))
+            except AssertionError:
+                return
+    raise AssertionError(f"no script notices that {name} forgets everything at a restart")

@@ -16,7 +16,8 @@ PAGE: Final = """<!doctype html>
  main { padding:0 20px 40px; max-width:1500px; }
  table { border-collapse:collapse; width:100%; }
  th,td { text-align:left; padding:4px 10px; border-bottom:1px solid var(--line); }
- th { color:#9da7b3; font-weight:600; } td.n { text-align:right; font-variant-numeric:tabular-nums; }
+ th { color:#9da7b3; font-weight:600; }
+ td.n { text-align:right; font-variant-numeric:tabular-nums; }
  .bad { color:var(--bad); } .warn { color:var(--warn); } .good { color:var(--good); }
  button { font:inherit; background:#21262d; color:inherit; border:1px solid var(--line);
           border-radius:6px; padding:6px 14px; cursor:pointer; min-height:36px; }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,21 +16,13 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
+from gateway.api.exposition import metrics_text
+from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
 from gateway.api.page import PAGE
 from gateway.data import quality
-from gateway.engine.codec import plain
 from gateway.engine.runtime import Runtime
-from gateway.errors import ConfigError
-
-BODY_BYTES_MAX = 64 * 1024
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+from gateway.errors import ConfigError, GatewayError
 
 
 def _json(value: Any) -> Response:
@@ -53,29 +45,18 @@ def tag_rows(runtime: Runtime) -> list[dict[str, Any]]:
     ]
 
 
+async def _cannot(request: Request, error: Exception) -> Response:
+    """An error of ours as a status and its sentence."""
+    return PlainTextResponse(str(error), 503)
+
+
 def application(runtime: Runtime) -> FastAPI:
     """The routes over a running gateway."""
     app = FastAPI(title="Genba", docs_url=None, redoc_url=None)
 
-    @app.middleware("http")
-    async def guard(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-        if host not in ("127.0.0.1", "localhost", "[::1]"):
-            return PlainTextResponse("This API answers to this machine's own name only.", 421)
-        if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
-            return PlainTextResponse(f"A request may have {BODY_BYTES_MAX} bytes.", 413)
-        origin = request.headers.get("origin")
-        if (
-            request.method != "GET"
-            and origin
-            and origin.partition("://")[2] != request.headers["host"]
-        ):
-            return PlainTextResponse("A page from elsewhere may not act here.", 403)
-        response = await call_next(request)
-        response.headers.update(_HEADERS)
-        return response
+    app.add_middleware(Guard)
+
+    app.add_exception_handler(GatewayError, _cannot)
 
     @app.get("/", response_class=HTMLResponse)
     async def page() -> str:
@@ -96,42 +77,23 @@ def application(runtime: Runtime) -> FastAPI:
     @app.get("/api/alarms")
     async def alarms(all: bool = False) -> Response:
         events = runtime.book.history() if all else runtime.book.open()
-        return _json([plain(event) for event in events])
+        return _json([runtime.book.row(event) for event in events])
 
     @app.post("/api/alarms/action")
     async def act(action: AlarmAction) -> Response:
         if action.action == "shelve" and not action.reason:
             return PlainTextResponse("Say why it is shelved (reason).", 422)
-        known = {event.alarm for event in runtime.book.open()}
-        if action.alarm != "*" and action.alarm not in known and action.action == "ack":
+        if action.alarm != "*" and action.action == "ack" and not runtime.book.get(action.alarm):
             return PlainTextResponse(f"No open alarm is called {action.alarm!r}.", 404)
-        await runtime.act(action.action, action.data())
+        if not await runtime.act(action.action, action.data()):
+            return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
         return _json({"done": True})
 
-    @app.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> str:
-        return metrics_text(runtime)
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(metrics_text(runtime), media_type="text/plain; version=0.0.4")
 
     return app
-
-
-def metrics_text(runtime: Runtime) -> str:
-    """Counters in Prometheus' text form.
-
-    Source: Prometheus text-based exposition format 0.0.4.
-    """
-    lines = ["# TYPE genba_node_total counter"]
-    for status in runtime.statuses:
-        for name, n in sorted(status.counts.items()):
-            labels = f'flow="{status.flow}",node="{status.node}",count="{name}"'
-            lines.append(f"genba_node_total{{{labels}}} {n}")
-    lines.append("# TYPE genba_wire_rows_total counter")
-    for wire in runtime.wires():
-        labels = f'flow="{wire["flow"]}",from="{wire["from"]}",to="{wire["to"]}"'
-        lines.append(f"genba_wire_rows_total{{{labels}}} {wire['rows']}")
-    lines += ["# TYPE genba_alarms_open gauge", f"genba_alarms_open {len(runtime.book.open())}"]
-    lines += ["# TYPE genba_commits_total counter", f"genba_commits_total {runtime.store.commits}"]
-    return "\n".join(lines) + "\n"
 
 
 class _Quiet(uvicorn.Server):

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
         finally:
             ran_s = plant.now()
             await tasks.stop()
-        verdict = judge(plant.schedule(ran_s), log.raised, ran_s, devices(runtime, manifest))
+        verdict = judge(plant.schedule(ran_s), log.raised, ran_s, devices(manifest, log.raised))
     print(summary(verdict, ran_s, runtime, seed=args.seed))
     return 0 if args.for_s is None or verdict.good else 1
 
@@ -105,14 +105,10 @@ def variables(manifest: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def devices(runtime: Runtime, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The device behind each source: a source is named after its device, or begins with it."""
+def devices(manifest: Mapping[str, Any], alarms: Sequence[Raised]) -> dict[str, str]:
+    """The plant's device behind each communication alarm: its name begins with the device's."""
     names = sorted(manifest["devices"], key=len, reverse=True)
-    return {
-        status.node: next((name for name in names if status.node.startswith(name)), "")
-        for status in runtime.statuses
-        if status.kind == "source"
-    }
+    return {a.tag: next((n for n in names if a.tag.startswith(n)), "") for a in alarms}
 
 
 class AlarmLog:

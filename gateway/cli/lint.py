@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,10 @@ def run(args: argparse.Namespace) -> int:
     findings: list[Finding] = []
     files = flow_files(args.flows)
     for file in files:
-        found = lint_file(file, values)
-        findings += found
-        if args.write and not any(f.line == 1 and not f.node for f in found):
-            Document.load(file).save(file)
+        findings += lint_file(file, values)
+        if args.write:
+            with suppress(ConfigError):  # A file that is no flow is among the findings.
+                Document.load(file).save(file)
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:

@@ -49,11 +49,11 @@ class LiveView:
     def render(self) -> Group:
         """One picture; each part gets the lines it needs and the tags get the rest."""
         height = self._console.height
-        alarms = self._runtime.open_alarms()
+        alarms = self._runtime.book.open()
         alarm_lines = max(1, min(len(alarms), max(height // 4, 3)))
         wires = self._wires(max(height // 4, 4))
         tag_lines = max(4, height - alarm_lines - wires.row_count - 14)
-        parts = [
+        parts: list[Text | Panel] = [
             self._head(len(alarms)),
             Panel(self._alarms(alarms, alarm_lines), title="Open alarms", title_align="left"),
             Panel(self._tags(tag_lines), title="Tags", title_align="left"),

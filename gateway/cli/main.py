@@ -21,7 +21,6 @@ COMMANDS: Final = {
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",
     "alarms": "list, acknowledge and shelve alarms",
-    "bench": "measure this machine",
 }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ def add(commands: Any) -> None:
     parser.add_argument("--state", type=Path, default=default_state(), help="folder for the state")
     parser.add_argument(
         "--port", type=int, default=PORT, help="port of the page and API; 0 takes a free one"
+    )
+    parser.add_argument("--port-file", type=Path, help="write the port here once it answers")
+    parser.add_argument(
+        "--tags-max", type=int, default=20_000, help="how many tags there may be, at most 65535"
     )
     parser.add_argument(
         "--set",
@@ -100,14 +105,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(documents: list[Document], args: argparse.Namespace) -> int:
-    runtime = Runtime(documents, args.state, variables=variables(args.set))
+    runtime = Runtime(documents, args.state, variables=variables(args.set), tags_max=args.tags_max)
     stop = stop_on_signals()
     watch = None
     if args.live:
         from gateway.cli.live import LiveView
 
         watch = LiveView(runtime, "Genba").run
-    await serve(runtime, args.port, stop, watch)
+
+    def told(port: int) -> None:
+        if args.port_file is not None:
+            args.port_file.write_text(str(port))
+
+    await serve(runtime, args.port, stop, watch, told)
     return 0
 
 
@@ -116,20 +126,21 @@ async def serve(
     port: int,
     stop: asyncio.Event,
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
-    told: Callable[[Mapping[str, Any]], None] | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> None:
     """Start the gateway and its API, wait for `stop`, end both in order."""
     await runtime.start()
     tasks = Tasks("run")
     server = None
     try:
-        from gateway.api.server import Server  # Half a second of imports: after the first sample.
-
-        server = Server(runtime, port)
+        tasks.start("first", _log_first_sample(runtime))
+        # A second of imports: on a thread, so that they do not hold up the first sample.
+        api = await asyncio.to_thread(importlib.import_module, "gateway.api.server")
+        server = api.Server(runtime, port)
         serving = tasks.start("api", server.run())
         _log.info("The page is at %s", server.url)
         if told is not None:
-            told({"url": server.url})
+            told(server.port)
         if watch is not None:
             tasks.start("live", watch())
         else:
@@ -141,6 +152,13 @@ async def serve(
         await tasks.stop()
         await runtime.stop()
         _log.info("Stopped; the state is stored.")
+
+
+async def _log_first_sample(runtime: Runtime) -> None:
+    while not any(status.counts["rows_in"] for status in runtime.statuses):
+        await asyncio.sleep(0.01)
+    passed = runtime.clock.monotonic() - runtime.started_s
+    _log.info("First sample %.2f s after the start.", passed)
 
 
 async def _log_alarms(runtime: Runtime) -> None:

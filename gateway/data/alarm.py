@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
@@ -81,8 +82,7 @@ class AlarmEvent:
 class AlarmStatus:
     """All that the state machine knows of one alarm.
 
-    The process state and the three reasons to hide it are independent: leaving one reason
-    never loses another.
+    The process state and the three reasons to hide it are independent of each other.
 
     Args:
         state: The process state.
@@ -103,10 +103,8 @@ class AlarmStatus:
     @property
     def overlay(self) -> Overlay:
         """The one overlay that is shown: what lasts longest wins where several apply."""
-        if self.out_of_service:
-            return Overlay.OOSRV
-        if self.suppressed:
-            return Overlay.DSUPR
+        if self.out_of_service or self.suppressed:
+            return Overlay.OOSRV if self.out_of_service else Overlay.DSUPR
         return Overlay.SHLVD if self.shelved_until else Overlay.NONE
 
     @property
@@ -266,11 +264,8 @@ def _ack(status: AlarmStatus, occurrence: int) -> Outcome:
         why = "The alarm is not raised." if normal else "The alarm is acknowledged already."
         return Outcome(status, refused=why)
     if occurrence != status.occurrence:
-        return Outcome(
-            status,
-            refused=f"Occurrence {occurrence} is not the current one, which is "
-            f"{status.occurrence}: look at the alarm again and acknowledge that.",
-        )
+        current = f"the current one, which is {status.occurrence}"
+        return Outcome(status, refused=f"Occurrence {occurrence} is not {current}: look again.")
     return Outcome(replace(status, state=after), "acked")
 
 
@@ -297,10 +292,13 @@ def _shelve(status: AlarmStatus, stimulus: Stimulus, options: AlarmOptions) -> O
 
 
 def amount(value: float, unit: str = "") -> str:
-    """A number with its unit, as every alarm text writes it.
+    """A number with its unit, as every alarm text writes it: six digits, no more than a sensor has.
 
-    >>> amount(76.2, "Cel"), amount(10 / 3), amount(-0.0, "bar")
-    ('76.2 Cel', '3.33333333', '0 bar')
+    A UCUM annotation is read without its braces, and the unit 1 is not read.
+
+    >>> amount(76.2, "Cel"), amount(10 / 3, "1"), amount(-0.0, "bar"), amount(8.0, "{sd}")
+    ('76.2 Cel', '3.33333', '0 bar', '8 sd')
     """
-    text = number(value + 0.0)  # so that -0.0 reads 0
-    return f"{text} {unit}" if unit else text
+    text = f"{value + 0.0:.6g}"  # so that -0.0 reads 0
+    word = "" if unit == "1" else re.sub(r"[{}]", "", unit)
+    return f"{text} {word}" if word else text

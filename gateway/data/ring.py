@@ -34,9 +34,8 @@ class Rows:
     quality: NDArray[np.uint32]
 
 
-def grouped(batch: Batch) -> Rows:
-    """The rows of a batch tag by tag, in order of arrival within a tag."""
-    order = np.argsort(batch.tag, kind="stable")
+def grouped(batch: Batch, order: Index) -> Rows:
+    """The rows of a batch in an order that sorts them by tag, such as a stable argsort."""
     tag = batch.tag[order]
     starts = np.flatnonzero(heads(tag))
     count = np.diff(starts, append=len(tag))
@@ -77,7 +76,7 @@ class Ring:
 
     def append(self, batch: Batch) -> None:
         """Add the rows of a batch of any mix of tags; they must fit into `room`."""
-        self.extend(grouped(batch))
+        self.extend(grouped(batch, np.argsort(batch.tag, kind="stable")))
 
     def extend(self, rows: Rows) -> None:
         """Add rows that are grouped by tag; they must fit into `room`."""
@@ -97,6 +96,19 @@ class Ring:
             self.count[rows.code] = need
         self.rows += n
         self._peak = max(self._peak, self.rows)
+
+    def add(self, code: int, ts: int, value: float, quality: int) -> None:
+        """Add one row, in plain numbers; it must fit into `room`."""
+        assert self.rows < self.rows_max, f"rows_max = {self.rows_max}; ask `room` first"
+        have = int(self.count[code])
+        if have == self._room[code]:
+            self._grow(np.array([code], np.uint16), np.array([have + 1]))
+        at = int(self._base[code]) + have
+        self._ts[at], self._value[at], self._quality[at] = ts, value, quality
+        self.count[code] = have + 1
+        self.rows += 1
+        if self.rows > self._peak:
+            self._peak = self.rows
 
     def gather(self, code: NDArray[np.uint16]) -> Rows:
         """A copy of all rows of some tags (k,), in the order in which they are kept."""

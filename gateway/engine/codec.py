@@ -8,6 +8,7 @@ and on reading, so that a flipped bit is found and never served as a good value.
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -38,9 +39,18 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes
         flat = np.ascontiguousarray(array)
         described.append([name, flat.dtype.str, list(flat.shape)])
         body += flat.tobytes()
-    head = json.dumps({"head": header, "arrays": described}, separators=(",", ":")).encode()
+    head = json.dumps(
+        {"head": header, "arrays": described}, separators=(",", ":"), default=_number
+    ).encode()
     block = _HEAD.pack(_MAGIC, len(head)) + head + zlib.compress(bytes(body), 1)
     return block + _CRC.pack(zlib.crc32(block))
+
+
+def _number(value: Any) -> Any:
+    """A numpy number inside an event as a plain one; anything else is no JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def unpack(block: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -55,16 +65,23 @@ def unpack(block: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         raise StateError("A stored block is damaged: its checksum does not fit.")
     (_, length) = _HEAD.unpack(block[: _HEAD.size])
     start = _HEAD.size + length
-    meta = json.loads(block[_HEAD.size : start])
-    body = zlib.decompress(block[start : -_CRC.size])
+    try:
+        meta = json.loads(block[_HEAD.size : start])
+        body = zlib.decompress(block[start : -_CRC.size])
+        return meta["head"], _arrays(meta["arrays"], body)
+    except (ValueError, LookupError, TypeError, zlib.error) as error:
+        raise StateError(f"A stored block is of a form we do not know: {error}.") from error
+
+
+def _arrays(described: Sequence[Any], body: bytes) -> dict[str, NDArray[Any]]:
+    """Arrays of their own, so that they can be written to."""
     arrays: dict[str, NDArray[Any]] = {}
     at = 0
-    for name, kind, shape in meta["arrays"]:
-        dtype = np.dtype(kind)
-        size = int(np.prod(shape)) * dtype.itemsize
-        arrays[name] = np.frombuffer(body[at : at + size], dtype).reshape(shape).copy()
-        at += size
-    return meta["head"], arrays
+    for name, kind, shape in described:
+        array = np.frombuffer(body, np.dtype(kind), math.prod(shape), at)
+        arrays[name] = array.reshape(shape).copy()
+        at += array.nbytes
+    return arrays
 
 
 def pack_inputs(inputs: Sequence[tuple[str, str, Message]], now: int) -> bytes:
@@ -89,28 +106,39 @@ def pack_inputs(inputs: Sequence[tuple[str, str, Message]], now: int) -> bytes:
 
 
 def unpack_inputs(block: bytes) -> tuple[list[tuple[str, str, Message]], int]:
-    """What `pack_inputs` was given."""
+    """What `pack_inputs` was given.
+
+    Raises:
+        StateError: The block is damaged, or of another version.
+    """
     head, arrays = unpack(block)
-    inputs: list[tuple[str, str, Message]] = []
-    for i, item in enumerate(head["items"]):
-        message: Message
-        match item["kind"]:
-            case "samples":
-                message = _batch(str(i), arrays)
-            case "windows":
-                message = Windows(
-                    arrays[f"{i}.wtag"],
-                    arrays[f"{i}.start"],
-                    arrays[f"{i}.end"],
-                    arrays[f"{i}.offset"],
-                    _batch(str(i), arrays),
-                )
-            case "alarms":
-                message = tuple(alarm_of(entry) for entry in item["items"])
-            case _:
-                message = tuple(Event(**entry) for entry in item["items"])
-        inputs.append((item["node"], item["port"], message))
-    return inputs, int(head["now"])
+    try:
+        inputs = [_input(i, item, arrays) for i, item in enumerate(head["items"])]
+        return inputs, int(head["now"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise StateError(f"A stored block is of a form we do not know: {error}.") from error
+
+
+def _input(
+    i: int, item: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> tuple[str, str, Message]:
+    message: Message
+    match item["kind"]:
+        case "samples":
+            message = _batch(str(i), arrays)
+        case "windows":
+            message = Windows(
+                arrays[f"{i}.wtag"],
+                arrays[f"{i}.start"],
+                arrays[f"{i}.end"],
+                arrays[f"{i}.offset"],
+                _batch(str(i), arrays),
+            )
+        case "alarms":
+            message = tuple(alarm_of(entry) for entry in item["items"])
+        case _:
+            message = tuple(Event(**entry) for entry in item["items"])
+    return item["node"], item["port"], message
 
 
 def _columns(prefix: str, batch: Batch) -> dict[str, NDArray[Any]]:
@@ -162,7 +190,11 @@ def pack_states(states: Mapping[str, Mapping[str, NDArray[Any]]], head: Mapping[
 
 
 def unpack_states(block: bytes) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, Any]]:
-    """What `pack_states` was given."""
+    """What `pack_states` was given.
+
+    Raises:
+        StateError: The block is damaged.
+    """
     head, arrays = unpack(block)
     states: dict[str, dict[str, NDArray[Any]]] = {node: {} for node in head["nodes"]}
     for key, array in arrays.items():

@@ -12,6 +12,8 @@ from gateway.flow.node import Connection
 
 OPEN_TIMEOUT_S = 30.0
 CONFIG_RETRY_S = 10.0  # A person has to act first, but then it should not take long.
+CLOSE_TIMEOUT_S = 5.0
+STEADY_S = 5.0  # A connection that stood this long was a good one: the next wait is short again.
 
 
 class ConnectionDriver:
@@ -26,67 +28,61 @@ class ConnectionDriver:
         self.ctx = ctx
         self.ready = asyncio.Event()
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
+        self._is_told = False
 
     async def run(self) -> None:
         """Keep the connection open until cancelled."""
-        told = False
         while True:
-            opened = False
             retry_s = 0.0
+            state = "disconnected"
+            opened_s: float | None = None
             try:
-                await asyncio.wait_for(self.connection.open(), OPEN_TIMEOUT_S)
-                opened = True
-                told = self._is_open(told)
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    await self.connection.open()
+                opened_s = self.ctx.clock.monotonic()
+                self._opened()
                 reason = await self.connection.lost()
             except Disconnected as error:
                 reason, retry_s = str(error), error.retry_after_s
             except ConfigError as error:
-                reason, retry_s = str(error), CONFIG_RETRY_S
-                self.ctx.status.state = "misconfigured"
-            except TimeoutError:
-                reason = f"No answer within {OPEN_TIMEOUT_S:.0f} s."
+                reason, retry_s, state = str(error), CONFIG_RETRY_S, "misconfigured"
+            except TimeoutError as error:
+                reason = str(error) or f"No answer within {OPEN_TIMEOUT_S:.0f} s."
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
                 reason = f"The connection failed: {type(error).__name__}: {error}."
                 self.ctx.count("faults")
             finally:
                 self.ready.clear()
                 await close_quietly(self.connection.close())
-            if opened:
+            if opened_s is not None and self.ctx.clock.monotonic() - opened_s > STEADY_S:
                 self._backoff.reset()
-            told = await self._wait(reason, retry_s, told)
+            await self._wait(reason, retry_s, state)
 
-    def _is_open(self, told: bool) -> bool:
-        status = self.ctx.status
-        if told:
+    def _opened(self) -> None:
+        if self._is_told:
+            self._is_told = False
             self.ctx.say("info", "Connected again.")
-        status.state, status.text = "connected", "Connected."
+        self.ctx.status.state, self.ctx.status.text = "connected", "Connected."
         self.ctx.count("opened")
         self.ready.set()
-        return False
 
-    async def _wait(self, reason: str, retry_s: float, told: bool) -> bool:
+    async def _wait(self, reason: str, retry_s: float, state: str) -> None:
         pause = self._backoff.next_s(retry_s)
         text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s." if pause >= 1 else reason
-        status = self.ctx.status
-        if status.state != "misconfigured":
-            status.state = "disconnected"
-        status.text = text
-        if not told:
+        self.ctx.status.state, self.ctx.status.text = state, text
+        if not self._is_told:
+            self._is_told = True
             self.ctx.say("warning", text)
         await asyncio.sleep(pause)
-        if status.state == "misconfigured":
-            status.state = "disconnected"
-        return True
 
 
 async def close_quietly(closing: Any) -> None:
     """Close what may be half open: an error in closing says nothing that is still of use."""
     try:
-        await asyncio.wait_for(closing, 5.0)
-    except asyncio.CancelledError:
-        raise
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await closing
     except Exception:  # noqa: BLE001, S110 - see above
         pass
 
 
-__all__ = ["CONFIG_RETRY_S", "OPEN_TIMEOUT_S", "ConnectionDriver", "close_quietly"]
+__all__ = ["CONFIG_RETRY_S", "OPEN_TIMEOUT_S", "STEADY_S", "ConnectionDriver", "close_quietly"]

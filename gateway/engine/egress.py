@@ -9,13 +9,9 @@ contents are part of the checkpoint and the rest follows from the journal.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
-
-from gateway.data.batch import Batch
 from gateway.engine.backoff import Backoff
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
@@ -24,19 +20,18 @@ from gateway.engine.connections import (
     close_quietly,
 )
 from gateway.engine.context import NodeContext
-from gateway.engine.graph import rows
+from gateway.engine.outbox import OUTBOX_ROWS_MAX, Outbox
+from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.node import Message, Sink
-from gateway.flow.notation import concat
 
-OUTBOX_ROWS_MAX = 1_000_000
-WRITE_ROWS_MAX = 5_000
-Waiting = tuple[int, str, Message]
+FRESH_S: Final = 5.0  # A setpoint that waited longer is dropped: one that comes late does harm.
+FAULTS_MAX: Final = 3  # A message that made the sink fail this often is a dead letter.
 DeadLetter = Callable[[str, str, str, Message], Awaitable[None]]
 
 
 class Egress:
-    """One sink, its queue and the loop that drives it.
+    """One sink, its outbox and the loop that drives it.
 
     Args:
         sink: The node.
@@ -56,147 +51,165 @@ class Egress:
     ) -> None:
         self.sink = sink
         self.ctx = ctx
-        self.delivered = 0
-        self.offered = 0
-        self.queue: deque[Waiting] = deque()
-        self.queued_rows = 0
-        self.rows_max = rows_max
+        self.outbox = Outbox(rows_max)
         self._connection = connection
         self._dead_letter = dead_letter
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
-        self._idle.set()
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
         self._is_up = False
         self._is_dropping = False
+        self._is_told = False
+        self._faults = (0, 0)
+        """Number of the message the sink failed on last, and how often in a row."""
+        self._tried = 0
+        """Number of the last message in the write that was begun last."""
+        self._alone_until = 0
+        """Messages up to this number are written one by one, to find the one that is refused."""
+
+    @property
+    def delivered(self) -> int:
+        """Number of the last message that the sink has taken."""
+        return self.outbox.delivered
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait."""
+        return self.outbox.rows
 
     def offer(self, port: str, message: Message, *, replay: bool = False) -> None:
-        """Take a message from the flow; it gets the next number. Never waits."""
-        self.offered += 1
-        if self.offered <= self.delivered:
-            return
-        if self.sink.delivery == "fresh" and (replay or not self._is_up):
-            self.ctx.count("dropped_stale", rows(message))
-            self.delivered = self.offered
-            return
-        if self.sink.delivery == "latest" and isinstance(message, Batch):
-            message = self._with_waiting(port, message)
-        self.queue.append((self.offered, port, message))
-        self.queued_rows += rows(message)
-        self._idle.clear()
-        self._shed()
-        self._filled.set()
+        """Take a message from the flow; it gets the next number. Never waits.
 
-    def _with_waiting(self, port: str, message: Batch) -> Batch:
-        """Only the newest row a tag waits for a display."""
-        parts = [m for _, p, m in self.queue if p == port and isinstance(m, Batch)]
-        self.queue.clear()
-        self.queued_rows = 0
-        whole = Batch.concat([*parts, message])
-        _, last = np.unique(whole.tag[::-1], return_index=True)
-        return whole.where(np.sort(len(whole) - 1 - last))
-
-    def _shed(self) -> None:
-        while self.queued_rows > self.rows_max and len(self.queue) > 1:
-            number, _, message = self.queue.popleft()
-            self.queued_rows -= rows(message)
-            self.delivered = max(self.delivered, number)
-            self.ctx.count("dropped_full", rows(message))
+        Args:
+            port: The sink's input.
+            message: What to write.
+            replay: True when it was made before a restart, and is made again.
+        """
+        delivery = self.sink.delivery
+        if delivery == "fresh" and (replay or not self._is_up):
+            if self.outbox.skip():
+                self._stale(rows(message))
+            return
+        at_s = self.ctx.clock.monotonic() if delivery == "fresh" else 0.0
+        shed = self.outbox.add(port, message, at_s, newest_only=delivery == "latest")
+        if shed:
+            self.ctx.count("dropped_full", shed)
             if not self._is_dropping:
                 self._is_dropping = True
                 self.ctx.say(
                     "error",
-                    f"The outbox is full ({self.rows_max} rows): the oldest rows are dropped. "
-                    "Look at why the receiver takes none.",
+                    f"The outbox is full ({self.outbox.rows_max} rows): the oldest rows are "
+                    "dropped. Look at why the receiver takes none.",
                 )
+        if len(self.outbox):
+            self._idle.clear()
+            self._filled.set()
+
+    def _stale(self, dropped: int) -> None:
+        self.ctx.count("dropped_stale", dropped)
+        if not self._is_dropping:
+            self._is_dropping = True
+            text = "Rows that cannot be written at once are dropped and counted (dropped_stale)."
+            self.ctx.say("warning", text)
 
     async def run(self) -> None:
         """Write until cancelled."""
-        told = False
         while True:
             retry_s = 0.0
             state = "disconnected"
             try:
                 if self._connection is not None:
                     await self._connection.ready.wait()
-                await asyncio.wait_for(self.sink.connect(), OPEN_TIMEOUT_S)
-                if told:
-                    self.ctx.say("info", f"Writing again; {self.queued_rows} rows wait.")
-                    told = False
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    await self.sink.connect()
+                if self._is_told:
+                    self._is_told = False
+                    self.ctx.say("info", f"Writing again; {self.outbox.rows} rows wait.")
                 await self._write()
             except Disconnected as error:
                 reason, retry_s = str(error), error.retry_after_s
             except ConfigError as error:
                 reason, retry_s, state = str(error), CONFIG_RETRY_S, "misconfigured"
-            except TimeoutError:
-                reason = f"No answer within {OPEN_TIMEOUT_S:.0f} s."
+            except TimeoutError as error:
+                reason = str(error) or f"No answer within {OPEN_TIMEOUT_S:.0f} s."
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
                 reason = f"The sink failed: {type(error).__name__}: {error}."
                 self.ctx.count("faults")
+                await self._bury_poison(reason)
             finally:
                 self._is_up = False
                 await close_quietly(self.sink.close())
-            pause = self._backoff.next_s(retry_s)
-            self.ctx.status.state = state
-            self.ctx.status.text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s."
-            if not told:
-                told = True
-                self.ctx.say("warning", self.ctx.status.text)
-            await asyncio.sleep(pause)
+            await self._pause(reason, retry_s, state)
+
+    async def _pause(self, reason: str, retry_s: float, state: str) -> None:
+        if self.sink.delivery == "fresh" and (dropped := self.outbox.clear()):
+            self._stale(dropped)
+        pause = self._backoff.next_s(retry_s)
+        text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s." if pause >= 1 else reason
+        self.ctx.status.state, self.ctx.status.text = state, text
+        if not self._is_told:
+            self._is_told = True
+            self.ctx.say("warning", text)
+        await asyncio.sleep(pause)
 
     async def _write(self) -> None:
         self._is_up = True
         self.ctx.status.state, self.ctx.status.text = "running", "Ready."
         while True:
-            if not self.queue:
-                self._is_dropping = False
+            if not len(self.outbox):
                 self._idle.set()
                 self._filled.clear()
                 await self._filled.wait()
-            last, port, message = self._next()
+                continue
+            is_fresh = self.sink.delivery == "fresh"
+            if is_fresh and self.ctx.clock.monotonic() - self.outbox.oldest_s > FRESH_S:
+                self._stale(self.outbox.take_first())
+                continue
+            alone = is_fresh or self.outbox.first <= self._alone_until
+            last, port, message = self.outbox.next(alone=alone)
+            self._tried = last
+            if is_fresh:  # At most once: whatever becomes of this write, it is not repeated.
+                self.outbox.taken(last)
             try:
                 await self.sink.write(message, port)
             except Rejected as error:
-                self.ctx.count("rejected", rows(message))
-                self.ctx.say("warning", f"{rows(message)} rows refused: {error}")
-                await self._dead_letter(self.ctx.node_id, str(error), port, message)
+                if not alone and self.outbox.first < last:
+                    self._alone_until = last
+                    continue
+                await self._refused(last, port, message, str(error))
+                continue
             except Disconnected:
-                if self.sink.delivery == "fresh":
-                    self._taken(last, message, "dropped_stale")
+                if is_fresh:
+                    self.ctx.count("dropped_stale", rows(message))
                 raise
-            self._taken(last, message, "rows_out")
+            self.outbox.taken(last)
+            self.ctx.count("rows_out", rows(message))
             self._backoff.reset()
+            self._is_dropping = self._is_dropping and bool(len(self.outbox))
 
-    def _next(self) -> tuple[int, str, Message]:
-        """The oldest messages of one port as one, without taking them off the queue.
+    async def _refused(self, last: int, port: str, message: Message, error: str) -> None:
+        self.ctx.count("rejected", rows(message))
+        self.ctx.say("warning", f"{rows(message)} rows refused: {error}")
+        await self._dead_letter(self.ctx.node_id, error, port, message)
+        self.outbox.taken(last)
 
-        Returns:
-            The number of the last of them, the port, and the message.
-        """
-        last, port, message = self.queue[0]
-        if self.sink.delivery == "fresh":
-            return last, port, message
-        parts: list[Message] = []
-        size = 0
-        for number, other, part in self.queue:
-            fits = other == port and type(part) is type(message)
-            if not fits or (parts and size >= WRITE_ROWS_MAX):
-                break
-            parts.append(part)
-            size += rows(part)
-            last = number
-        whole = concat(parts)
-        assert whole is not None
-        return last, port, whole
-
-    def _taken(self, last: int, message: Message, counter: str) -> None:
-        """Take what was written off the queue; some of it may have been shed meanwhile."""
-        while self.queue and self.queue[0][0] <= last:
-            _, _, part = self.queue.popleft()
-            self.queued_rows -= rows(part)
-        self.delivered = max(self.delivered, last)
-        self.ctx.count(counter, rows(message))
+    async def _bury_poison(self, reason: str) -> None:
+        """A message on which the sink fails again and again must not hold up all others."""
+        if not self._is_up or not len(self.outbox) or self.sink.delivery == "fresh":
+            return
+        first = self.outbox.first
+        number, times = self._faults
+        times = times + 1 if number == first else 1
+        self._faults = first, times
+        self._alone_until = max(self._alone_until, self._tried)
+        if times >= FAULTS_MAX:
+            last, port, message = self.outbox.next(alone=True)
+            try:
+                await self._refused(last, port, message, reason)
+            except Disconnected as error:
+                self.ctx.say("error", str(error))
 
     async def drained(self) -> None:
         """Wait until nothing waits any more."""
-        await self._idle.wait()
+        while len(self.outbox):
+            await self._idle.wait()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from gateway.engine.graph import Fault
+from gateway.engine.codec import pack_inputs
 from gateway.engine.metrics import NodeStatus
+from gateway.engine.wiring import Fault
 
 _log = logging.getLogger("genba.faults")
 
@@ -25,3 +26,9 @@ def report(fault: Fault, status: NodeStatus | None, *, stopped: bool) -> None:
         status.counts["faults"] += 1
         status.state = "faulted" if stopped else status.state
         status.text = text
+
+
+def poison(fault: Fault, now: int) -> bytes:
+    """The message that made a node fail, as a block that `unpack_inputs` reads."""
+    message = fault.message
+    return pack_inputs([] if message is None else [(fault.node, fault.port, message)], now)

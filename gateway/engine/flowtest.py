@@ -64,7 +64,7 @@ class _Trace:
         reached = [item for item in result.outputs if item[0] in sinks]
         for node, port, message in [*result.trace, *reached]:
             self.messages.setdefault((node, port), []).append(message)
-        self.faults += [f"Node {f.node!r} failed: {f.text}." for f in result.faults]
+        self.faults += [f"Node {f.node!r} failed: {f.text.rstrip('.')}." for f in result.faults]
 
 
 def run_tests(document: Document, title: str = "") -> list[Outcome]:

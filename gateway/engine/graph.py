@@ -9,19 +9,31 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Protocol
 
-from gateway.data.batch import Batch
 from gateway.data.tag import TagTable
-from gateway.data.windows import Windows
-from gateway.errors import ConfigError, StateError
+from gateway.engine.wiring import (
+    Ends,
+    Fault,
+    Input,
+    Result,
+    Route,
+    Stage,
+    WireCount,
+    in_order,
+    new_node,
+    rows,
+)
+from gateway.errors import FaultError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
-from gateway.flow.node import Alarms, Context, Message, Node, Outputs, State, Transform
+from gateway.flow.node import Context, Message, Node, Outputs, State, Transform
 
-COMMUNICATION = "communication"
+COMMUNICATION: Final = "communication"
 """Id of the node that every flow has without being told: one alarm a lost device."""
+WAKES_MAX: Final = 1_000_000
+"""Timers of one node in one step: a day of catching up with one every 0.1 s."""
+
 
 class ContextFactory(Protocol):
     """Makes the context of a node."""
@@ -57,6 +69,7 @@ class Graph:
         observe: Observer | None = None,
     ) -> None:
         self.name = document.name
+        self.document = document
         self.tags = tags
         self.now = 0
         self._trace = trace
@@ -67,42 +80,39 @@ class Graph:
             for node_id, entry in document.nodes.items()
             if not entry.disabled
         }
-        self._configs = {node_id: document.nodes[node_id].config for node_id in self.classes}
         wires = [
             (w.source, w.source_port, w.target, w.target_port)
             for w in document.wires
             if w.source in self.classes and w.target in self.classes
         ]
         wires += self._add_communication()
-        self._runners: dict[str, Stage] = {}
+        self._stages: dict[str, Stage] = {}
         for rank, node_id in enumerate(in_order(list(self.classes), wires)):
             if issubclass(self.classes[node_id], Transform):
-                self._runners[node_id] = Stage(node_id, self._new_node(node_id), rank)
-        self._order = sorted(self._runners.values(), key=lambda runner: runner.rank)
-        self._entry: dict[tuple[str, str], list[_Route]] = {}
-        self.wires: dict[tuple[str, str, str, str], WireCount] = {}
+                self._stages[node_id] = Stage(node_id, self._new_node(node_id), rank)
+        self._order = list(self._stages.values())
+        self._entry: dict[tuple[str, str], list[Route]] = {}
+        self.wires: dict[Ends, WireCount] = {}
         for source, port, target, target_port in wires:
-            route = _Route(target, target_port, self._runners.get(target))
+            route = Route(target, target_port, self._stages.get(target))
             self.wires[source, port, target, target_port] = route.count
             self._entry.setdefault((source, port), []).append(route)
-            if source in self._runners:
-                self._runners[source].routes.setdefault(port, []).append(route)
-        self._sleepers = [r for r in self._order if type(r.node).wake_at is not Transform.wake_at]
+            if source in self._stages:
+                self._stages[source].routes.setdefault(port, []).append(route)
+        self._sleepers = [s for s in self._order if type(s.node).wake_at is not Transform.wake_at]
 
-    def _add_communication(self) -> list[tuple[str, str, str, str]]:
+    def _add_communication(self) -> list[Ends]:
         """Wire the status of every source to one alarm node, unless the flow has its own."""
         sources = [i for i, cls in self.classes.items() if cls.kind == "source"]
         kinds = {cls.__module__ for cls in self.classes.values()}
         if not sources or "nodes.alarm.communication" in kinds or COMMUNICATION in self.classes:
             return []
         self.classes[COMMUNICATION] = registry.node_class("alarm.communication")
-        self._configs[COMMUNICATION] = {}
         return [(source, "status", COMMUNICATION, "in") for source in sources]
 
     def _new_node(self, node_id: str) -> Transform[Any, Any]:
         cls = self.classes[node_id]
-        config = cls.Config.model_validate(dict(self._configs[node_id]))
-        node = cls(config, self._make_context(node_id, cls))
+        node = new_node(self.document, node_id, cls, self._make_context(node_id, cls))
         assert isinstance(node, Transform)
         return node
 
@@ -119,11 +129,11 @@ class Graph:
         result = Result()
         if self._sleepers:
             self._wake(now, result)
-        self.now = now = max(now, self.now)
+        self.now = max(now, self.now)
         for node_id, port, message in inputs:
-            runner = self._runners.get(node_id)
-            if runner is not None and any(p.name == port for p in runner.node.inputs):
-                runner.inbox.append((port, message, None))
+            stage = self._stages.get(node_id)
+            if stage is not None and port in stage.ports:
+                stage.inbox.append((port, message, None))
             else:
                 self._emit(node_id, port, message, self._entry.get((node_id, port), ()), result)
             self._drain(result)
@@ -135,60 +145,81 @@ class Graph:
 
     def wake_at(self) -> int | None:
         """When the earliest timer is due [ns], or None."""
-        due = [at for r in self._sleepers if not r.faulted and (at := r.node.wake_at()) is not None]
+        due = [at for s in self._sleepers if (at := self._due(s, None)) is not None]
         return min(due, default=None)
 
+    def _due(self, stage: Stage, result: Result | None) -> int | None:
+        """When a node wants to be woken; one that cannot say is asked again by the next step."""
+        if stage.faulted:
+            return None
+        try:
+            return stage.node.wake_at()
+        except Exception as error:  # noqa: BLE001 - a node of a stranger may raise anything
+            if result is None:
+                return self.now
+            self._fail(stage, "", None, error, result)
+            return None
+
     def _wake(self, now: int, result: Result) -> None:
-        for _ in range(100_000):
-            first: tuple[int, int] | None = None
-            runner = None
-            for sleeper in self._sleepers:
-                if sleeper.faulted:
-                    continue
-                at = sleeper.node.wake_at()
-                if at is not None and at <= now and (first is None or (at, sleeper.rank) < first):
-                    first, runner = (at, sleeper.rank), sleeper
-            if first is None or runner is None:
+        """Fire what is due by now, the earliest first; each sees the time it was due at.
+
+        So that a step that comes late, or a replay that has no steps for timers at all, gives
+        the very same as timers that fired in time.
+        """
+        fired: dict[int, tuple[int, int]] = {}
+        while True:
+            first: Stage | None = None
+            due = now + 1
+            for stage in self._sleepers:
+                if (at := self._due(stage, result)) is not None and at < due:
+                    first, due = stage, at
+            if first is None:
                 return
-            self.now = max(self.now, first[0])
-            outputs = self._call(runner, "", None, result)
-            self._send(runner, outputs, result)
+            before, times = fired.get(first.rank, (None, 0))
+            if before == due or times >= WAKES_MAX:
+                text = f"its timer does not move on from {due}"
+                self._fail(first, "", None, FaultError(text), result)
+                continue
+            fired[first.rank] = due, times + 1
+            self.now = max(self.now, due)
+            self._send(first, self._call(first, "", None, result), result)
             self._drain(result)
-        raise AssertionError(
-            "Timers fire for ever: a node's wake() does not move its wake_at() on."
-        )
 
     def _drain(self, result: Result) -> None:
         """Run every transform that has something waiting, upstream first."""
-        for runner in self._order:
-            if not runner.inbox:
+        for stage in self._order:
+            if not stage.inbox:
                 continue
-            waiting, runner.inbox = runner.inbox, []
+            waiting, stage.inbox = stage.inbox, []
             for port, message, count in waiting:
-                if runner.faulted:
-                    if count is not None:
-                        count.dropped += len(message)
-                    continue
-                self._send(runner, self._call(runner, port, message, result), result)
+                if not stage.faulted:
+                    self._send(stage, self._call(stage, port, message, result), result)
+                elif count is not None:
+                    count.dropped += len(message)
 
-    def _call(self, runner: Stage, port: str, message: Message | None, out: Result) -> Outputs:
+    def _call(self, stage: Stage, port: str, message: Message | None, out: Result) -> Outputs:
         """Call a node; when it raises it is stopped and the others go on."""
-        node = runner.node
+        node = stage.node
         node.ctx.now = self.now
         try:
             return node.wake(self.now) if message is None else node.process(message, port)
         except Exception as error:  # noqa: BLE001 - a node of a stranger may raise anything
-            runner.faulted = f"{type(error).__name__}: {error}"
-            detail = traceback.format_exc()
-            out.faults.append(Fault(runner.id, port, message, runner.faulted, detail))
+            self._fail(stage, port, message, error, out)
             return {}
 
-    def _send(self, runner: Stage, outputs: Outputs, result: Result) -> None:
+    def _fail(
+        self, stage: Stage, port: str, message: Message | None, error: Exception, out: Result
+    ) -> None:
+        stage.faulted = f"{type(error).__name__}: {error}"
+        detail = "".join(traceback.format_exception(error))
+        out.faults.append(Fault(stage.id, port, message, stage.faulted, detail))
+
+    def _send(self, stage: Stage, outputs: Outputs, result: Result) -> None:
         for port, message in outputs.items():
-            self._emit(runner.id, port, message, runner.routes.get(port, ()), result)
+            self._emit(stage.id, port, message, stage.routes.get(port, ()), result)
 
     def _emit(
-        self, node: str, port: str, message: Message, routes: Sequence[_Route], result: Result
+        self, node: str, port: str, message: Message, routes: Sequence[Route], result: Result
     ) -> None:
         if self._trace:
             result.trace.append((node, port, message))
@@ -198,56 +229,48 @@ class Graph:
             result.alarms.append((node, message))  # type: ignore[arg-type]  # the port says so
         for route in routes:
             route.count.rows += len(message)
-            if route.runner is None:
+            if route.stage is None:
                 result.outputs.append((route.target, route.target_port, message))
             else:
-                route.runner.inbox.append((route.target_port, message, route.count))
+                route.stage.inbox.append((route.target_port, message, route.count))
 
     # ------------------------------------------------------------------ state
 
     def snapshot(self) -> dict[str, State]:
         """A copy of the state of every node that works, by node id."""
-        return {r.id: r.node.snapshot() for r in self._order if not r.faulted}
+        return {s.id: s.node.snapshot() for s in self._order if not s.faulted}
 
     def restore(self, states: Mapping[str, State]) -> list[str]:
         """Take back a snapshot; returns a sentence for every node that starts fresh instead."""
         fresh = []
-        for runner in self._order:
-            if runner.id not in states:
+        for stage in self._order:
+            if stage.id not in states:
                 continue
             try:
-                runner.node.restore(states[runner.id])
-            except StateError as error:
-                runner.node = self._new_node(runner.id)
-                fresh.append(f"{error} It starts fresh.")
+                stage.node.restore(states[stage.id])
+            except Exception as error:  # noqa: BLE001 - of an older version, or of a stranger
+                stage.node = self._new_node(stage.id)
+                text = error if isinstance(error, StateError) else repr(error)
+                fresh.append(f"The stored state of {stage.id} cannot be used ({text}): it is new.")
         return fresh
 
     def faulted(self) -> dict[str, str]:
         """Nodes that are stopped, with the reason."""
-        return {r.id: r.faulted for r in self._order if r.faulted}
+        return {s.id: s.faulted for s in self._order if s.faulted}
 
-    def revive(self, node_id: str, state: State | None) -> None:
-        """Put a fresh node in the place of a stopped one, with the state of a checkpoint."""
-        runner = self._runners[node_id]
-        runner.node = self._new_node(node_id)
-        if state is not None:
-            try:
-                runner.node.restore(state)
-            except StateError:
-                runner.node = self._new_node(node_id)
-        runner.faulted = ""
+    def revive(self, node_id: str) -> None:
+        """Put a fresh node in the place of a stopped one."""
+        stage = self._stages[node_id]
+        stage.node = self._new_node(node_id)
+        stage.faulted = ""
 
     def transforms(self) -> dict[str, Transform[Any, Any]]:
-        """The transforms by id."""
-        return {runner.id: runner.node for runner in self._order}
+        """The transforms by id, upstream first."""
+        return {stage.id: stage.node for stage in self._order}
 
     def alarm_nodes(self) -> list[str]:
         """Ids of nodes that take operators' actions."""
-        return [
-            i
-            for i, runner in self._runners.items()
-            if any(port.name == "operator" for port in runner.node.inputs)
-        ]
+        return [node_id for node_id, stage in self._stages.items() if "operator" in stage.ports]
 
 
 def _bench_contexts(flow: str, tags: TagTable) -> ContextFactory:
@@ -258,3 +281,15 @@ def _bench_contexts(flow: str, tags: TagTable) -> ContextFactory:
         return BenchContext(tags=tags, node_id=node_id, flow=flow)
 
     return make
+
+
+__all__ = [
+    "COMMUNICATION",
+    "Fault",
+    "Graph",
+    "Input",
+    "Observer",
+    "Result",
+    "new_node",
+    "rows",
+]

@@ -55,13 +55,13 @@ class Inbox(Generic[T]):
         """
         if not self._entries:
             self._filled.clear()
-            if timeout_s is None:
-                await self._filled.wait()
-            else:
-                try:
-                    await asyncio.wait_for(self._filled.wait(), max(timeout_s, 0.0))
-                except TimeoutError:
-                    return []
+            if timeout_s is not None and timeout_s <= 0:
+                return []
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._filled.wait()
+            except TimeoutError:
+                return []
         taken: list[T] = []
         rows = 0
         while self._entries and (not taken or rows + self._entries[0][1] <= rows_max):

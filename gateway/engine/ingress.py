@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,18 @@ from gateway.engine.backoff import Backoff
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
     OPEN_TIMEOUT_S,
+    STEADY_S,
     ConnectionDriver,
     close_quietly,
 )
 from gateway.engine.context import NodeContext
-from gateway.engine.graph import rows
 from gateway.engine.inbox import Inbox
-from gateway.errors import ConfigError, Disconnected
+from gateway.engine.wiring import rows
+from gateway.errors import ConfigError, Disconnected, LimitError
 from gateway.flow.node import Message, Reading, Source
 
-STEADY_S = 5.0  # A connection that stood this long was a good one: the next wait is short again.
+ACKNOWLEDGE_TIMEOUT_S = 5.0
+PATIENCE_S = 2.0  # A connection that opens within this time was never lost.
 
 
 @dataclass(slots=True)
@@ -57,35 +59,46 @@ class Ingress:
         self._seen = np.zeros(limit, np.bool_)
         self._ts = np.zeros(limit, np.int64)
         self._at = np.zeros(limit, np.int64)
-        self._is_lost = False
+        self._device = str(getattr(source.config, "connection", None) or ctx.node_id)
+        self._is_lost: bool | None = None
+        """None until the first reading: an alarm of before a restart may still be open."""
+        self._steady_since_s = float("inf")
+        self.released = asyncio.Event()
+        """Clear it before a cancel, and the device is held until it is set: so that what was
+        read can still be acknowledged."""
+        self.released.set()
 
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
-            started_s = self.ctx.clock.monotonic()
+            self._steady_since_s = float("inf")
             retry_s = 0.0
             state = "disconnected"
             try:
                 await self._wait_for_connection()
-                await asyncio.wait_for(self.source.connect(), OPEN_TIMEOUT_S)
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    await self.source.connect()
                 await self._read()
                 reason = "The source ended."
             except Disconnected as error:
                 reason, retry_s = str(error), error.retry_after_s
-            except ConfigError as error:
+            except (ConfigError, LimitError) as error:
                 reason, retry_s, state = str(error), CONFIG_RETRY_S, "misconfigured"
-            except TimeoutError:
-                reason = f"No answer within {OPEN_TIMEOUT_S:.0f} s."
+            except TimeoutError as error:
+                reason = str(error) or f"No answer within {OPEN_TIMEOUT_S:.0f} s."
             except EOFError as error:
-                await self._ended(str(error))
+                self._ended(str(error))
                 return
+            except asyncio.CancelledError:
+                await self.released.wait()
+                raise
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
                 reason = f"The source failed: {type(error).__name__}: {error}."
                 self.ctx.count("faults")
                 self.ctx.say("error", reason)
             finally:
                 await close_quietly(self.source.close())
-            if self.ctx.clock.monotonic() - started_s > STEADY_S:
+            if self.ctx.clock.monotonic() - self._steady_since_s > STEADY_S:
                 self._backoff.reset()
             await self._lost(reason, retry_s, state)
 
@@ -94,7 +107,8 @@ class Ingress:
         if driver is None or driver.ready.is_set():
             return
         try:
-            await asyncio.wait_for(driver.ready.wait(), 2.0)
+            async with asyncio.timeout(PATIENCE_S):
+                await driver.ready.wait()
         except TimeoutError:
             await self._tell_lost(driver.ctx.status.text or "The connection is not open.")
             self.ctx.status.state = driver.ctx.status.state
@@ -108,12 +122,17 @@ class Ingress:
             reading = await self.source.read()
             if first:
                 first = False
+                self._steady_since_s = self.ctx.clock.monotonic()
                 status.state, status.text = "running", "Reading."
                 await self._tell_back()
             await self._take(reading)
 
     async def _take(self, reading: Reading) -> None:
-        outputs = [(port, message) for port, message in reading.outputs.items() if len(message)]
+        outputs = [
+            (port, self._with_device(message) if port == "status" else message)
+            for port, message in reading.outputs.items()
+            if len(message)
+        ]
         size = 0
         for port, message in outputs:
             size += rows(message)
@@ -125,6 +144,16 @@ class Ingress:
         if outputs or reading.token is not None or reading.position is not None:
             entry = Arrived(self.ctx.node_id, outputs, self, reading.token, reading.position)
             await self._inbox.put(entry, max(size, 1))
+
+    def _with_device(self, message: Message) -> Message:
+        """Events that say who is away, with the device they are about: one alarm a device."""
+        assert isinstance(message, tuple)
+        return tuple(
+            replace(event, data={"device": self._device, **event.data})
+            if isinstance(event, Event) and event.topic.endswith(("/lost", "/back"))
+            else event
+            for event in message
+        )  # type: ignore[return-value]  # all of one kind, as the port says
 
     async def _lost(self, reason: str, retry_s: float, state: str) -> None:
         pause = self._backoff.next_s(retry_s)
@@ -142,7 +171,7 @@ class Ingress:
         self.ctx.say("warning", text)
         self.ctx.count("lost")
         now = self.ctx.clock.now()
-        data = {"source": self.ctx.node_id, "text": text}
+        data = {"source": self.ctx.node_id, "device": self._device, "text": text}
         outputs: list[tuple[str, Message]] = [("status", (Event(now, "source/lost", data),))]
         codes = self._codes()
         if len(codes):
@@ -153,19 +182,35 @@ class Ingress:
         await self._inbox.put(Arrived(self.ctx.node_id, outputs), 1)
 
     async def _tell_back(self) -> None:
-        if not self._is_lost:
+        if self._is_lost is False:
             return
+        text = "Reading again." if self._is_lost else "Reading."
+        if self._is_lost:
+            self.ctx.say("info", text)
         self._is_lost = False
-        self.ctx.say("info", "Reading again.")
-        data = {"source": self.ctx.node_id, "text": "Reading again."}
+        data = {"source": self.ctx.node_id, "device": self._device, "text": text}
         event = Event(self.ctx.clock.now(), "source/back", data)
         await self._inbox.put(Arrived(self.ctx.node_id, [("status", (event,))]), 1)
 
-    async def _ended(self, text: str) -> None:
+    async def acknowledge(self, token: Any) -> None:
+        """Tell the device that a reading is safe; one that cannot be told sends it again."""
+        try:
+            async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
+                await self.source.acknowledge(token)
+        except Disconnected:
+            self.ctx.count("unacknowledged")
+        except Exception as error:  # noqa: BLE001 - a fault in a node must not end the flow
+            self.ctx.count("unacknowledged")
+            self.ctx.say("error", f"A reading was not acknowledged: {error!r}.")
+
+    def _ended(self, text: str) -> None:
         self.ctx.status.state, self.ctx.status.text = "stopped", text or "All was read."
         self.ctx.say("info", self.ctx.status.text)
 
     def _codes(self) -> np.ndarray[Any, np.dtype[np.uint16]]:
-        for name in self.source.tag_names():
-            self._seen[self.ctx.tags.code(name)] = True
+        try:
+            for name in self.source.tag_names():
+                self._seen[self.ctx.tags.code(name)] = True
+        except LimitError as error:
+            self.ctx.say("error", str(error))
         return np.flatnonzero(self._seen).astype(np.uint16)

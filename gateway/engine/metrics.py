@@ -48,6 +48,26 @@ class NodeStatus:
         }
 
 
+class StatusBoard:
+    """The statuses of all nodes, in the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.all: list[NodeStatus] = []
+
+    def of(self, flow: str, node: str, type_name: str, kind: str) -> NodeStatus:
+        """The status of a node; a connection and a node may have one name."""
+        for status in self.all:
+            if (status.flow, status.node, status.type) == (flow, node, type_name):
+                return status
+        state = "running" if kind == "transform" else "starting"
+        self.all.append(NodeStatus(flow, node, type_name, kind, state))
+        return self.all[-1]
+
+    def nodes(self, flow: str) -> dict[str, NodeStatus]:
+        """The statuses of a flow's nodes by id."""
+        return {s.node: s for s in self.all if s.flow == flow and s.kind != "connection"}
+
+
 class Live:
     """The newest value of every tag, and how many rows it has had.
 

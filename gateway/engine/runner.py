@@ -1,29 +1,30 @@
 """Runner: one flow as it runs. Take, commit, acknowledge, step, hand on; and start again.
 
 The order is the promise: input is on the disk before its source is told so, and what a step
-gave is on the disk (alarms) or can be computed again from the journal (sinks) before it leaves.
+gave can be computed again from the journal before it leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from typing import Final
 
 from gateway.data.alarm import AlarmEvent
-from gateway.data.batch import Batch
+from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
-from gateway.engine.backoff import Backoff
-from gateway.engine.codec import pack_inputs, pack_states, unpack_inputs, unpack_states
+from gateway.engine.codec import pack_inputs, unpack_inputs, unpack_states
+from gateway.engine.crash import crash_point
 from gateway.engine.egress import Egress
-from gateway.engine.faults import report
+from gateway.engine.faults import poison, report
 from gateway.engine.graph import Graph, Input, Result, rows
 from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
+from gateway.engine.journal import persist
 from gateway.engine.metrics import NodeStatus
+from gateway.engine.packing import merged, pack_flow, positions_of, unpack_box
 from gateway.engine.store import Entry, Store
 from gateway.engine.tagbook import TagBook
 from gateway.engine.workers import WorkerDriver
@@ -31,9 +32,10 @@ from gateway.errors import Disconnected, StateError
 from gateway.flow.node import Clock
 
 _log = logging.getLogger("genba.flow")
-INBOX_ROWS_MAX = 100_000
-STEP_ROWS_MAX = 8_192
-FAULTS_MAX = 3  # A node that raised this often stays stopped; a person must look.
+INBOX_ROWS_MAX: Final = 100_000
+STEP_ROWS_MAX: Final = 8_192
+FAULTS_MAX: Final = 3  # A node that raised this often stays stopped; a person must look.
+NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
 
 
 class FlowRunner:
@@ -67,13 +69,17 @@ class FlowRunner:
         self.durable = durable
         self.steps = 0
         self.seq = 0
+        """Number of the newest journal record."""
+        self._done_seq = 0
+        """Number of the newest record that the state contains."""
+        self._revision = hashlib.blake2b(graph.document.text().encode(), digest_size=8).hexdigest()
         self._store = store
         self._clock = clock
         self._book = book
         self._tag_book = tag_book
-        self._alarm_count = 0
         self._fault_count: dict[str, int] = {}
         self._step_lock = asyncio.Lock()
+        self._saved: tuple[int, ...] = ()
 
     # ------------------------------------------------------------------ recovery
 
@@ -86,52 +92,59 @@ class FlowRunner:
         if not self.durable:
             return []
         said: list[str] = []
+        cursors = await self._store.cursors(self.name, self._revision)
         stored = await self._store.snapshot(self.name)
-        if stored is not None:
-            self.seq = stored[0]
+        if stored is None:
+            for sink, egress in self.egresses.items():
+                egress.outbox.restore(0, cursors.get(sink, 0), ())
+        else:
+            self.seq = self._done_seq = stored[0]
             try:
-                said += self._load_snapshot(stored[1])
+                said += self._load_snapshot(stored[1], cursors)
             except StateError as error:
-                said.append(f"{self.name}: {error} Its windows and alarms start fresh.")
-        for sink, delivered in (await self._store.cursors(self.name)).items():
-            if sink in self.egresses:
-                self.egresses[sink].delivered = max(self.egresses[sink].delivered, delivered)
-        said += await self._replay()
-        self.seq = max(self.seq, await self._store.last_seq(self.name))
-        return said
+                said.append(f"{error} The windows and alarms of {self.name} start fresh.")
+                for sink, egress in self.egresses.items():
+                    # Which messages these numbers meant is not known: none is passed over.
+                    egress.outbox.restore(cursors.get(sink, 0), cursors.get(sink, 0), ())
+        return said + await self._replay()
 
     async def _replay(self) -> list[str]:
         said: list[str] = []
-        alarms: list[tuple[str, AlarmEvent]] = []
+        alarms: list[AlarmEvent] = []
         while records := await self._store.journal(self.name, self.seq):
             for seq, block in records:
-                self.seq = seq
+                self.seq = self._done_seq = seq
                 try:
                     inputs, now = unpack_inputs(block)
                 except StateError as error:
-                    said.append(f"{self.name}: journal record {seq} is lost: {error}")
+                    said.append(f"Journal record {seq} of {self.name} is lost: {error}")
+                    for egress in self.egresses.values():
+                        egress.outbox.renumber()
                     continue
                 alarms += self._hand_on(self.graph.step(inputs, now), replay=True)
             await asyncio.sleep(0)
-        if alarms:  # Those that were stored before are known by their keys.
-            await self._store_entry(Entry(self.name, self.seq, self.graph.now, alarms=alarms))
+        # Timers that came due while nothing ran: what they make is as old as a replay.
+        now = max(self._clock.now(), self.graph.now)
+        alarms += self._hand_on(self.graph.wake(now), replay=True)
+        if alarms:  # Those that were stored before are known.
+            await persist(self._store, Entry(self.name, self.seq, self.graph.now, alarms=alarms))
         return said
 
-    def _load_snapshot(self, block: bytes) -> list[str]:
+    def _load_snapshot(self, block: bytes, cursors: Mapping[str, int]) -> list[str]:
         states, head = unpack_states(block)
         said = self.graph.restore(states)
         self.graph.now = int(head["now"])
-        self._alarm_count = int(head["alarm_count"])
+        is_same_flow = head["revision"] == self._revision
         for sink, numbers in head["outbox"].items():
             egress = self.egresses.get(sink)
             if egress is None:
                 continue
-            egress.offered = int(numbers["offered"])
-            egress.delivered = int(numbers["delivered"])
-            waiting, _ = unpack_inputs(states[f"outbox:{sink}"]["block"].tobytes())
-            for number, (_, port, message) in zip(numbers["waiting"], waiting, strict=True):
-                egress.queue.append((number, port, message))
-                egress.queued_rows += rows(message)
+            offered, delivered, waiting = unpack_box(states, sink, numbers)
+            if egress.sink.delivery == "fresh":
+                waiting, delivered = (), offered
+            elif is_same_flow:
+                delivered = max(delivered, cursors.get(sink, 0))
+            egress.outbox.restore(offered, delivered, waiting)
         return said
 
     # ------------------------------------------------------------------ running
@@ -140,7 +153,10 @@ class FlowRunner:
         """Serve the inbox until cancelled."""
         while True:
             due = self.graph.wake_at()
-            timeout_s = None if due is None else (due - self._clock.now()) / 1e9
+            timeout_s = None
+            if due is not None:
+                wait_s = (due - self._clock.now()) / 1e9
+                timeout_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
             entries = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
             async with self._step_lock:
                 await self._serve(entries)
@@ -150,57 +166,76 @@ class FlowRunner:
         inputs = merged(entries)
         now = max(self._clock.now(), self.graph.now)
         if self.durable and entries:
-            await self._commit(entries, inputs, now)
+            inputs = await self._commit(entries, inputs, now)
         for entry in entries:
             if entry.ingress is not None and entry.token is not None:
-                await entry.ingress.source.acknowledge(entry.token)
-        alarms = self._hand_on(self.graph.step(inputs, now), replay=False)
+                crash_point("pre_ack")
+                await entry.ingress.acknowledge(entry.token)
+        result = self.graph.step(inputs, now)
+        self._done_seq = self.seq
+        crash_point("mid_step")
+        alarms = self._hand_on(result, replay=False)
         if alarms and self.durable:
-            await self._store_entry(Entry(self.name, self.seq, now, alarms=alarms))
+            await persist(self._store, Entry(self.name, self.seq, now, alarms=alarms))
+        for fault in result.faults:
+            await self._keep(fault.node, fault.detail, poison(fault, now))
 
-    async def _commit(self, entries: Sequence[Arrived], inputs: list[Input], now: int) -> None:
+    async def _commit(
+        self, entries: Sequence[Arrived], inputs: list[Input], now: int
+    ) -> list[Input]:
+        """Have the input on the disk; returns what of it could be stored."""
         block = None
         if inputs:
+            try:
+                block = pack_inputs(inputs, now)
+            except (TypeError, ValueError, RecursionError):
+                inputs = await self._without_poison(inputs, now)
+                block = pack_inputs(inputs, now)
             self.seq += 1
-            block = pack_inputs(inputs, now)
         entry = Entry(
             self.name,
             self.seq,
             now,
             rows=sum(rows(message) for _, _, message in inputs),
             block=block,
-            positions={e.node: e.position for e in entries if e.position is not None},
+            positions=positions_of(entries),
             cursors={sink: egress.delivered for sink, egress in self.egresses.items()},
+            revision=self._revision,
             tags=self._tag_book.unsaved(),
         )
-        await self._store_entry(entry)
+        await persist(self._store, entry)
         self._tag_book.saved(entry.tags)
+        return inputs
 
-    async def _store_entry(self, entry: Entry) -> None:
-        """Commit an entry, as long as it takes: what cannot be stored is not acknowledged."""
-        backoff = Backoff(f"{self.name}/journal")
-        while True:
+    async def _without_poison(self, inputs: Sequence[Input], now: int) -> list[Input]:
+        """Inputs less those that cannot be written down, such as an event that is no JSON."""
+        kept: list[Input] = []
+        for item in inputs:
             try:
-                await self._store.commit(entry)
-            except Disconnected as error:
-                if not backoff.tries:
-                    _log.error("%s Nothing is acknowledged until it can be stored.", error)
-                await asyncio.sleep(backoff.next_s())
-                continue
-            if backoff.tries:
-                _log.info("The state file can be written again.")
-            return
+                pack_inputs([item], now)
+            except (TypeError, ValueError, RecursionError) as error:
+                text = f"{item[0]} sent what cannot be stored: {error}."
+                _log.error("%s", text)
+                await self._keep(item[0], text, repr(item[2])[:10_000].encode())
+                if item[0] in self.statuses:
+                    self.statuses[item[0]].counts["faults"] += 1
+            else:
+                kept.append(item)
+        return kept
 
-    def _hand_on(self, result: Result, *, replay: bool) -> list[tuple[str, AlarmEvent]]:
+    async def _keep(self, node: str, error: str, data: bytes) -> None:
+        """Put what made a node fail to the dead letters; that is a help, not a promise."""
+        try:
+            await self._store.dead_letter(self.name, node, self._clock.now(), error, data)
+        except Disconnected as trouble:
+            _log.error("A dead letter of %s is lost: %s", node, trouble)
+
+    def _hand_on(self, result: Result, *, replay: bool) -> list[AlarmEvent]:
         """Give what a step made to sinks, workers and the alarm book."""
         self.steps += 1
-        keyed: list[tuple[str, AlarmEvent]] = []
-        for _, events in result.alarms:
-            for event in events:
-                self._alarm_count += 1
-                keyed.append((f"{self.name}:{self._alarm_count}", event))
-            if not replay:
-                self._book.apply(events)
+        alarms = [event for _, events in result.alarms for event in events]
+        if alarms and not replay:
+            self._book.apply(alarms)
         for node, port, message in result.outputs:
             if node in self.egresses:
                 self.egresses[node].offer(port, message, replay=replay)
@@ -209,56 +244,55 @@ class FlowRunner:
         for fault in result.faults:
             count = self._fault_count[fault.node] = self._fault_count.get(fault.node, 0) + 1
             if count < FAULTS_MAX:
-                self.graph.revive(fault.node, None)
+                self.graph.revive(fault.node)
             report(fault, self.statuses.get(fault.node), stopped=count >= FAULTS_MAX)
-        return keyed
+        return alarms
+
+    async def drained(self) -> None:
+        """Wait until all that arrived was served and every sink has taken what it was given."""
+        while self.inbox.rows or self._step_lock.locked():  # noqa: ASYNC110 - only at the end
+            await asyncio.sleep(NAP_S)
+        for egress in self.egresses.values():
+            await egress.drained()
+
+    def act(self, event: Event) -> int:
+        """Hand an operator's action to the nodes it is for; returns how many."""
+        alarm = str(event.data.get("alarm", "*"))
+        reached = 0
+        for node in self.graph.alarm_nodes():
+            if alarm == "*" or alarm.startswith(f"{self.name}/{node}:"):
+                self.inbox.put_now(Arrived(node, [("operator", (event,))]), 1)
+                reached += 1
+        return reached
 
     # ------------------------------------------------------------------ checkpoint
 
     async def checkpoint(self) -> int:
-        """Store the state between two steps; returns its size [bytes]."""
+        """Store the state between two steps.
+
+        Returns:
+            Its size [bytes]; 0 when nothing has changed since the last.
+
+        Raises:
+            Disconnected: The disk refused; the older checkpoint stays.
+        """
         if not self.durable:
             return 0
         async with self._step_lock:
-            seq = self.seq
-            states: dict[str, Mapping[str, Any]] = dict(self.graph.snapshot())
-            outbox = {}
-            for sink, egress in self.egresses.items():
-                waiting = list(egress.queue)
-                block = pack_inputs([(sink, port, message) for _, port, message in waiting], 0)
-                states[f"outbox:{sink}"] = {"block": np.frombuffer(block, np.uint8)}
-                outbox[sink] = {
-                    "offered": egress.offered,
-                    "delivered": egress.delivered,
-                    "waiting": [number for number, _, _ in waiting],
-                }
-            head = {"now": self.graph.now, "alarm_count": self._alarm_count, "outbox": outbox}
-            entry = Entry(self.name, seq, self.graph.now, tags=self._tag_book.unsaved())
-            await self._store_entry(entry)
-            self._tag_book.saved(entry.tags)
-        packed = await self._store.off_loop(lambda: pack_states(states, head))
-        await self._store.save_snapshot(self.name, seq, self._clock.now(), packed)
-        return len(packed)
-
-
-def merged(entries: Sequence[Arrived]) -> list[Input]:
-    """All messages in order; neighbours from the same port as one batch."""
-    inputs: list[Input] = []
-    parts: list[Batch] = []
-    for entry in entries:
-        for port, message in entry.outputs:
-            is_next = bool(parts) and inputs[-1][:2] == (entry.node, port)
-            if isinstance(message, Batch) and is_next:
-                parts.append(message)
-                continue
-            _close(inputs, parts)
-            inputs.append((entry.node, port, message))
-            parts = [message] if isinstance(message, Batch) else []
-    _close(inputs, parts)
-    return inputs
-
-
-def _close(inputs: list[Input], parts: list[Batch]) -> None:
-    if len(parts) > 1:
-        node, port, _ = inputs[-1]
-        inputs[-1] = (node, port, Batch.concat(parts))
+            mark = (self.steps, *(egress.delivered for egress in self.egresses.values()))
+            if mark == self._saved:
+                return 0
+            seq, states = self._done_seq, self.graph.snapshot()
+            boxes = {
+                sink: (egress.outbox.offered, egress.outbox.delivered, egress.outbox.waiting())
+                for sink, egress in self.egresses.items()
+            }
+            head = {"now": self.graph.now, "revision": self._revision}
+            if tags := self._tag_book.unsaved():
+                await self._store.commit(Entry(self.name, seq, self.graph.now, tags=tags))
+                self._tag_book.saved(tags)
+        size = await self._store.save_snapshot(
+            self.name, seq, self._clock.now(), lambda: pack_flow(states, boxes, head)
+        )
+        self._saved = mark
+        return size

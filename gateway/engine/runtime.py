@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.data.alarm import AlarmEvent
 from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
@@ -17,18 +17,19 @@ from gateway.engine.codec import pack_inputs
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.context import NodeContext, Secrets
 from gateway.engine.egress import Egress
-from gateway.engine.graph import COMMUNICATION, Graph
-from gateway.engine.ingress import Arrived, Ingress
-from gateway.engine.metrics import Lines, Live, NodeStatus
+from gateway.engine.graph import Graph, new_node
+from gateway.engine.ingress import Ingress
+from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
 from gateway.engine.runner import FlowRunner
-from gateway.engine.store import Executor, Store
+from gateway.engine.store import Store
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
+from gateway.engine.view import wires_of
 from gateway.engine.workers import WorkerDriver
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Disconnected, GatewayError
 from gateway.flow import registry
 from gateway.flow.document import Document
-from gateway.flow.node import Clock, Connection, Context, Message, Node, Sink, Source, Worker
+from gateway.flow.node import Clock, Connection, Message, Node, Sink, Source, Worker
 from gateway.flow.variables import resolve
 
 _log = logging.getLogger("genba.runtime")
@@ -44,7 +45,7 @@ class Runtime:
         state_dir: Folder for the state file, secrets and certificates; made when absent.
         variables: Values for ``${name}`` in the flows.
         clock: The time; the machine's unless a simulation brings its own.
-        executor: Where SQL runs; a thread unless a simulation runs it inline.
+        store: The state file; `genba.db` in `state_dir` unless a simulation brings its own.
         tags_max: How many tags there may be.
         checkpoint_s: Seconds between checkpoints.
     """
@@ -56,7 +57,7 @@ class Runtime:
         *,
         variables: Mapping[str, str] | None = None,
         clock: Clock | None = None,
-        executor: Executor | None = None,
+        store: Store | None = None,
         tags_max: int = 10_000,
         checkpoint_s: float = CHECKPOINT_S,
     ) -> None:
@@ -67,15 +68,16 @@ class Runtime:
         self.live = Live(self.tags)
         self.lines = Lines()
         self.book = AlarmBook()
-        self.store = Store(state_dir / "genba.db", executor)
+        self.store = store or Store(state_dir / "genba.db")
         self.runners: dict[str, FlowRunner] = {}
-        self.statuses: list[NodeStatus] = []
+        self._board = StatusBoard()
         self.started_s = self.clock.monotonic()
         self._documents = list(documents)
         self._variables = dict(variables or {})
         self._secrets = Secrets(state_dir / "secrets")
         self._tasks = Tasks("engine")
         self._node_tasks = Tasks("nodes")
+        self._reading = Tasks("sources")
         self._tag_book = TagBook(self.tags)
         self._connections: list[ConnectionDriver] = []
         self._ingresses: list[Ingress] = []
@@ -93,53 +95,81 @@ class Runtime:
             ConfigError: No flow at all can run.
         """
         damaged = await self.store.open()
-        if damaged:
-            self._say("error", "store", damaged)
-        facts = await self.store.tags()
-        self.tags.load(facts)
-        self._tag_book.saved(dict(enumerate(facts)))
+        try:
+            if damaged:
+                self._say("error", "store", damaged)
+            self.tags.load(await self.store.tags())
+            self._tag_book.loaded()
+            await self._add_flows()
+            self.book.apply(await self.store.alarm_events())
+        except BaseException:
+            await self._tasks.stop()
+            await self.store.close()
+            raise
+        self._is_running = True
+        for runner in self.runners.values():
+            self._tasks.start(f"flow/{runner.name}", self._keep_running(runner))
+        for driver in self._connections:
+            self._tasks.start(f"connection/{driver.ctx.node_id}", driver.run())
+        for ingress in self._ingresses:
+            self._reading.start(ingress.ctx.node_id, ingress.run())
+        self._tasks.start("checkpoint", self._checkpoints())
+
+    async def _add_flows(self) -> None:
         errors = []
         for document in self._documents:
             try:
                 await self._add_flow(document)
-            except ConfigError as error:
+            except GatewayError as error:
                 errors.append(str(error))
                 self._say("error", document.name, f"This flow does not run: {error}")
         if errors and not self.runners:
-            await self.store.close()
             raise ConfigError("No flow can run.", hint=" ".join(errors))
-        self.book.apply(await self.store.alarm_events())
-        self._is_running = True
-        for runner in self.runners.values():
-            self._tasks.start(f"flow/{runner.name}", runner.run())
-        for driver in self._connections:
-            self._tasks.start(f"connection/{driver.ctx.node_id}", driver.run())
-        for ingress in self._ingresses:
-            self._tasks.start(f"source/{ingress.ctx.node_id}", ingress.run())
-        self._tasks.start("checkpoint", self._checkpoints())
+
+    async def _keep_running(self, runner: FlowRunner) -> None:
+        """Serve a flow; an error of our own costs what was taken, never the flow."""
+        while True:
+            try:
+                await runner.run()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the flow goes on
+                _log.exception("The flow %s failed and goes on.", runner.name)
+                self._say("error", runner.name, f"Rows were lost by an error of ours: {error!r}.")
+                await asyncio.sleep(1.0)
 
     async def stop(self) -> None:
         """Stop reading, let the sinks finish for a moment, store a checkpoint, close."""
         if not self._is_running:
             return
         self._is_running = False
-        egresses = [e for runner in self.runners.values() for e in runner.egresses.values()]
-        try:
-            waits = [egress.drained() for egress in egresses]
-            await asyncio.wait_for(asyncio.gather(*waits), DRAIN_S)
-        except TimeoutError:
-            pass  # What still waits is part of the checkpoint.
+        for ingress in self._ingresses:
+            ingress.released.clear()
+        self._reading.cancel()
+        with contextlib.suppress(TimeoutError):  # What still waits is part of the checkpoint.
+            async with asyncio.timeout(DRAIN_S):
+                for runner in self.runners.values():
+                    await runner.drained()
+        for ingress in self._ingresses:
+            ingress.released.set()
+        await self._reading.stop()
         await self._tasks.stop()
         await self._node_tasks.stop()
-        for runner in self.runners.values():
-            await runner.checkpoint()
+        await self._checkpoint()
         await self.store.close()
 
     async def _checkpoints(self) -> None:
         while True:
             await asyncio.sleep(self._checkpoint_s)
-            for runner in self.runners.values():
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        for runner in self.runners.values():
+            try:
                 await runner.checkpoint()
+            except Disconnected as error:
+                self._say("error", runner.name, f"No checkpoint: {error}")
+            except Exception as error:  # noqa: BLE001 - one flow must not cost the others theirs
+                _log.exception("The checkpoint of %s failed.", runner.name)
+                self._say("error", runner.name, f"No checkpoint by an error of ours: {error!r}.")
 
     # ------------------------------------------------------------------ building
 
@@ -148,19 +178,22 @@ class Runtime:
         connections: dict[str, Connection[Any]] = {}
         drivers: dict[str, ConnectionDriver] = {}
         for name, entry in document.connections.items():
-            status = self._status(document.name, name, entry.type, "connection")
+            status = self._board.of(document.name, name, entry.type, "connection")
             ctx = self._context(status, connections)
             cls = registry.node_class(entry.type)
-            connection = cls(cls.Config.model_validate(dict(entry.config)), ctx)
+            connection = new_node(document, name, cls, ctx, "connections")
             if not isinstance(connection, Connection):
                 raise ConfigError(f"{entry.type} is no connection.", where=f"connections.{name}")
             connections[name] = connection
             drivers[name] = ConnectionDriver(connection, ctx)
 
-        def make(node_id: str, cls: type[Node[Any]]) -> Context:
-            return self._context(self._node_status(document, node_id, cls), connections)
+        def make(node_id: str, cls: type[Node[Any]]) -> NodeContext:
+            entry = document.nodes.get(node_id)  # The communication alarm stands in no file.
+            type_name = entry.type if entry is not None else "alarm.communication"
+            status = self._board.of(document.name, node_id, type_name, cls.kind)
+            return self._context(status, connections)
 
-        graph = Graph(document, self.tags, make, observe=self.live.observe)
+        graph = Graph(document, self.tags, make, observe=self.live.observer(document.name))
         runner = FlowRunner(
             graph,
             self.store,
@@ -174,9 +207,9 @@ class Runtime:
         for node_id, cls in graph.classes.items():
             if cls.kind == "transform":
                 continue
-            ctx = self._context(self._node_status(document, node_id, cls), connections)
+            ctx = make(node_id, cls)
             ctx.position = positions.get(node_id)
-            node = cls(cls.Config.model_validate(dict(document.nodes[node_id].config)), ctx)
+            node = new_node(document, node_id, cls, ctx)
             driver = drivers.get(getattr(node.config, "connection", ""))
             if isinstance(node, Source):
                 ingresses.append(Ingress(node, ctx, runner.inbox, driver))
@@ -184,7 +217,7 @@ class Runtime:
                 runner.egresses[node_id] = Egress(node, ctx, driver, self._keeper(document.name))
             elif isinstance(node, Worker):
                 runner.workers[node_id] = WorkerDriver(node, ctx, runner.inbox, driver)
-        runner.statuses = {s.node: s for s in self.statuses if s.flow == document.name}
+        runner.statuses = self._board.nodes(document.name)
         for text in await runner.recover():
             self._say("error", document.name, text)
         self.runners[document.name] = runner
@@ -202,22 +235,6 @@ class Runtime:
             await self.store.dead_letter(flow, node, now, error, block)
 
         return keep
-
-    def _node_status(self, document: Document, node_id: str, cls: type[Node[Any]]) -> NodeStatus:
-        for status in self.statuses:
-            if status.flow == document.name and status.node == node_id:
-                return status
-        entry = document.nodes.get(node_id)
-        kind = entry.type if entry is not None else "alarm.communication"
-        status = self._status(document.name, node_id, kind, cls.kind)
-        if cls.kind == "transform":
-            status.state = "running"
-        return status
-
-    def _status(self, flow: str, node: str, kind_name: str, kind: str) -> NodeStatus:
-        status = NodeStatus(flow, node, kind_name, kind)
-        self.statuses.append(status)
-        return status
 
     def _context(
         self, status: NodeStatus, connections: Mapping[str, Connection[Any]]
@@ -239,62 +256,37 @@ class Runtime:
 
     # ------------------------------------------------------------------ operators
 
-    async def act(self, action: str, data: Mapping[str, Any]) -> None:
+    async def act(self, action: str, data: Mapping[str, Any]) -> int:
         """Hand an operator's action to every flow, as journalled input.
 
         Args:
             action: ack, reset, shelve, unshelve, suppress, unsuppress, remove_from_service or
                 return_to_service.
             data: At least ``alarm`` and ``actor``; what else the action needs.
+
+        Returns:
+            How many nodes it was handed to; 0 when no node has such an alarm.
+
+        Raises:
+            Disconnected: It cannot be recorded; nothing was done.
         """
         now = self.clock.now()
         await self.store.audit(now, str(data.get("actor", "")), f"alarm/{action}", data)
-        alarm = str(data.get("alarm", "*"))
-        for runner in self.runners.values():
-            nodes = runner.graph.alarm_nodes()
-            if alarm != "*":
-                nodes = [n for n in nodes if alarm.startswith(f"{runner.name}/{n}:")]
-            for node in nodes:
-                event = Event(now, f"alarm/{action}", data)
-                runner.inbox.put_now(Arrived(node, [("operator", (event,))]), 1)
+        event = Event(now, f"alarm/{action}", data)
+        return sum(runner.act(event) for runner in self.runners.values())
 
-    # ------------------------------------------------------------------ what there is
-
-    def open_alarms(self) -> list[AlarmEvent]:
-        """The newest event of every alarm that is open."""
-        return self.book.open()
+    @property
+    def statuses(self) -> list[NodeStatus]:
+        """How every node is."""
+        return self._board.all
 
     def wires(self) -> list[dict[str, Any]]:
         """Every wire with its rows, its drops and what waits at its end."""
-        found = []
-        for runner in self.runners.values():
-            for (source, port, target, target_port), count in runner.graph.wires.items():
-                if target == COMMUNICATION and not count.rows:
-                    continue
-                queued = dropped = 0
-                if target in runner.egresses:
-                    egress = runner.egresses[target]
-                    queued = egress.queued_rows
-                    dropped = egress.ctx.status.counts["dropped_full"]
-                elif target in runner.workers:
-                    queued = runner.workers[target].queued
-                found.append(
-                    {
-                        "flow": runner.name,
-                        "from": f"{source}.{port}",
-                        "to": f"{target}.{target_port}",
-                        "rows": count.rows,
-                        "dropped": count.dropped + dropped,
-                        "queued": queued,
-                    }
-                )
-        return found
+        return [row for runner in self.runners.values() for row in wires_of(runner)]
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
-        inboxes = {
-            r.name: {"rows": r.inbox.rows, "peak": r.inbox.peak} for r in self.runners.values()
-        }
+        inboxes = {n: {"rows": r.inbox.rows, "peak": r.inbox.peak} for n, r in self.runners.items()}
         return {
             "now": self.clock.now(),
             "uptime_s": self.clock.monotonic() - self.started_s,

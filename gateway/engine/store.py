@@ -1,114 +1,44 @@
-"""Store: the only place that knows SQL. One file, one writer thread, one transaction a commit.
+"""Store: the gateway's memory. One file, one writer thread, one transaction a commit.
 
 The file holds journal, positions, cursors, snapshots, tags, alarm events, dead letters and
 audit, so that one transaction can cover them. A commit is a single hop to the writer thread:
 group commit collects what all flows hand in and writes it at most ten times a second, at once
 when nothing was written lately. Readers use connections of their own.
 
-Source: sqlite.org/wal.html and pragma.html; reliability figures in the decision record 0003.
+Source: sqlite.org/wal.html; reliability figures in the decision record 0003.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway.data.alarm import AlarmEvent
-from gateway.engine.codec import alarm_of, plain
+from gateway.engine.codec import alarm_of
+from gateway.engine.crash import crash_point
+from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
+from gateway.engine.store_file import (
+    Entry,
+    close_file,
+    in_transaction,
+    open_file,
+    take_lock,
+    write_entry,
+    write_snapshot,
+)
 from gateway.engine.tasks import Tasks
-from gateway.errors import Disconnected, StateError
+from gateway.errors import Disconnected
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
-COMMIT_INTERVAL_S = 0.1  # Ten commits a second need 8 % of the slowest disk that was measured.
-COMMIT_ROWS_MAX = 2_000
-WAL_BYTES_MAX = 64 * 1024 * 1024
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE tag (code INTEGER PRIMARY KEY, fact TEXT NOT NULL);
-CREATE TABLE journal (flow TEXT NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
-                      rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (flow, seq));
-CREATE TABLE position (flow TEXT NOT NULL, node TEXT NOT NULL, value TEXT NOT NULL,
-                       PRIMARY KEY (flow, node)) WITHOUT ROWID;
-CREATE TABLE cursor (flow TEXT NOT NULL, sink TEXT NOT NULL, delivered INTEGER NOT NULL,
-                     PRIMARY KEY (flow, sink)) WITHOUT ROWID;
-CREATE TABLE snapshot (flow TEXT PRIMARY KEY, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
-                       data BLOB NOT NULL);
-CREATE TABLE alarm_event (id INTEGER PRIMARY KEY, flow TEXT NOT NULL, key TEXT NOT NULL UNIQUE,
-                          ts INTEGER NOT NULL, alarm TEXT NOT NULL, event TEXT NOT NULL);
-CREATE INDEX alarm_event_ts ON alarm_event (ts);
-CREATE TABLE dead_letter (id INTEGER PRIMARY KEY, flow TEXT NOT NULL, node TEXT NOT NULL,
-                          ts INTEGER NOT NULL, error TEXT NOT NULL, data BLOB NOT NULL);
-CREATE TABLE audit (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, actor TEXT NOT NULL,
-                    action TEXT NOT NULL, detail TEXT NOT NULL);
-"""
-
-
-@dataclass(slots=True)
-class Entry:
-    """What one flow wants committed together: its input and what it knows by now.
-
-    Args:
-        flow: The flow's name.
-        seq: Number of the journal record; grows by one a commit of this flow.
-        ts: Time of the step [ns].
-        rows: Rows in `block`.
-        block: The input as bytes; None where nothing came in but events are to be stored.
-        positions: Source positions to store, by node id.
-        cursors: How many messages each sink has taken, by node id.
-        alarms: (key, event) of the steps before; a key that is known is ignored.
-        tags: Facts of tags that are new or have changed, by code.
-    """
-
-    flow: str
-    seq: int
-    ts: int
-    rows: int = 0
-    block: bytes | None = None
-    positions: Mapping[str, Any] = field(default_factory=dict)
-    cursors: Mapping[str, int] = field(default_factory=dict)
-    alarms: Sequence[tuple[str, AlarmEvent]] = ()
-    tags: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-
-
-class Executor(Protocol):
-    """Runs a function where it may block; `InlineExecutor` serves the simulation."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """The function's result."""
-
-    def close(self) -> None:
-        """No more calls will come."""
-
-
-class ThreadExecutor:
-    """One thread of its own, so that a commit never blocks the event loop."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "genba-store")
-
-    async def run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True)
-
-
-class InlineExecutor:
-    """Runs at once on the caller's thread: for virtual time, where nothing may wait."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        return work()
-
-    def close(self) -> None:
-        pass
+COMMIT_INTERVAL_S: Final = 0.1  # Ten commits a second need 8 % of the slowest disk measured.
+COMMIT_ROWS_MAX: Final = 2_000
+CHECKPOINT_BYTES: Final = 16 * 1024 * 1024  # So much in the log is folded into the file.
+_Waiting = tuple[Entry, "asyncio.Future[None]"]
 
 
 class Store:
@@ -123,10 +53,12 @@ class Store:
         self.path = path
         self._executor: Executor = executor or ThreadExecutor()
         self._db: sqlite3.Connection | None = None
+        self._lock = -1
         self._tasks = Tasks("store")
-        self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
-        self._flushing = False
+        self._waiting: list[_Waiting] = []
+        self._flusher: asyncio.Task[None] | None = None
         self._last_commit_s = float("-inf")
+        self._log_bytes = 0
         self.commits = 0
         self.bytes_written = 0
 
@@ -135,142 +67,138 @@ class Store:
 
         Returns:
             Empty, or a sentence that says a damaged file was put aside.
+
+        Raises:
+            ConfigError: Another gateway uses it.
+            Disconnected: The disk is away, full or not ours to write.
         """
-        return await self._executor.run(self._open)
 
-    def _open(self) -> str:
-        try:
-            self._db = self._connect()
-            return ""
-        except (sqlite3.DatabaseError, StateError) as error:
-            aside = _aside(self.path)
-            self.path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                side = Path(f"{self.path}{suffix}")
-                if side.exists():
-                    side.rename(f"{aside}{suffix}")
-            self._db = self._connect()
-            return (
-                f"The state file was damaged ({error}). It was put aside as {aside.name} and an "
-                "empty one was begun: windows, alarms and positions start fresh."
-            )
+        def work() -> str:
+            self._lock = take_lock(self.path)
+            try:
+                self._db, told = open_file(self.path)
+            except BaseException:
+                self._unlock()
+                raise
+            return told
 
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "wal_autocheckpoint=0",
-                f"journal_size_limit={WAL_BYTES_MAX}",
-                "foreign_keys=ON",
-                "trusted_schema=OFF",
-                "cell_size_check=ON",
-            ):
-                db.execute(f"PRAGMA {pragma}")
-            (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if sound != "ok":
-                raise StateError(f"quick_check says: {sound}")
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-            elif version != SCHEMA_VERSION:
-                raise StateError(f"it is of version {version}, this program knows {SCHEMA_VERSION}")
-        except BaseException:
-            db.close()
-            raise
-        return db
+            return await self._executor.run(work)
+        except (OSError, sqlite3.Error) as error:
+            raise Disconnected(f"{self.path} cannot be opened: {error}.") from error
 
     async def close(self) -> None:
         """Write what waits, fold the log into the file and close it."""
-        while self._waiting or self._flushing:
-            await asyncio.sleep(0.005)
+        while self._flusher is not None and not self._flusher.done():
+            await asyncio.wait([self._flusher])
         await self._executor.run(self._close)
         self._executor.close()
 
     def _close(self) -> None:
         if self._db is not None:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
+            close_file(self._db)
             self._db = None
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     # ------------------------------------------------------------------ commit
 
     async def commit(self, entry: Entry) -> None:
         """Write an entry with whatever others hand in now; returns when it is on the disk.
 
+        One who is cancelled while waiting does not know whether it was written.
+
         Raises:
             Disconnected: The disk refused; nothing of the group was stored.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
-        if not self._flushing:
-            self._flushing = True
-            self._tasks.start("flush", self._flush())
+        if self._flusher is None or self._flusher.done():
+            self._flusher = self._tasks.start("flush", self._flush())
         await done
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                rows = sum(entry.rows for entry, _ in self._waiting)
-                pause = self._last_commit_s + COMMIT_INTERVAL_S - loop.time()
-                if pause > 0 and rows < COMMIT_ROWS_MAX:
-                    await asyncio.sleep(pause)
-                group, self._waiting = self._waiting, []
-                await self._commit_group(group)
-                self._last_commit_s = loop.time()
-        finally:
-            self._flushing = False
+        while self._waiting:
+            rows = sum(entry.rows for entry, _ in self._waiting)
+            pause = self._last_commit_s + COMMIT_INTERVAL_S - loop.time()
+            if pause > 0 and rows < COMMIT_ROWS_MAX:
+                await asyncio.sleep(pause)
+            group, self._waiting = self._waiting, []
+            await self._commit_group(group)
+            self._last_commit_s = loop.time()
 
-    async def _commit_group(self, group: list[tuple[Entry, asyncio.Future[None]]]) -> None:
+    async def _commit_group(self, group: list[_Waiting]) -> None:
         entries = [entry for entry, _ in group]
         try:
             await self._executor.run(lambda: self._write(entries))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             text = f"{self.path} cannot be written: {error}. Is the disk full or read-only?"
-            for _, done in group:
-                if not done.done():
-                    done.set_exception(Disconnected(text))
+            _fail(group, Disconnected(text))
             return
+        except BaseException as error:
+            _fail(group, error)
+            raise
         for _, done in group:
             if not done.done():
                 done.set_result(None)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         db = self._open_db()
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            for entry in entries:
-                _write_entry(db, entry)
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        self.commits += 1
-        self.bytes_written += sum(len(e.block) for e in entries if e.block is not None)
-
-    def _open_db(self) -> sqlite3.Connection:
-        assert self._db is not None, "the store is open while the engine runs"
-        return self._db
-
-    async def save_snapshot(self, flow: str, seq: int, ts: int, block: bytes) -> None:
-        """Store the states after journal record `seq` and drop the records they contain."""
 
         def work() -> None:
-            db = self._open_db()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                db.execute("REPLACE INTO snapshot VALUES (?,?,?,?)", (flow, seq, ts, block))
-                db.execute("DELETE FROM journal WHERE flow=? AND seq<=?", (flow, seq))
-                db.execute("COMMIT")
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            self.bytes_written += len(block)
+            for entry in entries:
+                write_entry(db, entry)
+            crash_point("pre_commit")
 
-        await self._executor.run(work)
+        in_transaction(db, work)
+        crash_point("post_commit")
+        self.commits += 1
+        size = sum(len(e.block) for e in entries if e.block is not None)
+        self.bytes_written += size
+        self._log_bytes += size
+        if self._log_bytes > CHECKPOINT_BYTES:
+            self._fold_log(db)
+
+    def _fold_log(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._log_bytes = 0
+
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise sqlite3.ProgrammingError("it is closed")
+        return self._db
+
+    async def save_snapshot(self, flow: str, seq: int, ts: int, pack: Callable[[], bytes]) -> int:
+        """Store the states after journal record `seq` and drop the records they contain.
+
+        Args:
+            flow: Whose states.
+            seq: The last record they contain.
+            ts: The time now [ns].
+            pack: Makes the block; it runs on the writer thread, because it may take long.
+
+        Returns:
+            Size of the block [bytes].
+
+        Raises:
+            Disconnected: The disk refused; the older snapshot stays.
+        """
+
+        def work() -> int:
+            db, block = self._open_db(), pack()
+            crash_point("pre_snapshot")
+            in_transaction(db, lambda: write_snapshot(db, flow, seq, ts, block))
+            crash_point("post_snapshot")
+            self._fold_log(db)
+            self.bytes_written += len(block)
+            return len(block)
+
+        return await self._run(work)
 
     # ------------------------------------------------------------------ reading back
 
@@ -287,23 +215,16 @@ class Store:
         )
         return [(int(seq), bytes(data)) for seq, data in rows]
 
-    async def last_seq(self, flow: str) -> int:
-        """Number of a flow's newest journal record, also when it was dropped; 0 without any."""
-        rows = await self._query(
-            "SELECT max(a) FROM (SELECT max(seq) AS a FROM journal WHERE flow=?1"
-            " UNION ALL SELECT seq FROM snapshot WHERE flow=?1)",
-            (flow,),
-        )
-        return int(rows[0][0] or 0)
-
     async def positions(self, flow: str) -> dict[str, Any]:
         """Source positions by node id."""
         rows = await self._query("SELECT node, value FROM position WHERE flow=?", (flow,))
         return {node: json.loads(value) for node, value in rows}
 
-    async def cursors(self, flow: str) -> dict[str, int]:
-        """How many messages each sink has taken, by node id."""
-        rows = await self._query("SELECT sink, delivered FROM cursor WHERE flow=?", (flow,))
+    async def cursors(self, flow: str, revision: str) -> dict[str, int]:
+        """How many messages each sink of this revision has taken, by node id."""
+        rows = await self._query(
+            "SELECT sink, delivered FROM cursor WHERE flow=? AND revision=?", (flow, revision)
+        )
         return {sink: int(delivered) for sink, delivered in rows}
 
     async def tags(self) -> list[dict[str, Any]]:
@@ -322,7 +243,7 @@ class Store:
 
     async def dead_letter(self, flow: str, node: str, ts: int, error: str, data: bytes) -> None:
         """Keep what a sink refused for good, or what made a node fail."""
-        await self._execute(
+        await self._query(
             "INSERT INTO dead_letter (flow, node, ts, error, data) VALUES (?,?,?,?,?)",
             (flow, node, ts, error, data),
         )
@@ -339,48 +260,35 @@ class Store:
 
     async def audit(self, ts: int, actor: str, action: str, detail: Mapping[str, Any]) -> None:
         """Record who did what."""
-        await self._execute(
+        await self._query(
             "INSERT INTO audit (ts, actor, action, detail) VALUES (?,?,?,?)",
             (ts, actor, action, json.dumps(detail, sort_keys=True)),
         )
 
-    async def off_loop(self, work: Callable[[], T]) -> T:
-        """Run a function on the writer thread: for packing that would hold up the loop."""
-        return await self._executor.run(work)
+    async def audit_rows(self, limit: int = 1000) -> list[dict[str, Any]]:
+        """The newest records of who did what, newest first."""
+        rows = await self._query(
+            "SELECT ts, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        names = ("ts", "actor", "action")
+        return [
+            {**dict(zip(names, row, strict=False)), "detail": json.loads(row[3])} for row in rows
+        ]
 
     async def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return await self._executor.run(lambda: self._open_db().execute(sql, values).fetchall())
+        return await self._run(lambda: self._open_db().execute(sql, values).fetchall())
 
-    async def _execute(self, sql: str, values: tuple[Any, ...]) -> None:
-        await self._executor.run(lambda: self._open_db().execute(sql, values) and None)
-
-
-def _write_entry(db: sqlite3.Connection, entry: Entry) -> None:
-    if entry.tags:
-        db.executemany(
-            "REPLACE INTO tag VALUES (?,?)",
-            [(code, json.dumps(fact)) for code, fact in entry.tags.items()],
-        )
-    if entry.block is not None:
-        db.execute(
-            "INSERT INTO journal VALUES (?,?,?,?,?)",
-            (entry.flow, entry.seq, entry.ts, entry.rows, entry.block),
-        )
-    for node, value in entry.positions.items():
-        db.execute("REPLACE INTO position VALUES (?,?,?)", (entry.flow, node, json.dumps(value)))
-    for sink, delivered in entry.cursors.items():
-        db.execute("REPLACE INTO cursor VALUES (?,?,?)", (entry.flow, sink, delivered))
-    for key, event in entry.alarms:
-        db.execute(
-            "INSERT OR IGNORE INTO alarm_event (flow, key, ts, alarm, event) VALUES (?,?,?,?,?)",
-            (entry.flow, key, event.ts, event.alarm, json.dumps(plain(event))),
-        )
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await self._executor.run(work)
+        except sqlite3.Error as error:
+            raise Disconnected(f"{self.path} cannot be used: {error}. Is the disk full?") from error
 
 
-def _aside(path: Path) -> Path:
-    """A free name beside a file."""
-    for number in range(1, 10_000):
-        aside = path.with_name(f"{path.name}.damaged-{number}")
-        if not aside.exists():
-            return aside
-    raise StateError("There are 9,999 damaged state files here. Look at the disk.")
+def _fail(group: list[_Waiting], error: BaseException) -> None:
+    for _, done in group:
+        if not done.done():
+            done.set_exception(error)
+
+
+__all__ = ["Entry", "Executor", "InlineExecutor", "Store", "ThreadExecutor"]

@@ -36,6 +36,11 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("Task %s ended with an error.", task.get_name(), exc_info=error)
 
+    def cancel(self) -> None:
+        """Ask all to end, without waiting for them."""
+        for task in self._running:
+            task.cancel()
+
     async def stop(self) -> None:
         """Cancel all and wait until they have ended."""
         current = asyncio.current_task()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from gateway.data.windows import Windows
-from gateway.errors import ConfigError
-from gateway.flow.node import Alarms, Message, Transform
+from gateway.errors import ConfigError, GatewayError
+from gateway.flow.document import Document
+from gateway.flow.findings import valid_config
+from gateway.flow.node import Alarms, Context, Message, Node, Transform
 
 Input = tuple[str, str, Message]
 """(node, port, message): a source's output port, or a transform's input port."""
 Ends = tuple[str, str, str, str]
 """A wire: source, its port, target, its port."""
+_CANNOT: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What a constructor of a stranger may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,29 @@ def in_order(nodes: Sequence[str], wires: Sequence[Ends]) -> list[str]:
         placed.add(ready)
         done.append(ready)
     return done
+
+
+def new_node(
+    document: Document, node_id: str, cls: type[Node[Any]], ctx: Context, section: str = "nodes"
+) -> Node[Any]:
+    """A node or a connection of a document, with a config that was checked.
+
+    Raises:
+        ConfigError: An option is wrong, or the node cannot be made.
+    """
+    entry = (document.nodes if section == "nodes" else document.connections).get(node_id)
+    where = partial(document.where, section, node_id)
+    config = valid_config(cls.Config, entry.config if entry is not None else {}, where)
+    try:
+        return cls(config, ctx)
+    except GatewayError as error:
+        place = getattr(error, "where", "") or where()
+        raise ConfigError(
+            getattr(error, "text", str(error)), where=place, hint=getattr(error, "hint", "")
+        ) from error
+    except _CANNOT as error:
+        text = f"The node cannot be made: {type(error).__name__}: {error}."
+        raise ConfigError(text, where=where()) from error
 
 
 def rows(message: Message) -> int:

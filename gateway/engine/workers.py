@@ -6,11 +6,16 @@ import asyncio
 from typing import Any
 
 from gateway.engine.backoff import Backoff
-from gateway.engine.connections import CONFIG_RETRY_S, ConnectionDriver, close_quietly
+from gateway.engine.connections import (
+    CONFIG_RETRY_S,
+    OPEN_TIMEOUT_S,
+    ConnectionDriver,
+    close_quietly,
+)
 from gateway.engine.context import NodeContext
-from gateway.engine.graph import rows
 from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
+from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.node import Message, Worker
 
@@ -37,6 +42,9 @@ class WorkerDriver:
         self._connection = connection
         self._queue: asyncio.Queue[tuple[str, Message]] = asyncio.Queue(WORKER_MESSAGES_MAX)
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
+        self._held: tuple[str, Message] | None = None
+        """The message that is being answered; it is tried again after a loss."""
+        self._is_told = False
 
     @property
     def queued(self) -> int:
@@ -52,31 +60,47 @@ class WorkerDriver:
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        waiting: tuple[str, Message] | None = None
         while True:
             retry_s = 0.0
+            state = "disconnected"
             try:
                 if self._connection is not None:
                     await self._connection.ready.wait()
-                await self.worker.connect()
-                self._backoff.reset()
-                self.ctx.status.state, self.ctx.status.text = "running", "Ready."
-                while True:
-                    waiting = waiting or await self._queue.get()
-                    await self._answer(*waiting)
-                    waiting = None
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    await self.worker.connect()
+                await self._work()
             except Disconnected as error:
                 reason, retry_s = str(error), error.retry_after_s
             except ConfigError as error:
-                reason, retry_s = str(error), CONFIG_RETRY_S
+                reason, retry_s, state = str(error), CONFIG_RETRY_S, "misconfigured"
+            except TimeoutError as error:
+                reason = str(error) or f"No answer within {OPEN_TIMEOUT_S:.0f} s."
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
-                reason, waiting = f"The worker failed: {type(error).__name__}: {error}.", None
+                reason = f"The worker failed: {type(error).__name__}: {error}."
+                self._held = None
                 self.ctx.count("faults")
                 self.ctx.say("error", reason)
             finally:
                 await close_quietly(self.worker.close())
-            self.ctx.status.state, self.ctx.status.text = "disconnected", reason
-            await asyncio.sleep(self._backoff.next_s(retry_s))
+            pause = self._backoff.next_s(retry_s)
+            text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s." if pause >= 1 else reason
+            self.ctx.status.state, self.ctx.status.text = state, text
+            if not self._is_told:
+                self._is_told = True
+                self.ctx.say("warning", text)
+            await asyncio.sleep(pause)
+
+    async def _work(self) -> None:
+        self.ctx.status.state, self.ctx.status.text = "running", "Ready."
+        while True:
+            if self._held is None:
+                self._held = await self._queue.get()
+            await self._answer(*self._held)
+            self._held = None
+            self._backoff.reset()
+            if self._is_told:
+                self._is_told = False
+                self.ctx.say("info", f"Answering again; {self.queued} messages wait.")
 
     async def _answer(self, port: str, message: Message) -> None:
         try:

@@ -24,10 +24,14 @@ class Run:
     rows: Rows
     starts: Index
     """Where each tag's rows begin, (k,)."""
-    tag: NDArray[np.uint16]
     before: Times
     """The watermark of the tag when the row arrived, (n,)."""
     after: Times
+
+    @property
+    def tag(self) -> NDArray[np.uint16]:
+        """The tag of each row, (n,)."""
+        return np.repeat(self.rows.code, self.rows.count)
 
     @property
     def last(self) -> Times:

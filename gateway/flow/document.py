@@ -19,7 +19,7 @@ from typing import Any, Literal
 from gateway.errors import ConfigError
 from gateway.flow import registry
 from gateway.flow.entries import Entry, FlowTest, Wire, ends_of, entry_data, flow_test_data
-from gateway.flow.node import Node
+from gateway.flow.node import Node, Port
 from gateway.flow.shape import FORMAT, SECTIONS, Shape
 from gateway.flow.yaml_read import FLOW_BYTES_MAX, read
 from gateway.flow.yaml_read import Path as Place
@@ -104,27 +104,25 @@ class Document:
 
     @cached_property
     def wires(self) -> tuple[Wire, ...]:
-        """All wires with their ports; a bare name means the first output or the first input."""
+        """All wires with their ports.
+
+        A bare name at the start means the first output; at the end the first input that takes
+        what comes, so ``high.alarms -> log`` finds the input for alarms.
+        """
         found: list[Wire] = []
         for i, chain in enumerate(self.chains):
             line = self.lines.get(("wires", i), 0)
-            ends = ends_of(chain)
-            for (source, out), (target, into) in pairwise(ends):
-                found.append(
-                    Wire(
-                        source,
-                        out or self._first(source, "outputs"),
-                        target,
-                        into or self._first(target, "inputs"),
-                        line,
-                    )
-                )
+            for (source, out), (target, into) in pairwise(ends_of(chain)):
+                outputs, inputs = self._ports(source, "outputs"), self._ports(target, "inputs")
+                first = out or (outputs[0].name if outputs else "out")
+                carried = next((port.carries for port in outputs if port.name == first), None)
+                fits = [port.name for port in inputs if port.carries == carried]
+                last = into or next(iter([*fits, *(port.name for port in inputs)]), "in")
+                found.append(Wire(source, first, target, last, line))
         return tuple(found)
 
-    def _first(self, node: str, side: Literal["inputs", "outputs"]) -> str:
-        cls = self.class_of(node)
-        ports = getattr(cls, side, ())
-        return str(ports[0].name) if ports else ("out" if side == "outputs" else "in")
+    def _ports(self, node: str, side: Literal["inputs", "outputs"]) -> tuple[Port, ...]:
+        return getattr(self.class_of(node), side, ())
 
     def class_of(self, node: str) -> type[Node[Any]] | None:
         """The class of a node or a connection; None when there is no such node or type."""

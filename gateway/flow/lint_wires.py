@@ -129,7 +129,7 @@ def _alone(document: Document, wires: Sequence[Wire]) -> Iterator[Finding]:
             yield _node(document, "error", node, text, f"Write a wire like `source -> {node}`.")
         elif cls.inputs:
             for port in cls.inputs:
-                if (node, port.name) not in targets and not _optional(port):
+                if (node, port.name) not in targets and not _optional(cls, port):
                     text = (
                         f"Nothing is wired to its input {port.name!r} ({port.about.rstrip('.')})."
                     )
@@ -142,9 +142,13 @@ def _alone(document: Document, wires: Sequence[Wire]) -> Iterator[Finding]:
             yield _node(document, "warning", node, text, f"Write a wire like `{node} -> sink`.")
 
 
-def _optional(port: Port) -> bool:
-    """Operators' actions come from the gateway itself, and events are always extra."""
-    return port.carries == "events" or port.name == "operator"
+def _optional(cls: type[Node[Any]], port: Port) -> bool:
+    """True where nothing is amiss without a wire.
+
+    A sink offers an input for each kind of wire; operators' actions come from the gateway
+    itself, and events are always extra.
+    """
+    return cls.kind != "transform" or port.carries == "events" or port.name == "operator"
 
 
 def _gives_only(cls: type[Node[Any]]) -> bool:

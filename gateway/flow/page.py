@@ -33,7 +33,7 @@ def page_of(spec: Spec) -> str:
     lines += _options(spec)
     for heading, text in spec.paragraphs.items():
         if heading:
-            lines += [f"## {heading}", "", text, ""]
+            lines += [f"## {heading}", "", text[:1].upper() + text[1:], ""]
     if spec.examples:
         lines += ["## Examples", ""]
         for example in spec.examples:

@@ -23,13 +23,21 @@ MOVED: dict[str, str] = {}
 """Old type names and what they are called now; lint warns and the document loads."""
 
 
-@cache
+LENT: dict[str, type[Node[Any]]] = {}
+"""Nodes that stand in no folder, by type name: those of the simulation, while it runs."""
+
+
 def node_class(name: str) -> type[Node[Any]]:
     """The class behind a type name.
 
     Raises:
         ConfigError: There is no such node; the hint names those that are near.
     """
+    return LENT.get(name) or _class_in_folder(name)
+
+
+@cache
+def _class_in_folder(name: str) -> type[Node[Any]]:
     name = MOVED.get(name, name)
     if not _NAME.match(name):
         raise ConfigError(

@@ -243,7 +243,7 @@ def _widget(
             return "group", "group", _fields(whole, inner)
         case "object":
             patterns = inner.get("patternProperties", {})
-            below = inner.get("additionalProperties") or next(iter(patterns.values()), {})
+            below: Any = inner.get("additionalProperties") or next(iter(patterns.values()), {})
             item = _target(whole, below) if isinstance(below, Mapping) else {}
             return "table", "mapping", _fields(whole, item)
         case _:

@@ -184,7 +184,7 @@ def converter(source: str, target: str) -> tuple[float, float]:
 def _registry() -> Any:
     import pint
 
-    registry = pint.UnitRegistry()
+    registry: Any = pint.UnitRegistry()
     registry.define("ppb = 1e-9")
     return registry
 

@@ -1,9 +1,8 @@
 """Windowing: what the nodes that cut a stream by event time share.
 
-Three parts, each testable alone: the watermark says how far a tag's time has come, the ring
-keeps rows that wait, and a node says which windows rows make (`judge` and `close`). Rows
-decide by their timestamps only, so any cut of the same rows gives the same windows in the
-same order: that of the rows that closed them. A silent tag is closed by the timer.
+The watermark says how far a tag's time has come, the ring keeps rows that wait, and a node says
+which windows they make. Rows decide by their timestamps only, so any cut of them gives the same
+windows in the same order: that of the rows that closed them. A timer closes a silent tag.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from gateway.data.batch import Batch
 from gateway.data.ragged import Index, Mask, Times, first_at_least, heads, ranges, running_max
 from gateway.data.ring import Ring, Rows, grouped
-from gateway.data.tag import pattern_of
 from gateway.data.watermark import BEGIN, NEVER, TS_MAX, TS_MIN, Watermark
 from gateway.data.windows import Windows
 from gateway.flow.closing import (
@@ -31,71 +28,22 @@ from gateway.flow.closing import (
     whole_runs,
     windows_of,
 )
-from gateway.flow.config import Config, PositiveSeconds, Seconds, TagFilter
-from gateway.flow.config import Rows as RowCount
+from gateway.flow.config import Config
 from gateway.flow.node import Context, Outputs, Port, Transform
+from gateway.flow.select import TagSelect
+from gateway.flow.window_config import BoundedConfig, TagsConfig, WindowConfig
 
 _TICK: Final = 100_000_000  # Timers fire on this grid [ns], so that many tags share one.
 
 
-class TagsConfig(Config):
-    tags: TagFilter = Field("#", description="Which tags to take: `+` is one level, `#` the rest.")
-    rows_max: RowCount = Field(
-        1_000_000,
-        description="How many rows may wait in open windows, over all tags (20 bytes each, and "
-        "room to grow). A row that finds no room leaves by `late` and is counted.",
-    )
-
-
-class BoundedConfig(TagsConfig):
-    future_max_s: PositiveSeconds = Field(
-        3600,
-        description="A row whose time is further ahead of the gateway's clock than this leaves "
-        "by `late`: a clock that jumped must not close every window.",
-    )
-
-
-class WindowConfig(BoundedConfig):
-    lateness_s: Seconds = Field(
-        0, description="How long a window stays open for rows that arrive out of order."
-    )
-
-
 W = TypeVar("W", bound=BoundedConfig)
-
-
-class TagChoice:
-    """Which rows of a batch a tag filter takes; names are looked at once."""
-
-    def __init__(self, pattern: str, ctx: Context) -> None:
-        self._fits = None if pattern == "#" else pattern_of(pattern)
-        self._tags = ctx.tags
-        self._known = 0
-        self._mask = np.zeros(ctx.tags.limit, np.bool_)
-
-    def __call__(self, batch: Batch) -> Batch:
-        """The rows of the tags that were chosen."""
-        if self._fits is None:
-            return batch
-        mask = self.mask(batch)
-        return batch if mask.all() else batch.where(mask)
-
-    def mask(self, batch: Batch) -> Mask:
-        """Which rows those are, (n,)."""
-        if self._fits is None:
-            return np.ones(len(batch), np.bool_)
-        for code in range(self._known, len(self._tags)):
-            self._mask[code] = self._fits(self._tags.name(code))
-        self._known = len(self._tags)
-        return self._mask[batch.tag]
 
 
 class WindowTransform(Transform[W, Batch]):
     """Windows by event time: a node adds `judge` (rows in) and `close` (windows out)."""
 
     Config: ClassVar[type[Config]] = WindowConfig
-    by_arrival: ClassVar[bool] = False
-    """True where windows are cut by order of arrival; then `close` sees the rows in it."""
+    by_arrival: ClassVar[bool] = False  # True: `close` sees rows in order of arrival.
     outputs: ClassVar[tuple[Port, ...]] = (
         Port("out", "windows", "Windows that closed."),
         Port("late", "samples", "Rows after their window, from the future, or without room."),
@@ -103,7 +51,7 @@ class WindowTransform(Transform[W, Batch]):
 
     def __init__(self, config: W, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._choice = TagChoice(config.tags, ctx)
+        self._select = TagSelect(config.tags, ctx.tags)
         late = config.lateness_s if isinstance(config, WindowConfig) else 0
         self._lateness = nanoseconds(late)
         self._ring = self.keep("rows", Ring(ctx.tags.limit, config.rows_max))
@@ -126,6 +74,10 @@ class WindowTransform(Transform[W, Batch]):
         """Windows that close at the marks, rows to keep (n,), and when tags are due (k,)."""
         raise NotImplementedError
 
+    def alone(self, row: Batch, code: int, ts: int, before: int, after: int) -> int | None:
+        """When a tag is due once one row came, where that is plain; None: ask `judge`."""
+        return None
+
     def cut(self, run: Run, keep: Mask) -> int:
         """Rows to work on before the rest, where one call could not tell them apart; 0: all."""
         return 0
@@ -139,10 +91,12 @@ class WindowTransform(Transform[W, Batch]):
     def process(self, message: Batch, port: str) -> Outputs:
         out: list[Windows] = []
         late: list[Batch] = []
-        self._work(self._choice(message), out, late)
+        self._work(self._select.split(message)[0], out, late)
         return outputs(out, late)
 
     def _work(self, batch: Batch, out: list[Windows], late: list[Batch]) -> None:
+        if len(batch) == 1 and self._one(batch):
+            return
         while len(batch):
             n = self._step(batch, out, late)
             if n == len(batch):
@@ -169,22 +123,39 @@ class WindowTransform(Transform[W, Batch]):
         if not self.by_arrival:
             pending.sort()
         closed, rest, due = self.close(pending)
-        # The mark goes no further than the windows that closed: what a source that was away
-        # still brings is not late because the gateway was quick.
+        # No further than the windows that closed: what a source still brings is not late.
         at = pending.floor.copy()
         group = pending.group[closed.low]
         np.maximum.at(at, group, closed.at)
         self._settle(pending, rest, due)
+        # In the order of their times, so that a timer that fires late changes nothing.
+        time = -(-self._clock.reaches(code[group], closed.at) // _TICK)
         self._clock.idle_move(code, at)
         if not len(closed.low):
             return {}
-        order = np.lexsort((closed.start, group))
+        order = np.lexsort((closed.start, group, time))
         windows = windows_of(pending.rows, group, closed, order)
         return {"out": sorted_windows(windows) if self.by_arrival else windows}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         super().restore(state)
         self._wake_known = False
+
+    def _one(self, batch: Batch) -> bool:
+        """The idle plant, in plain numbers: one row that fits and closes nothing."""
+        code, ts, now = int(batch.tag[0]), int(batch.ts[0]), self.ctx.now
+        if not TS_MIN < ts <= min(now + self._future, TS_MAX) or self._ring.room == 0:
+            return False
+        before = int(self._clock.at[code])
+        after = max(before, ts - self._lateness)
+        due = self.alone(batch, code, ts, before, after)
+        if due is None or due <= after:
+            return False
+        self._ring.add(code, ts, float(batch.value[0]), int(batch.quality[0]))
+        self._clock.at[code], self._clock.seen[code], self._due[code] = after, now, due
+        if due < NEVER:
+            self._alarm_at(now + due - after)
+        return True
 
     def _step(self, batch: Batch, out: list[Windows], late: list[Batch]) -> int:
         """Work on the first rows of a batch, as many as can be told apart; how many."""
@@ -231,22 +202,15 @@ class WindowTransform(Transform[W, Batch]):
         return int(closing.argmax()) + 1 if closing.any() else len(batch)
 
     def _look(self, batch: Batch, odd: Mask | None) -> Run:
-        if len(batch) == 1:
-            order = starts = np.zeros(1, np.intp)
-            code, tag, count, ts = batch.tag, batch.tag, np.ones(1, np.intp), batch.ts
-            rows = Rows(code, count, ts, batch.value, batch.quality)
+        if odd is None:
+            order = np.argsort(batch.tag, kind="stable")
         else:
-            if odd is None:
-                order = np.argsort(batch.tag, kind="stable")
-            else:
-                kept = np.flatnonzero(~odd)
-                order = kept[np.argsort(batch.tag[kept], kind="stable")]
-            tag, ts = batch.tag[order], batch.ts[order]
-            starts = np.flatnonzero(heads(tag))
-            count = np.diff(starts, append=len(tag))
-            rows = Rows(tag[starts], count, ts, batch.value[order], batch.quality[order])
-        before, after = self._clock.look(rows.code, starts, ts)
-        return Run(order, rows, starts, tag, before, after)
+            kept = np.flatnonzero(~odd)
+            order = kept[np.argsort(batch.tag[kept], kind="stable")]
+        rows = grouped(batch, order)
+        starts = np.cumsum(rows.count) - rows.count
+        before, after = self._clock.look(rows.code, starts, rows.ts)
+        return Run(order, rows, starts, before, after)
 
     def _store(self, run: Run, keep: Mask, due: Times) -> None:
         rows = run.rows
@@ -261,13 +225,14 @@ class WindowTransform(Transform[W, Batch]):
 
     def _plan(self, code: NDArray[np.uint16], at: Times) -> None:
         """Keep the next wake-up a lower bound: other tags only ever moved theirs later."""
-        if not self._wake_known:
-            return
         due = self._due[code]
         wait = int(np.where(due < NEVER, due - at, NEVER).min())
         if wait < NEVER:
-            time = -(-(self.ctx.now + wait) // _TICK) * _TICK
-            self._wake = time if self._wake is None else min(self._wake, time)
+            self._alarm_at(self.ctx.now + wait)
+
+    def _alarm_at(self, time: int) -> None:
+        if self._wake_known and (self._wake is None or time < self._wake):
+            self._wake = -(-time // _TICK) * _TICK
 
     def _pending(self, code: NDArray[np.uint16], floor: Times, mark: Times) -> Pending:
         rows = self._ring.gather(code)
@@ -318,10 +283,8 @@ __all__ = [
     "Ring",
     "Rows",
     "Run",
-    "TagChoice",
     "TagsConfig",
     "Times",
-    "Watermark",
     "WindowConfig",
     "WindowTransform",
     "first_at_least",

@@ -104,8 +104,13 @@ def judge(
 def _expects(fault: Fault, alarm: Raised, devices: Mapping[str, str]) -> bool:
     if devices.get(alarm.tag) == fault.device and fault.kind == "power_off":
         return True
-    return alarm.tag in fault.expect_tags
+    return _measured(alarm.tag) in fault.expect_tags
 
 
 def _names(fault: Fault, alarm: Raised, devices: Mapping[str, str]) -> bool:
-    return _expects(fault, alarm, devices) or alarm.tag in fault.related_tags
+    return _expects(fault, alarm, devices) or _measured(alarm.tag) in fault.related_tags
+
+
+def _measured(tag: str) -> str:
+    """The measured tag behind a derived one: an alarm on its mean is an alarm on it."""
+    return tag.partition("#")[0]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast, get_args
 
-from gateway import Event, Stimulus, amount
-from gateway.data.alarm import OperatorAction, OverlayAction
+from gateway import Event, OperatorAction, OverlayAction, Stimulus, amount
 
 _ACTIONS: Final = (*get_args(OperatorAction), *get_args(OverlayAction))
 _WORDS: Final = {

@@ -120,7 +120,7 @@ class Desk:
         for event in events:
             wanted = event.data.get("alarm")
             if wanted == "*":
-                for name, alarm in list(self._alarms.items()):
+                for name, alarm in sorted(self._alarms.items()):
                     if (
                         alarm.status.state is not AlarmState.NORM
                         or alarm.status.overlay is not Overlay.NONE
@@ -231,7 +231,7 @@ class Desk:
 
     def save(self) -> Mapping[str, NDArray[Any]]:
         """All alarms, as JSON in bytes."""
-        return {"json": pack([asdict(alarm) for alarm in self._alarms.values()])}
+        return {"json": pack([asdict(alarm) for _, alarm in sorted(self._alarms.items())])}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `save` gave."""

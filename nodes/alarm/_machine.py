@@ -245,9 +245,11 @@ class Watch(Generic[T]):
     # ------------------------------------------------------------------ state
 
     def save(self) -> Mapping[str, NDArray[Any]]:
-        """The points, as JSON in bytes; the rest is declared per tag."""
+        """The points that say something, as JSON in bytes; the rest is declared per tag."""
         rows = [
-            [code, p.active, p.due, p.clock, p.late, p.moved] for code, p in self._points.items()
+            [code, p.active, p.due, p.clock, p.late, p.moved]
+            for code, p in sorted(self._points.items())
+            if p.clock != UNSEEN or p.late or p.moved or any(due != NEVER for due in p.due)
         ]
         return {"json": pack({"levels": [level.condition for level in self._levels], "rows": rows})}
 

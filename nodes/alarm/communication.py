@@ -1,9 +1,9 @@
-"""Communication alarm: a source lost its device; one alarm a source, not one a tag."""
+"""Communication alarm: a device is away; one alarm a device, not one a source or a tag."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -40,34 +40,38 @@ class _Link:
     """Event time of the last change [ns]."""
     seen: int
     """Processing time of it [ns]."""
-    away: bool = False
+    sources: list[str] = field(default_factory=list)
+    """Sources that miss the device now, in the order in which they lost it."""
     raised: bool = False
     why: str = ""
 
 
 class _Links:
-    """The links by source id."""
+    """The links by device."""
 
     def __init__(self) -> None:
-        self.by_source: dict[str, _Link] = {}
+        self.by_device: dict[str, _Link] = {}
 
     def save(self) -> Mapping[str, NDArray[Any]]:
-        return {"json": pack({name: asdict(link) for name, link in self.by_source.items()})}
+        return {"json": pack({name: asdict(link) for name, link in self.by_device.items()})}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         rows = unpack(state["json"])
-        self.by_source = {name: _Link(**row) for name, row in rows.items()}
+        self.by_device = {name: _Link(**row) for name, row in rows.items()}
 
 
 class Communication(DeskNode[CommunicationConfig]):
-    """Raise the alarm COMM when a source has lost its device for `on_delay_s`.
+    """Raise the alarm COMM when a device has been away for `on_delay_s`.
 
-    It reads the `status` port of sources: `source/lost` and `source/back`, each with the
-    source's id and, in `text`, what happened. Other events are passed over. The alarm's tag
-    is the source's id, its number the time the device was away [s]. Every flow has such a
-    node without being told; write one to choose the delay and the priority.
+    It reads the `status` port of sources: `source/lost`, `device/lost` or `unit/lost`, and the
+    same with `/back`, each with the source's id and, in `text`, what happened. Other events
+    are passed over. Sources that share a connection share its alarm: it is raised when the
+    first of them loses the device and returns when the last has it back. The alarm's tag is
+    the name of the connection, or of the source where there is none, with the unit behind a
+    colon on a bus. Its number is the time the device was away [s]. Every flow has such a node
+    without being told; write one to choose the delay and the priority.
 
-    State: the link of each source and its alarm.
+    State: the link of each device and its alarm.
     Cost: O(1) an event; samples do not come here.
     """
 
@@ -93,6 +97,17 @@ class Communication(DeskNode[CommunicationConfig]):
             until="1min",
         ),
         Example(
+            "Two sources on one connection, and one unit of a bus",
+            {"on_delay_s": 0},
+            given='1s source/lost {"source": "fast", "device": "plc"}\n'
+            '2s source/lost {"source": "slow", "device": "plc"}\n'
+            '3s unit/lost {"source": "meter", "device": "line", "unit": 7}\n'
+            '4s source/back {"source": "fast", "device": "plc"}\n'
+            '5s source/back {"source": "slow", "device": "plc"}',
+            expect="1s plc COMM raised UNACK 0 0\n3s line:7 COMM raised UNACK 0 0\n"
+            "5s plc COMM returned RTNUN 4 0",
+        ),
+        Example(
             "One alarm however often the loss is reported, for each source its own",
             {"on_delay_s": 0, "auto_ack": True},
             given='1s source/lost {"source": "a"}\n2s source/lost {"source": "a"}\n'
@@ -110,71 +125,80 @@ class Communication(DeskNode[CommunicationConfig]):
     def _receive(self, message: Events) -> list[AlarmEvent]:
         found: list[AlarmEvent] = []
         for event in message:
-            if event.topic in ("source/lost", "source/back"):
-                source = event.data.get("source")
-                if isinstance(source, str) and source:
-                    found += self._report(source, event)
-                else:
-                    self.ctx.count("status_without_source")
+            who, _, change = event.topic.partition("/")
+            if who not in ("source", "device", "unit") or change not in ("lost", "back"):
+                continue
+            source = event.data.get("source")
+            if isinstance(source, str) and source:
+                found += self._report(source, event, lost=change == "lost")
+            else:
+                self.ctx.count("status_without_source")
         return found
 
-    def _report(self, source: str, event: Event) -> list[AlarmEvent]:
-        lost = event.topic == "source/lost"
-        link = self._links.by_source.get(source)
+    def _report(self, source: str, event: Event, *, lost: bool) -> list[AlarmEvent]:
+        device = str(event.data.get("device") or source)
+        if "unit" in event.data:
+            device += f":{event.data['unit']}"
+        link = self._links.by_device.get(device)
         if link is None:
             if not lost:
                 return []
-            link = self._links.by_source[source] = _Link(event.ts, self.ctx.now)
+            link = self._links.by_device[device] = _Link(event.ts, self.ctx.now)
         ts = max(event.ts, link.since)
-        found = self._raise_due(source, link, ts)
-        if lost and not link.away:
-            link.away, link.since, link.seen = True, ts, self.ctx.now
-            link.why = str(event.data.get("text") or "")
-            found += self._raise_due(source, link, ts)
-        elif not lost and link.away:
-            found += self._back(source, link, ts)
+        found = self._raise_due(device, link, ts)
+        if lost:
+            if not link.sources:
+                link.since, link.seen = ts, self.ctx.now
+                link.why = str(event.data.get("text") or "")
+            if source not in link.sources:
+                link.sources.append(source)
+            found += self._raise_due(device, link, ts)
+        elif source in link.sources:
+            link.sources.remove(source)
+            if not link.sources:
+                found += self._back(device, link, ts)
         return found
 
-    def _raise_due(self, source: str, link: _Link, until: int) -> list[AlarmEvent]:
+    def _raise_due(self, device: str, link: _Link, until: int) -> list[AlarmEvent]:
         """Raise the alarm when the delay is over at `until` [ns], in event time."""
         due = link.since + self._delay_ns
-        if not link.away or link.raised or due > until:
+        if not link.sources or link.raised or due > until:
             return []
         link.raised = True
-        alarm = self._alarm(source)
+        alarm = self._alarm(device)
         alarm.value = self.config.on_delay_s
-        text = f"{source} has had no connection to its device for {amount(alarm.value, 's')}"
+        text = f"{device} has been away for {amount(alarm.value, 's')}"
         if link.why:
             text += f": {link.why}"
         return self._desk.condition(alarm, True, due, text)
 
-    def _back(self, source: str, link: _Link, ts: int) -> list[AlarmEvent]:
-        alarm = self._alarm(source)
+    def _back(self, device: str, link: _Link, ts: int) -> list[AlarmEvent]:
+        alarm = self._alarm(device)
         alarm.value = (ts - link.since) / 1e9
         raised = link.raised
-        self._links.by_source[source] = _Link(ts, self.ctx.now)
+        self._links.by_device[device] = _Link(ts, self.ctx.now)
         if not raised:
             return []
-        text = f"{source} has its device back after {amount(alarm.value, 's')}"
+        text = f"{device} is back after {amount(alarm.value, 's')}"
         return self._desk.condition(alarm, False, max(ts, link.since + self._delay_ns), text)
 
-    def _alarm(self, source: str) -> Alarm:
-        return Alarm(source, "COMM", self.config.priority, self.config.on_delay_s, "s")
+    def _alarm(self, device: str) -> Alarm:
+        return Alarm(device, "COMM", self.config.priority, self.config.on_delay_s, "s")
 
     def _alarm_of(self, tag: str, condition: str) -> Alarm | None:
-        mine = condition == "COMM" and tag in self._links.by_source
+        mine = condition == "COMM" and tag in self._links.by_device
         return self._alarm(tag) if mine else None
 
     def _timer_at(self) -> int | None:
         waiting = (
             link.seen + self._delay_ns
-            for link in self._links.by_source.values()
-            if link.away and not link.raised
+            for link in self._links.by_device.values()
+            if link.sources and not link.raised
         )
         return min(waiting, default=None)
 
     def _timer(self, now: int) -> list[AlarmEvent]:
         found: list[AlarmEvent] = []
-        for source, link in self._links.by_source.items():
-            found += self._raise_due(source, link, link.since + now - link.seen)
+        for device, link in self._links.by_device.items():
+            found += self._raise_due(device, link, link.since + now - link.seen)
         return found

@@ -67,8 +67,9 @@ class Quality(LevelNode[QualityConfig]):
 
     def __init__(self, config: QualityConfig, ctx: Context) -> None:
         # What is compared is the whole code, so that the text can name the one that decided.
-        self._limit = 1 if config.worse_than == "uncertain" else 0
-        level = Level("BAD", 1, float((self._limit + 1 << 30) - 1), 0.0, config.priority)
+        worst = 1 if config.worse_than == "uncertain" else 0
+        self._limit = float(worst)
+        level = Level("BAD", 1, float(((worst + 1) << 30) - 1), 0.0, config.priority)
         super().__init__(config, ctx, [level])
 
     def _receive(self, message: Batch) -> list[AlarmEvent]:
@@ -91,4 +92,4 @@ class Quality(LevelNode[QualityConfig]):
             text = f"{tag} has no value that can be used; its sensor says {quality.name(status)}"
         else:
             text = f"{tag} has values that can be used again"
-        return self._desk.condition(alarm, on, ts, text)
+        return self._desk.condition(alarm, on, ts, text + self._lasting(on))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from gateway import Context, Example, Priority, amount
-from nodes.alarm._base import LevelConfig, LevelNode, against
+from nodes.alarm._base import LevelConfig, LevelNode
 from nodes.alarm._desk import Alarm
 from nodes.alarm._level import Level
 
@@ -76,4 +76,7 @@ class Score(LevelNode[ScoreConfig]):
     def _text(self, alarm: Alarm, level: Level, on: bool) -> str:
         value = amount(alarm.value, alarm.unit)
         beyond = "is beyond" if on else "is no longer beyond"
-        return f"{alarm.tag} has score {value}, which {beyond} {against(level, alarm.unit, on)}"
+        limit = amount(level.limit, alarm.unit)
+        if not on and level.deadband:
+            limit += f" with deadband {amount(level.deadband, alarm.unit)}"
+        return f"{alarm.tag}: {self.config.feature} {value} {beyond} the limit {limit}"

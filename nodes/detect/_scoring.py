@@ -61,7 +61,7 @@ class Scoring(Transform[C, Batch]):
 
     def unit(self, parent: str) -> str:
         """Unit of the score (UCUM) of a tag with the unit `parent`."""
-        return "1"
+        return "{sd}"
 
     def process(self, batch: Batch, port: str) -> Outputs:
         use = batch.usable

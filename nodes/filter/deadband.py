@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from pydantic import Field
 from gateway import Batch, Config, Context, Example, Outputs, Seconds, Transform
 
 _NEVER = 255  # Severity of a tag not yet seen: it differs from every real one.
-_ROUND_ROWS = 256  # A round costs as much as ~256 rows in a plain loop (measured: 35 µs, 0.13 µs).
+_TIME_MAX = 2**61  # Times are kept within ±73 years of 1970, so that differences do not overflow.
+
+T = TypeVar("T", bound=np.generic)
 
 
 class DeadbandConfig(Config):
@@ -36,7 +38,7 @@ class Deadband(Transform[DeadbandConfig, Batch]):
     Percent needs the tag's range; without one the tag passes unfiltered.
 
     State: value, time and severity last passed, per tag.
-    Cost: O(n) a batch, in rounds while tags are many and row by row when one tag bursts.
+    Cost: ~60 ns a row while most pass, ~150 ns while most do not; ~5 µs for one row.
     Source: OPC 10000-4 v1.05, 7.22.2 DataChangeFilter; OPC 10000-8, 6.2 PercentDeadband.
     """
 
@@ -78,57 +80,123 @@ class Deadband(Transform[DeadbandConfig, Batch]):
         self._heartbeat_ns = round(config.heartbeat_s * 1e9) or 2**63 - 1
 
     def process(self, batch: Batch, port: str) -> Outputs:
-        n = len(batch)
-        keep = np.zeros(n, np.bool_)
-        _, nth = batch.occurrences()
-        if n and (int(nth.max()) + 1) * _ROUND_ROWS > n > 64:
-            self._scan(batch, keep)
-        else:
-            for rows in batch.rounds():
-                keep[rows] = self._passes(batch.where(rows))
-        return {"out": batch.where(keep)} if keep.any() else {}
+        if len(batch) < 2:
+            return {"out": batch} if len(batch) and self._one(batch) else {}
+        order = np.argsort(batch.tag, kind="stable")
+        tag = batch.tag[order]
+        head = np.empty(len(tag), np.bool_)
+        head[0] = True
+        np.not_equal(tag[1:], tag[:-1], out=head[1:])
+        starts = np.flatnonzero(head)
+        if len(starts) == len(tag):
+            passes = self._passes(batch)
+            return {"out": batch.where(passes)} if passes.any() else {}
+        code, value = tag[starts], batch.value[order]
+        severity = (batch.quality[order] >> 30).astype(np.uint8)
+        ts = np.clip(batch.ts[order], -_TIME_MAX, _TIME_MAX)
+        rows = _Rows(value, ts, severity, self._band(tag))
+        last = _Rows(
+            _before(value, starts, self._value[code]),
+            _before(ts, starts, self._ts[code]),
+            _before(severity, starts, self._severity[code]),
+            rows.band,
+        )
+        small = self._small(rows, last)
+        if small.any():
+            small = self._follow(rows, last, head, small)
+        kept = np.flatnonzero(~small)
+        if not len(kept):
+            return {}
+        # The last kept row of each tag is what the next one is compared with.
+        final = kept[np.append(tag[kept[1:]] != tag[kept[:-1]], True)]
+        code = tag[final]
+        self._value[code], self._ts[code] = value[final], ts[final]
+        self._severity[code] = severity[final]
+        if len(kept) == len(batch):
+            return {"out": batch}
+        return {"out": batch.where(np.sort(order[kept]))}
+
+    def _one(self, batch: Batch) -> bool:
+        """The same decision for one row, in plain numbers: most of what an idle plant sends."""
+        code, x = batch.tag[0], float(batch.value[0])
+        ts = min(max(int(batch.ts[0]), -_TIME_MAX), _TIME_MAX)
+        severity, last = int(batch.quality[0]) >> 30, float(self._value[code])
+        near = abs(x - last) <= float(self._band(batch.tag)[0]) or (x != x and last != last)
+        beats = ts - int(self._ts[code]) >= self._heartbeat_ns
+        if near and severity == self._severity[code] and not beats:
+            return False
+        self._value[code], self._ts[code], self._severity[code] = x, ts, severity
+        return True
 
     def _band(self, tag: NDArray[np.uint16]) -> NDArray[np.float64]:
         if self.config.kind == "percent":
             return self.config.band / 100 * self.ctx.tags.span[tag]
         return np.full(len(tag), self.config.band)
 
-    def _passes(self, rows: Batch) -> NDArray[np.bool_]:
-        """Which rows of one round pass; remembers those that do."""
-        tag, severity = rows.tag, rows.quality >> 30
-        last = self._value[tag]
-        with np.errstate(invalid="ignore"):  # Two infinities have no distance.
-            small = np.abs(rows.value - last) <= self._band(tag)
-        small |= ~(np.isfinite(rows.value) | np.isfinite(last))
-        small &= severity == self._severity[tag]
-        small &= rows.ts - self._ts[tag] < self._heartbeat_ns
-        passes: NDArray[np.bool_] = ~small
+    def _passes(self, batch: Batch) -> NDArray[np.bool_]:
+        """Which rows pass where no tag repeats; remembers those that do."""
+        tag, severity = batch.tag, (batch.quality >> 30).astype(np.uint8)
+        ts = np.clip(batch.ts, -_TIME_MAX, _TIME_MAX)
+        band = self._band(tag)
+        last = _Rows(self._value[tag], self._ts[tag], self._severity[tag], band)
+        passes = ~self._small(_Rows(batch.value, ts, severity, band), last)
         tag = tag[passes]
-        self._value[tag] = rows.value[passes]
-        self._ts[tag] = rows.ts[passes]
+        self._value[tag], self._ts[tag] = batch.value[passes], ts[passes]
         self._severity[tag] = severity[passes]
         return passes
 
-    def _scan(self, batch: Batch, keep: NDArray[np.bool_]) -> None:
-        """The same decision row by row, for few tags with many rows each."""
-        severities = batch.quality >> 30
-        bands = self._band(batch.tag)
-        for tag, rows in batch.by_tag():
-            value = batch.value[rows].tolist()
-            ts = batch.ts[rows].tolist()
-            severity = severities[rows].tolist()
-            band = float(bands[rows[0]])
-            last, last_ts = float(self._value[tag]), int(self._ts[tag])
-            last_severity = int(self._severity[tag])
-            passed = []
-            for i, x in enumerate(value):
-                if (
-                    (abs(x - last) <= band or (x - x != 0 and last - last != 0))
-                    and severity[i] == last_severity
-                    and ts[i] - last_ts < self._heartbeat_ns
-                ):
-                    continue
-                last, last_ts, last_severity = x, ts[i], severity[i]
-                passed.append(i)
-            keep[rows[passed]] = True
-            self._value[tag], self._ts[tag], self._severity[tag] = last, last_ts, last_severity
+    def _small(self, rows: _Rows, last: _Rows) -> NDArray[np.bool_]:
+        """Which rows do not differ enough from what is taken for the last passed one."""
+        with np.errstate(invalid="ignore"):  # inf - inf is NaN, and that passes.
+            small: NDArray[np.bool_] = np.abs(rows.value - last.value) <= rows.band
+        small |= np.isnan(rows.value) & np.isnan(last.value)
+        small &= rows.severity == last.severity
+        small &= rows.ts - last.ts < self._heartbeat_ns
+        return small
+
+    def _follow(
+        self, rows: _Rows, last: _Rows, head: NDArray[np.bool_], small: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Compare with the last passed row where the row before did not pass.
+
+        Only rows after a small one need this: elsewhere the row before is the last passed.
+        """
+        where = np.flatnonzero(small).tolist()
+        columns: list[Any] = [rows.value, rows.ts, rows.severity, rows.band, head, small.copy()]
+        if len(where) * 32 > len(small):  # Lists are read faster, but cost to make.
+            columns = [column.tolist() for column in columns]
+        value, ts, severity, band, first, flags = columns
+        n, done, beat = len(value), 0, self._heartbeat_ns
+        for i in where:
+            if i < done:
+                continue
+            x, x_ts, x_severity = float(last.value[i]), int(last.ts[i]), int(last.severity[i])
+            j = i + 1
+            while j < n and not first[j]:
+                y = value[j]
+                near = abs(float(y) - x) <= band[j] or (y != y and x != x)
+                if not near or severity[j] != x_severity or ts[j] - x_ts >= beat:
+                    flags[j] = False
+                    j += 1
+                    break
+                flags[j] = True
+                j += 1
+            done = j
+        return np.array(flags)
+
+
+class _Rows(NamedTuple):
+    """What decides, sorted by tag; each (n,)."""
+
+    value: NDArray[np.float64]
+    ts: NDArray[np.int64]
+    severity: NDArray[np.uint8]
+    band: NDArray[np.float64]
+
+
+def _before(column: NDArray[T], starts: NDArray[np.intp], known: NDArray[T]) -> NDArray[T]:
+    """The row before each row, (n,): for the first of a tag what is `known` of it."""
+    before = np.empty_like(column)
+    before[1:] = column[:-1]
+    before[starts] = known
+    return before

@@ -5,9 +5,9 @@ Cost: 1.5 to 2.5 µs a message for the column way, about 5 µs for the row way (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import orjson
@@ -15,47 +15,24 @@ from numpy.typing import NDArray
 
 from gateway import Batch, Context, LimitError, Tag, quality
 from nodes.mqtt import _times as times
+from nodes.mqtt._document import (
+    Layout,
+    MalformedError,
+    Path,
+    as_number,
+    find,
+    has,
+    show,
+)
 from nodes.mqtt._intake import Part
 from nodes.mqtt._refusals import Refusals
 from nodes.mqtt._topics import TopicMap, clean, fill
 
-Kind = Literal["auto", "number", "json", "raw", "sparkplug"]
-Path = tuple[str | int, ...]
 NO_TAG = -1
 _FIELDS_MAX = 1_000
+_WORDS = {b"true": 1.0, b"false": 0.0, b"True": 1.0, b"False": 0.0}
 _DEPTH_MAX = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where things are in a payload.
-
-    Args:
-        kind: How a payload is written.
-        value, ts, quality, unit: Paths in a JSON document.
-        ts_unit: How a timestamp is written.
-        fields: Path → suffix of the tag, for several values a message; ``{}`` for one value.
-        takes_all: Every number and boolean of a document becomes a tag.
-    """
-
-    kind: Kind
-    value: Path = ("value",)
-    ts: Path = ("ts",)
-    quality: Path = ("quality",)
-    unit: Path = ("unit",)
-    ts_unit: times.TsUnit = "auto"
-    fields: Mapping[Path, str] = field(default_factory=dict)
-    takes_all: bool = False
-
-    @property
-    def is_flat(self) -> bool:
-        """One value a document and every path a single key: the column way works."""
-        paths = (self.value, self.ts, self.quality, self.unit)
-        return not self.fields and not self.takes_all and all(len(path) == 1 for path in paths)
-
-
-class Malformed(ValueError):
-    """A payload that is not what was agreed."""
+_TOPICS_MAX = 200_000  # topics without a tag must not pile up for ever
 
 
 @dataclass(slots=True)
@@ -95,7 +72,7 @@ class Decoder:
         self._topics = topics
         self._refusals = refusals
         self._codes: dict[bytes, int] = {}
-        self._statuses: dict[Any, int] = {None: quality.GOOD}
+        self._statuses: dict[str | None, int] = {None: quality.GOOD}
 
     def columns(self, part: Part) -> Batch | None:
         """The rows of a part at once; None when its messages are not all alike."""
@@ -177,6 +154,8 @@ class Decoder:
         try:
             return [known[topic] for topic in topics]
         except KeyError:
+            if len(known) > _TOPICS_MAX:
+                known.clear()
             for row, topic in enumerate(topics):
                 if topic not in known:
                     document = None if documents is None else documents[row]
@@ -205,7 +184,7 @@ class Decoder:
         """The StatusCode a payload names; what we do not know is Uncertain."""
         if isinstance(value, bool):
             return quality.GOOD if value else quality.BAD
-        known = self._statuses.get(value) if isinstance(value, str | int | None) else None
+        known = self._statuses.get(value) if isinstance(value, str | None) else None
         if known is not None:
             return known
         try:
@@ -217,7 +196,7 @@ class Decoder:
             code = quality.UNCERTAIN
         if not 0 <= code < 2**32:
             code = quality.UNCERTAIN
-        if isinstance(value, str | int) and len(self._statuses) < 1000:
+        if isinstance(value, str) and len(self._statuses) < 1000:
             self._statuses[value] = code
         return code
 
@@ -225,7 +204,7 @@ class Decoder:
         """The rows of one message, the slow and thorough way; returns its document.
 
         Raises:
-            Malformed: It cannot be read; the tag, if known, has got a Bad row.
+            MalformedError: It cannot be read; the tag, if known, has got a Bad row.
         """
         raw_topic, payload = part.topics[place], part.payloads[place]
         arrival = part.arrival - (len(part.topics) - 1 - place)
@@ -240,7 +219,7 @@ class Decoder:
         try:
             document = self._parse(payload)
             self._fill(rows, raw_topic, topic, document, arrival, place in part.retained)
-        except Malformed as error:
+        except MalformedError as error:
             self._bad(rows, raw_topic, arrival)
             self._refusals.note("undecodable", topic, str(error), payload)
             return None
@@ -261,13 +240,15 @@ class Decoder:
                     return float(payload)
             except ValueError:
                 pass
+            if payload in _WORDS:
+                return _WORDS[payload]
             if self._layout.kind == "number":
-                raise Malformed("It is no number.")
+                raise MalformedError("It is no number.")
         try:
             return orjson.loads(payload)
         except ValueError as error:
             what = "JSON" if self._layout.kind == "json" else "number and no JSON"
-            raise Malformed(f"It is no {what}: {error}.") from error
+            raise MalformedError(f"It is no {what}: {error}.") from error
 
     def _fill(
         self, rows: Rows, raw: bytes, topic: str, document: Any, arrival: int, is_old: bool
@@ -288,8 +269,8 @@ class Decoder:
             value = document
             if isinstance(document, dict):
                 value = find(document, layout.value)
-                if value is None and not _has(document, layout.value):
-                    raise Malformed(f"It has no {show(layout.value)!r}.")
+                if value is None and not has(document, layout.value):
+                    raise MalformedError(f"It has no {show(layout.value)!r}.")
             number = as_number(value)
             code = self._look_up([raw], [document])[0]
             if code >= 0:
@@ -309,12 +290,12 @@ class Decoder:
     def _some(self, document: Any) -> list[tuple[str, float]]:
         """The fields that were asked for; one that is absent is not sent this time."""
         pairs = self._layout.fields.items()
-        return [(s, as_number(find(document, p))) for p, s in pairs if _has(document, p)]
+        return [(s, as_number(find(document, p))) for p, s in pairs if has(document, p)]
 
     def _all(self, document: Any) -> list[tuple[str, float]]:
         """Every number and boolean of a document, named by its path."""
         if not isinstance(document, dict):
-            raise Malformed("It is no JSON object.")
+            raise MalformedError("It is no JSON object.")
         layout = self._layout
         skip = {layout.ts, layout.quality, layout.unit}
         found: list[tuple[str, float]] = []
@@ -326,70 +307,10 @@ class Decoder:
             elif isinstance(value, bool | int | float) and path not in skip:
                 found.append(("/".join(map(str, path)), float(value)))
                 if len(found) > _FIELDS_MAX:
-                    raise Malformed(f"It has more than {_FIELDS_MAX} fields.")
+                    raise MalformedError(f"It has more than {_FIELDS_MAX} fields.")
         return found
 
 
 def arrivals(arrival: int, n: int) -> NDArray[np.int64]:
     """Times of arrival, (n,) [ns]: a nanosecond apart, so that the order is kept."""
     return np.arange(arrival - n + 1, arrival + 1, dtype=np.int64)
-
-
-def as_number(value: Any) -> float:
-    """A number, a boolean as 0 or 1, null as NaN, or a text that is a number.
-
-    Raises:
-        Malformed: It is none of these.
-    """
-    if isinstance(value, bool | int | float):
-        return float(value)
-    if value is None:
-        return float("nan")
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    raise Malformed(f"{str(value)[:60]!r} is no number.")
-
-
-def parse_path(text: str) -> Path:
-    """A path such as ``sensors.oil[0].value``.
-
-    >>> parse_path("sensors.oil[0].value")
-    ('sensors', 'oil', 0, 'value')
-    """
-    steps: list[str | int] = []
-    for step in text.replace("[", ".[").split("."):
-        inside = step[1:-1]
-        if step.startswith("[") and step.endswith("]") and inside.isdigit():
-            steps.append(int(inside))
-        elif step:
-            steps.append(step)
-    return tuple(steps)
-
-
-def show(path: Path) -> str:
-    """A path as text."""
-    return ".".join(str(step) for step in path)
-
-
-def find(document: Any, path: Path) -> Any:
-    """What is at a path, or None."""
-    for step in path:
-        if isinstance(step, str):
-            document = document.get(step) if isinstance(document, dict) else None
-        elif isinstance(document, list) and step < len(document):
-            document = document[step]
-        else:
-            return None
-    return document
-
-
-def _has(document: Any, path: Path) -> bool:
-    """Whether there is something at a path, if only null."""
-    parent = find(document, path[:-1])
-    step = path[-1]
-    if isinstance(step, str):
-        return isinstance(parent, dict) and step in parent
-    return isinstance(parent, list) and step < len(parent)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from gateway import ConfigError, Disconnected
 from nodes.mqtt._beat import Beat
@@ -105,6 +106,10 @@ class Session(asyncio.BufferedProtocol):
         return await asyncio.shield(self._gone)
 
     @property
+    def _client_id(self) -> str:
+        return self._settings.hello.client_id
+
+    @property
     def is_gone(self) -> bool:
         """Whether it is gone."""
         return self._gone.done()
@@ -189,8 +194,7 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -217,8 +221,9 @@ class Session(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._error = exc
-        why = f": {exc}" if exc else ""
-        self._end(f"{self._settings.address} closed the connection{why}.")
+        hint = f"Does it restart, or does another client call itself {self._client_id!r}?"
+        why = f": {exc}." if exc else f". {hint}"
+        self._end(f"{self._settings.address} closed the connection{why}")
 
     def pause_writing(self) -> None:
         """The socket takes no more for now."""
@@ -267,8 +272,8 @@ class Session(asyncio.BufferedProtocol):
             if waiting is not None and not waiting.done():
                 waiting.set_result(codes)
         elif kind == DISCONNECT:
-            hint = "Does another client use the same client id?"
             why = self._codec.goodbye(packet)
+            hint = f"Is there another client called {self._client_id!r}?"
             more = f" {hint}" if "taken over" in why else ""
             self.drop(f"{self._settings.address} ended the session: {why}.{more}")
         elif kind != PINGRESP:

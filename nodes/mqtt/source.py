@@ -20,8 +20,9 @@ from gateway import (
     Reading,
     Source,
 )
+from nodes.mqtt._document import Kind, Layout, find, parse_path
 from nodes.mqtt._intake import Intake, Part
-from nodes.mqtt._payload import Decoder, Kind, Layout, Rows, find, parse_path
+from nodes.mqtt._payload import Decoder, Rows
 from nodes.mqtt._refusals import SAMPLE_BYTES, Refusals
 from nodes.mqtt._sequence import Sequences
 from nodes.mqtt._session import Session

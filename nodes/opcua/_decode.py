@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, variant_from_binary
 from numpy.typing import NDArray
 
 from nodes.opcua._ua import ua
@@ -102,8 +102,6 @@ class Publish:
 
 def _layout(mask: int, kind: int) -> _Layout | None:
     """How a DataValue with this mask and this kind of Variant lies in memory; None if odd."""
-    if mask & 0xC0:
-        return None
     code = "<B"
     has_value = False
     if mask & 0x01:
@@ -118,18 +116,12 @@ def _layout(mask: int, kind: int) -> _Layout | None:
     code += "H" if mask & 0x10 else ""
     code += "q" if mask & 0x08 else ""
     code += "H" if mask & 0x20 else ""
-    return (
-        struct.Struct(code),
-        has_value,
-        bool(mask & 0x02),
-        bool(mask & 0x04),
-        bool(mask & 0x08),
-    )
+    return struct.Struct(code), has_value, bool(mask & 2), bool(mask & 4), bool(mask & 8)
 
 
 _LAYOUTS: Final = {
     mask << 8 | kind: layout
-    for mask in range(64)
+    for mask in range(64)  # Bits 6 and 7 are reserved; a server that sets them is not read.
     for kind in range(26)
     if (layout := _layout(mask, kind)) is not None
 }
@@ -186,17 +178,30 @@ def _read_values(data: bytes, at: int, count: int, into: Changes, handle: int | 
 
 
 def _read_odd(data: bytes, at: int, into: Changes) -> int:
-    """One DataValue by asyncua's decoder: text, arrays, structures, dates."""
-    buffer = Buffer(data, at)
-    value = struct_from_binary(ua.DataValue, buffer)
-    content = value.Value.Value if value.Value is not None else None
+    """One DataValue whose content is text, an array, a structure or a date.
+
+    Only the content is asyncua's to decode: it takes ServerTimestamp and SourcePicoseconds in
+    the wrong order (2.1.0), which would shift every value after this one.
+    """
+    mask = data[at]
+    buffer = Buffer(data, at + 1)
+    content = variant_from_binary(buffer).Value
     if content is not None:
         into.odd[len(into.value)] = content
+    at = len(data) - len(buffer)
+    status = source = server = 0
+    if mask & 0x02:
+        status, at = _U32.unpack_from(data, at)[0], at + 4
+    if mask & 0x04:
+        source, at = _I64.unpack_from(data, at)[0], at + 8
+    at += 2 if mask & 0x10 else 0
+    if mask & 0x08:
+        server, at = _I64.unpack_from(data, at)[0], at + 8
+    at += 2 if mask & 0x20 else 0
     into.value.append(_NAN)
-    into.status.append(int(value.StatusCode.value) if value.StatusCode is not None else 0)
-    stamp = value.SourceTimestamp or value.ServerTimestamp
-    into.ticks.append(int(ua.datetime_to_win_epoch(stamp)) if stamp is not None else 0)
-    return len(data) - len(buffer)
+    into.status.append(status)
+    into.ticks.append(source if mask & 0x04 else server)
+    return at
 
 
 def times(ticks: list[int], instead: int) -> NDArray[np.int64]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
+import struct
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
@@ -41,6 +41,17 @@ _FULL: Final = frozenset(
     }
 )
 _RETRY_FULL_S: Final = 30.0  # A session that nobody closed lives about that long.
+
+
+_UNREADABLE: Final = (
+    ua.UaError,
+    AssertionError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def name_of(status: int) -> str:
@@ -141,12 +152,10 @@ async def ask(address: str, what: str, work: Awaitable[T]) -> T:
                 f"The session with {address} ended while {what}: {name_of(status)}."
             ) from error
         raise Rejected(f"{address} refused {what}: {explain(status)}.") from error
-    except (ua.UaError, ValueError, IndexError, KeyError, TypeError, AssertionError) as error:
+    except _UNREADABLE as error:
         raise Disconnected(
             f"{address} answered {what} with what cannot be read: {type(error).__name__} {error}."
         ) from error
-    except asyncio.CancelledError:
-        raise
 
 
 _GONE: Final = frozenset(

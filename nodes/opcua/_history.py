@@ -6,19 +6,20 @@ Source: OPC 10000-11 v1.05, 6.4.3 ReadRawModifiedDetails.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from gateway import Disconnected, Rejected
-from nodes.opcua._decode import Changes, read_history, times
+from nodes.opcua._decode import Changes, Page, read_history, times
 from nodes.opcua._session import Session
 from nodes.opcua._ua import DateTime, NodeId, ReadRawModifiedDetails, ua
 
 _ROWS_A_PAGE: Final = 1000
 _NODES_A_READ: Final = 100
 _NS_A_TICK: Final = 100
+_NS_A_MICROSECOND: Final = 1000
 _TICKS_1970: Final = 116_444_736_000_000_000
 _SLOW_S: Final = 20.0
 
@@ -52,8 +53,9 @@ async def fill(session: Session, wants: list[Want], rows_max: int) -> Filled:
         Disconnected: The session was lost; nothing was taken, so it can be asked again.
     """
     found = Filled()
-    for i in range(0, len(wants), _NODES_A_READ):
-        for part in session.chunks("history", wants[i : i + _NODES_A_READ]):
+    ordered = sorted(wants, key=lambda want: want.start)  # Nodes of a request share its times.
+    for i in range(0, len(ordered), _NODES_A_READ):
+        for part in session.chunks("history", ordered[i : i + _NODES_A_READ]):
             await _fill_part(session, part, rows_max, found)
             if len(found.ts) >= rows_max:
                 found.is_cut = True
@@ -62,59 +64,82 @@ async def fill(session: Session, wants: list[Want], rows_max: int) -> Filled:
 
 
 async def _fill_part(session: Session, part: list[Want], rows_max: int, found: Filled) -> None:
-    details = ua.ReadRawModifiedDetails()
-    details.IsReadModified = False
-    details.StartTime = _date(min(want.start for want in part))
-    details.EndTime = _date(max(want.end for want in part) + 1_000_000)
-    details.NumValuesPerNode = ua.UInt32(_ROWS_A_PAGE)
-    details.ReturnBounds = False
-    seen: dict[int, set[int]] = {want.code: set() for want in part}
+    details = _details(part)
     asked = [(want, b"") for want in part]
+    counts = {want.code: 0 for want in part}
+    cut_short: list[Want] = []
     while asked and len(found.ts) < rows_max:
-        request = ua.HistoryReadRequest()
-        request.Parameters.HistoryReadDetails = details
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.ReleaseContinuationPoints = False
-        for want, more in asked:
-            node = ua.HistoryReadValueId()
-            node.NodeId = want.node
-            node.ContinuationPoint = more or None
-            request.Parameters.NodesToRead.append(node)
-        what = f"reading the history of {len(asked)} nodes"
-        body = await session.send(what, request, timeout_s=max(_SLOW_S, session.timeout_s))
-        try:
-            pages = read_history(body)
-        except (struct.error, IndexError) as error:
-            raise Disconnected(f"{session.address} answered {what} unreadably.") from error
+        pages = await _pages(session, asked, details)
         following = []
         for (want, last), page in zip(asked, pages, strict=True):
             if page.status >> 30 >= 2:
                 continue
-            new = _keep(want, page.rows, seen[want.code], found, rows_max)
-            # A server that repeats its place without new rows would be asked for ever.
+            latest, new = _keep(want, page.rows, found, rows_max)
+            counts[want.code] += new
+            # A server that repeats itself without new rows would be asked for ever.
             if page.more and (page.more != last or new):
-                following.append((want, page.more))
+                following.append((replace(want, start=latest), page.more))
+            elif not page.more and new and len(page.rows) >= _ROWS_A_PAGE:
+                cut_short.append(replace(want, start=latest))
         asked = following
-    found.tags += sum(1 for rows in seen.values() if rows)
+    found.tags += sum(1 for count in counts.values() if count)
     if asked:
         found.is_cut = True
         await _release(session, asked, details)
+    for want in cut_short:
+        # Some servers stop at the page's size and say nothing: ask on from the last row.
+        if len(found.ts) < rows_max:
+            tags = found.tags
+            await _fill_part(session, [want], rows_max, found)
+            found.tags = tags
 
 
-def _keep(want: Want, rows: Changes, seen: set[int], found: Filled, rows_max: int) -> int:
-    """Take the rows of one page that lie in the hole and are new; returns how many."""
-    stamps: list[int] = times(rows.ticks, 0).tolist()
-    new = 0
-    for i, ts in enumerate(stamps):
-        if not want.start < ts < want.end or ts in seen or len(found.ts) >= rows_max:
+def _details(part: list[Want]) -> ReadRawModifiedDetails:
+    details = ua.ReadRawModifiedDetails()
+    details.IsReadModified = False
+    details.StartTime = _date(min(want.start for want in part))
+    details.EndTime = _date(max(want.end for want in part) + _NS_A_MICROSECOND)
+    details.NumValuesPerNode = ua.UInt32(_ROWS_A_PAGE)
+    details.ReturnBounds = False
+    return details
+
+
+async def _pages(
+    session: Session, asked: list[tuple[Want, bytes]], details: ReadRawModifiedDetails
+) -> list[Page]:
+    request = ua.HistoryReadRequest()
+    request.Parameters.HistoryReadDetails = details
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+    request.Parameters.ReleaseContinuationPoints = False
+    for want, more in asked:
+        node = ua.HistoryReadValueId()
+        node.NodeId = want.node
+        node.ContinuationPoint = more or None
+        request.Parameters.NodesToRead.append(node)
+    what = f"reading the history of {len(asked)} nodes"
+    body = await session.send(what, request, timeout_s=max(_SLOW_S, session.timeout_s))
+    try:
+        return read_history(body)
+    except (struct.error, IndexError) as error:
+        raise Disconnected(f"{session.address} answered {what} unreadably.") from error
+
+
+def _keep(want: Want, rows: Changes, found: Filled, rows_max: int) -> tuple[int, int]:
+    """Take the rows of a page that lie in the hole; returns the latest time and how many.
+
+    Rows come in the order of their times, so what is not later than the last is a repetition.
+    """
+    latest, new = want.start, 0
+    for i, ts in enumerate(times(rows.ticks, 0).tolist()):
+        if not latest < ts < want.end or len(found.ts) >= rows_max:
             continue
-        seen.add(ts)
+        latest = ts
         new += 1
         found.code.append(want.code)
         found.ts.append(ts)
         found.value.append(float(rows.value[i]))
         found.status.append(rows.status[i])
-    return new
+    return latest, new
 
 
 async def _release(

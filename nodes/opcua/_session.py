@@ -121,11 +121,9 @@ class Session:
 
     async def close(self) -> None:
         """Close it politely when someone still listens, and the socket in any case."""
-        dead = not self.is_open
+        is_open = self.is_open
         self.end("The session was closed.")
-        await drop(self.client, polite=not dead)
-
-    # Services.
+        await drop(self.client, polite=is_open)
 
     async def ask(self, what: str, work: Coroutine[Any, Any, T]) -> T:
         """Wait for one answer; Disconnected also when the session is already gone."""
@@ -187,8 +185,6 @@ class Session:
                 return f"the server has no namespace {address.uri}"
             index = self.namespaces.index(address.uri)
         return ua.NodeId.from_string(f"ns={index};{address.kind}={address.identifier}")
-
-    # Publishing.
 
     def subscribe(self, number: int, take: Callable[[Publish], None]) -> None:
         """Give every publish answer of a subscription to `take`."""

@@ -36,6 +36,8 @@ class OpcuaBrowse(Worker[OpcuaBrowseConfig, Events]):
     child with name, browse_name, node and class, and for variables datatype, value, quality and
     unit. Nothing deeper is read before it is asked for, so that large servers open at once.
 
+    Delivery: at least once: a question is asked again after a lost session, and changes nothing.
+    Back pressure: one question at a time; the engine's queue drops the oldest and counts it.
     Source: OPC 10000-4 v1.05, 5.9.2 Browse.
     """
 

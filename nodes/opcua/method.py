@@ -43,10 +43,12 @@ class OpcuaMethodConfig(Config):
 class OpcuaMethod(Worker[OpcuaMethodConfig, Events]):
     """Call a method once for each event and answer with its result.
 
-    The answer has `ok`, `result` (a list) and `text`, and the id of the event. It is called at
-    most once: when the answer is lost on the way it says so instead of calling again. Events
-    that are too old or whose arguments do not fit are answered, not called.
+    The answer has `ok`, `result` (a list) and `text`, and the id of the event. Events that are
+    too old or whose arguments do not fit are answered, not called.
 
+    Delivery: at most once. When the answer is lost on the way, that is the answer, for the
+    method may have run; it is never called again.
+    Back pressure: one call at a time; the engine's queue drops the oldest event and counts it.
     Source: OPC 10000-4 v1.05, 5.12.2 Call.
     """
 

@@ -54,9 +54,8 @@ class Delimited:
             elif part:
                 frames.append(part)
         self._rest = rest
-        if self._skips or len(rest) > self._max:
-            # Too long already: forget it, but not what may be the begin of a delimiter.
-            keep = len(self._delimiter) - 1
+        keep = len(self._delimiter) - 1  # so many bytes may be the begin of a delimiter
+        if self._skips or len(rest) > self._max + keep:
             self.dropped += max(0, len(rest) - keep)
             self._rest = rest[len(rest) - keep :] if keep and len(rest) > keep else rest[:keep]
             self._skips = True

@@ -25,6 +25,7 @@ class Watch:
         self._say = say
         self._silent = ""
         self._refuses = False
+        self._interrupted = ""
 
     @property
     def is_silent(self) -> bool:
@@ -39,6 +40,10 @@ class Watch:
         self._say("warning", text)
         return [self._event(ts, "payload/refused", {"text": text})]
 
+    def interrupted(self, cause: str) -> None:
+        """Nobody listens from now until the next frame is understood."""
+        self._interrupted = cause
+
     def silent(self, ts: int, text: str) -> list[Event]:
         """Nothing that is understood comes any more."""
         if self._silent:
@@ -50,9 +55,11 @@ class Watch:
     def good(self, ts: int) -> list[Event]:
         """A frame was understood."""
         events = []
+        cause = self._silent or self._interrupted
+        if cause and self.good_at:
+            events.append(self.gap(self.good_at, ts, cause))
+        self._interrupted = ""
         if self._silent:
-            if self.good_at:
-                events.append(self.gap(self.good_at, ts, self._silent))
             text = "The device is heard again."
             self._say("info", text)
             events.append(self._event(ts, "device/back", {"text": text}))

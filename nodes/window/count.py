@@ -8,22 +8,21 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from gateway import Batch, Context, Example, Outputs, Port, Rows, Transform, Windows
-from gateway.flow.windowing import (
-    Closed,
-    Index,
-    Ring,
-    TagChoice,
-    TagsConfig,
-    outputs,
-    ranges,
-    sorted_windows,
-    windows_of,
+from gateway import (
+    Batch,
+    Context,
+    Example,
+    Outputs,
+    Port,
+    Rows,
+    TagSelect,
+    Transform,
+    Windows,
+    windowing,
 )
-from gateway.flow.windowing import Rows as Grouped
 
 
-class CountConfig(TagsConfig):
+class CountConfig(windowing.TagsConfig):
     size: Rows = Field(examples=[100], description="Samples in a window.")
     every: int = Field(
         0,
@@ -49,7 +48,7 @@ class Count(Transform[CountConfig, Batch]):
     of its tag early (counted as `early`); if none of its tag waits it leaves by `late`.
 
     State: the samples of unfinished windows; how many to leave out, per tag.
-    Cost: ~110 ns a row for thousands of rows, ~20 µs for one.
+    Cost: ~60 ns a row for thousands of rows, ~5 µs for one that fills nothing.
     Source: Carbone et al., Cutty, CIKM 2016, 2 (count-based windows).
     """
 
@@ -95,14 +94,16 @@ class Count(Transform[CountConfig, Batch]):
         super().__init__(config, ctx)
         self._size = config.size
         self._every = config.every or config.size
-        self._choice = TagChoice(config.tags, ctx)
-        self._ring = self.keep("rows", Ring(ctx.tags.limit, config.rows_max + 1))
+        self._select = TagSelect(config.tags, ctx.tags)
+        self._ring = self.keep("rows", windowing.Ring(ctx.tags.limit, config.rows_max + 1))
         self._skip = self.per_tag("skip", 0, np.int64)
 
     def process(self, message: Batch, port: str) -> Outputs:
-        batch = self._choice(message)
+        batch = self._select.split(message)[0]
         out: list[Windows] = []
         late: list[Batch] = []
+        if len(batch) == 1 and self._one(batch):
+            return {}
         while len(batch):
             n = self._ring.room - 1  # The last place is for a row that fills its window.
             if n < len(batch):
@@ -113,7 +114,15 @@ class Count(Transform[CountConfig, Batch]):
             else:
                 part, batch = batch, batch.where(slice(0, 0))
             self._step(part, out)
-        return outputs(out, late)
+        return windowing.outputs(out, late)
+
+    def _one(self, row: Batch) -> bool:
+        """The idle plant, in plain numbers: one row that fits and fills no window."""
+        code = int(row.tag[0])
+        if self._ring.room < 2 or self._skip[code] or self._ring.count[code] + 1 >= self._size:
+            return False
+        self._ring.add(code, int(row.ts[0]), float(row.value[0]), int(row.quality[0]))
+        return True
 
     def _make_room(self, row: Batch, out: list[Windows]) -> bool:
         """End the window of the row's tag early if it must; False when there is none."""
@@ -131,7 +140,7 @@ class Count(Transform[CountConfig, Batch]):
 
     def _step(self, batch: Batch, out: list[Windows]) -> None:
         order = np.argsort(batch.tag, kind="stable")
-        order, rows = self._left_in(order, _grouped(batch, order))
+        order, rows = self._left_in(order, windowing.grouped(batch, order))
         self._ring.extend(rows)
         full = self._ring.count[rows.code] >= self._size
         if not full.any():
@@ -142,7 +151,7 @@ class Count(Transform[CountConfig, Batch]):
         ends = np.cumsum(rows.count)
         number = (rows.count - self._size) // self._every + 1
         group = np.repeat(np.arange(len(number)), number)
-        nth = ranges(np.zeros(len(number), np.intp), number)
+        nth = windowing.ranges(np.zeros(len(number), np.intp), number)
         low = (ends - rows.count)[group] + nth * self._every
         # The last row of a window arrived in this call: its place in `arrival` is known.
         closer = arrival[low + self._size - 1 - (ends - np.cumsum(added))[group]]
@@ -150,12 +159,14 @@ class Count(Transform[CountConfig, Batch]):
         gone = number * self._every
         self._skip[rows.code] = np.maximum(gone - rows.count, 0)
         left = np.maximum(rows.count - gone, 0)
-        rest = ranges(ends - left, left)
+        rest = windowing.ranges(ends - left, left)
         self._ring.put(
-            Grouped(rows.code, left, rows.ts[rest], rows.value[rest], rows.quality[rest])
+            windowing.Rows(rows.code, left, rows.ts[rest], rows.value[rest], rows.quality[rest])
         )
 
-    def _left_in(self, order: Index, rows: Grouped) -> tuple[Index, Grouped]:
+    def _left_in(
+        self, order: windowing.Index, rows: windowing.Rows
+    ) -> tuple[windowing.Index, windowing.Rows]:
         """Without the rows that lie between two windows."""
         if self._every <= self._size:
             return order, rows
@@ -164,23 +175,23 @@ class Count(Transform[CountConfig, Batch]):
             return order, rows
         self._skip[rows.code] -= skip
         left = rows.count - skip
-        at = ranges(np.cumsum(rows.count) - left, left)
+        at = windowing.ranges(np.cumsum(rows.count) - left, left)
         some = left > 0
-        return order[at], Grouped(
+        return order[at], windowing.Rows(
             rows.code[some], left[some], rows.ts[at], rows.value[at], rows.quality[at]
         )
 
 
-def _grouped(batch: Batch, order: Index) -> Grouped:
-    tag = batch.tag[order]
-    cuts = np.flatnonzero(tag[1:] != tag[:-1]) + 1
-    starts = np.concatenate((np.zeros(1, np.intp), cuts))
-    count = np.diff(starts, append=len(tag))
-    return Grouped(tag[starts], count, batch.ts[order], batch.value[order], batch.quality[order])
-
-
-def _cut(rows: Grouped, group: Index, low: Index, high: Index, closer: Index) -> Windows:
+def _cut(
+    rows: windowing.Rows,
+    group: windowing.Index,
+    low: windowing.Index,
+    high: windowing.Index,
+    closer: windowing.Index,
+) -> Windows:
     """Windows in the order of the rows that closed them."""
     times = rows.ts[low]
-    closed = Closed(low, high, times, times, times)
-    return sorted_windows(windows_of(rows, group, closed, np.argsort(closer, kind="stable")))
+    closed = windowing.Closed(low, high, times, times, times)
+    return windowing.sorted_windows(
+        windowing.windows_of(rows, group, closed, np.argsort(closer, kind="stable"))
+    )

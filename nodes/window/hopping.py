@@ -7,24 +7,12 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from gateway import Context, Example, PositiveSeconds
-from gateway.flow.windowing import (
-    Closed,
-    Mask,
-    Pending,
-    Run,
-    Times,
-    WindowConfig,
-    WindowTransform,
-    heads,
-    nanoseconds,
-    whole_runs,
-)
+from gateway import Batch, Context, Example, PositiveSeconds, windowing
 
 _OVERLAP_MAX = 1000
 
 
-class HoppingConfig(WindowConfig):
+class HoppingConfig(windowing.WindowConfig):
     size_s: PositiveSeconds = Field(examples=[60], description="Length of a window.")
     hop_s: PositiveSeconds = Field(
         examples=[10],
@@ -46,14 +34,14 @@ class HoppingConfig(WindowConfig):
         return self
 
 
-class Hopping(WindowTransform[HoppingConfig]):
+class Hopping(windowing.WindowTransform[HoppingConfig]):
     """Cut each tag's samples into windows of `size_s`, one every `hop_s`.
 
     A sample belongs to every window that is open and holds its time; when all of them are
     closed it leaves by `late`. Samples in a gap (`hop_s` above `size_s`) are counted as `gap`.
 
     State: the rows of open windows; watermark, last step time and next end per tag.
-    Cost: ~100 ns a row, plus size ÷ hop copies of it; ~30 µs for one row.
+    Cost: ~100 ns a row, plus size ÷ hop copies of it; ~10 µs for one that closes nothing.
     Source: Akidau et al., The Dataflow Model, VLDB 2015, 2.2 (sliding windows, here by hop).
     """
 
@@ -84,13 +72,18 @@ class Hopping(WindowTransform[HoppingConfig]):
 
     def __init__(self, config: HoppingConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._size = nanoseconds(config.size_s)
-        self._hop = nanoseconds(config.hop_s)
-        self._offset = nanoseconds(config.offset_s)
+        self._size = windowing.nanoseconds(config.size_s)
+        self._hop = windowing.nanoseconds(config.hop_s)
+        self._offset = windowing.nanoseconds(config.offset_s)
         # Windows of one class do not overlap: every `classes`-th of them.
         self._classes = -(-self._size // self._hop)
 
-    def judge(self, run: Run) -> tuple[Mask, Mask, Times]:
+    def alone(self, row: Batch, code: int, ts: int, before: int, after: int) -> int | None:
+        past = max(ts, before) - self._size - self._offset
+        start = (past // self._hop + 1) * self._hop + self._offset
+        return None if start > ts else min(start + self._size, int(self._due[code]))
+
+    def judge(self, run: windowing.Run) -> tuple[windowing.Mask, windowing.Mask, windowing.Times]:
         ts = run.rows.ts
         end = self._first_end(ts, run.before)
         keep = end - self._size <= ts
@@ -102,7 +95,7 @@ class Hopping(WindowTransform[HoppingConfig]):
                 self.ctx.count("gap", int(gap.sum()))
         return keep, late, end
 
-    def cut(self, run: Run, keep: Mask) -> int:
+    def cut(self, run: windowing.Run, keep: windowing.Mask) -> int:
         """Cut before a row whose earlier window closes within this very call."""
         ts = run.rows.ts
         behind = keep & (ts < run.before)
@@ -112,7 +105,9 @@ class Hopping(WindowTransform[HoppingConfig]):
         early = behind & (self._first_end(ts, floor) <= run.before)
         return int(run.order[early].min()) if early.any() else 0
 
-    def close(self, pending: Pending) -> tuple[Closed, Mask, Times]:
+    def close(
+        self, pending: windowing.Pending
+    ) -> tuple[windowing.Closed, windowing.Mask, windowing.Times]:
         ts, group = pending.rows.ts, pending.group
         mark, floor = pending.mark[group], pending.floor[group]
         period = self._classes * self._hop
@@ -121,21 +116,21 @@ class Hopping(WindowTransform[HoppingConfig]):
             shift = self._offset + number * self._hop
             start = (ts - shift) // period * period + shift
             end = start + self._size
-            head = heads(start)
+            head = windowing.heads(start)
             head[pending.starts] = True
             done = (ts < end) & (end <= mark) & (end > floor)
-            low, high = whole_runs(head, done)
+            low, high = windowing.whole_runs(head, done)
             lows.append(low)
             highs.append(high)
             starts.append(start[low])
         start = np.concatenate(starts)
         end = start + self._size
-        closed = Closed(np.concatenate(lows), np.concatenate(highs), start, end, end)
+        closed = windowing.Closed(np.concatenate(lows), np.concatenate(highs), start, end, end)
         due = self._first_end(ts, mark)
         rest = due - self._size <= ts
         return closed, rest, pending.least(due, rest)
 
-    def _first_end(self, ts: Times, mark: Times) -> Times:
+    def _first_end(self, ts: windowing.Times, mark: windowing.Times) -> windowing.Times:
         """End of the first window not closed at the mark that ends after the timestamp, (n,).
 
         It holds the timestamp if it begins at or before it.

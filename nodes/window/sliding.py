@@ -5,23 +5,10 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from gateway import Context, Example, PositiveSeconds, Seconds
-from gateway.flow.windowing import (
-    NEVER,
-    TS_MIN,
-    Closed,
-    Mask,
-    Pending,
-    Run,
-    Times,
-    WindowConfig,
-    WindowTransform,
-    first_at_least,
-    nanoseconds,
-)
+from gateway import Batch, Context, Example, PositiveSeconds, Seconds, windowing
 
 
-class SlidingConfig(WindowConfig):
+class SlidingConfig(windowing.WindowConfig):
     size_s: PositiveSeconds = Field(
         examples=[300], description="Length of a window, back from its sample."
     )
@@ -32,7 +19,7 @@ class SlidingConfig(WindowConfig):
     )
 
 
-class Sliding(WindowTransform[SlidingConfig]):
+class Sliding(windowing.WindowTransform[SlidingConfig]):
     """For a sample, the samples of its tag in the `size_s` up to and with it.
 
     The window reaches from just after `start` to `end`, the time of its sample: a sample
@@ -79,20 +66,29 @@ class Sliding(WindowTransform[SlidingConfig]):
 
     def __init__(self, config: SlidingConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._size = nanoseconds(config.size_s)
-        self._every = nanoseconds(config.every_s)
+        self._size = windowing.nanoseconds(config.size_s)
+        self._every = windowing.nanoseconds(config.every_s)
         # Earliest time that may make a window, and how many of the waiting rows made theirs.
-        self._next = self.per_tag("next", TS_MIN, np.int64)
+        self._next = self.per_tag("next", windowing.TS_MIN, np.int64)
         self._settled = self.per_tag("settled", 0, np.int64)
 
-    def judge(self, run: Run) -> tuple[Mask, Mask, Times]:
+    def alone(self, row: Batch, code: int, ts: int, before: int, after: int) -> int | None:
+        following = int(self._next[code])
+        if ts < before or ts <= following - self._size:
+            return None
+        known = int(self._due[code])
+        return min(ts, known) if ts >= following else known
+
+    def judge(self, run: windowing.Run) -> tuple[windowing.Mask, windowing.Mask, windowing.Times]:
         ts = run.rows.ts
         late = ts < run.before
         following = self._next[run.tag]
         keep = ~late & (ts > following - self._size)
-        return keep, late, np.where(ts >= following, ts, NEVER)
+        return keep, late, np.where(ts >= following, ts, windowing.NEVER)
 
-    def close(self, pending: Pending) -> tuple[Closed, Mask, Times]:
+    def close(
+        self, pending: windowing.Pending
+    ) -> tuple[windowing.Closed, windowing.Mask, windowing.Times]:
         ts, group, code = pending.rows.ts, pending.group, pending.rows.code
         place = np.arange(len(ts)) - pending.starts[group]
         fresh = place >= self._settled[code][group]
@@ -103,8 +99,10 @@ class Sliding(WindowTransform[SlidingConfig]):
             makes[1:] &= (period[1:] != period[:-1]) | (group[1:] != group[:-1])
         at = np.flatnonzero(makes)
         of = group[at]
-        low = first_at_least(ts, pending.starts[of], at, ts[at] - self._size + 1)
-        closed = Closed(low, at + 1, ts[at] - self._size, ts[at], ts[at], pending.arrival[at])
+        low = windowing.first_at_least(ts, pending.starts[of], at, ts[at] - self._size + 1)
+        closed = windowing.Closed(
+            low, at + 1, ts[at] - self._size, ts[at], ts[at], pending.arrival[at]
+        )
         following = self._next[code]
         later = (ts[at] // self._every + 1) * self._every if self._every else ts[at]
         np.maximum.at(following, of, later)

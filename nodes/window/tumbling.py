@@ -9,25 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from gateway import Context, Example, PositiveSeconds
-from gateway.flow.windowing import (
-    Closed,
-    Mask,
-    Pending,
-    Run,
-    Times,
-    WindowConfig,
-    WindowTransform,
-    heads,
-    nanoseconds,
-    whole_runs,
-)
+from gateway import Batch, Context, Example, PositiveSeconds, windowing
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock time of a zone, counted from here
 _UTC = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class TumblingConfig(WindowConfig):
+class TumblingConfig(windowing.WindowConfig):
     size_s: PositiveSeconds = Field(examples=[60], description="Length of a window.")
     offset_s: float = Field(
         0,
@@ -58,7 +46,7 @@ class TumblingConfig(WindowConfig):
         return self
 
 
-class Tumbling(WindowTransform[TumblingConfig]):
+class Tumbling(windowing.WindowTransform[TumblingConfig]):
     """Cut each tag's samples into windows of `size_s`, aligned to natural time.
 
     A sample at the very end of a window belongs to the next one. A window closes when a
@@ -66,7 +54,7 @@ class Tumbling(WindowTransform[TumblingConfig]):
     Samples of a closed window leave by `late`. Bad samples stay in, with their quality.
 
     State: the rows of open windows; watermark, last step time and next end per tag.
-    Cost: ~100 ns a row for thousands of rows, ~25 µs for one.
+    Cost: ~110 ns a row for thousands of rows, ~5 µs for one that closes nothing.
     Source: Akidau et al., The Dataflow Model, VLDB 2015, 2.2 (fixed windows).
     """
 
@@ -107,26 +95,34 @@ class Tumbling(WindowTransform[TumblingConfig]):
 
     def __init__(self, config: TumblingConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._size = nanoseconds(config.size_s)
-        self._offset = nanoseconds(config.offset_s)
+        self._size = windowing.nanoseconds(config.size_s)
+        self._offset = windowing.nanoseconds(config.offset_s)
         self._zone = ZoneInfo(config.zone) if config.zone else None
         self._span = (0, 0)  # The last window looked up by the zone: a memo, not state.
 
-    def judge(self, run: Run) -> tuple[Mask, Mask, Times]:
+    def alone(self, row: Batch, code: int, ts: int, before: int, after: int) -> int | None:
+        if self._zone is not None:
+            return None
+        end = ((ts - self._offset) // self._size + 1) * self._size + self._offset
+        return None if end <= before else min(end, int(self._due[code]))
+
+    def judge(self, run: windowing.Run) -> tuple[windowing.Mask, windowing.Mask, windowing.Times]:
         _, end = self._spans(run.rows.ts)
         late = end <= run.before
         return ~late, late, end
 
-    def close(self, pending: Pending) -> tuple[Closed, Mask, Times]:
+    def close(
+        self, pending: windowing.Pending
+    ) -> tuple[windowing.Closed, windowing.Mask, windowing.Times]:
         start, end = self._spans(pending.rows.ts)
         rest = end > pending.mark[pending.group]
-        head = heads(start)
+        head = windowing.heads(start)
         head[pending.starts] = True
-        low, high = whole_runs(head, ~rest)
-        closed = Closed(low, high, start[low], end[low], end[low])
+        low, high = windowing.whole_runs(head, ~rest)
+        closed = windowing.Closed(low, high, start[low], end[low], end[low])
         return closed, rest, pending.least(end, rest)
 
-    def _spans(self, ts: Times) -> tuple[Times, Times]:
+    def _spans(self, ts: windowing.Times) -> tuple[windowing.Times, windowing.Times]:
         """First instant of the window of each timestamp and of the next one, (n,)."""
         if self._zone is None:
             start = (ts - self._offset) // self._size * self._size + self._offset

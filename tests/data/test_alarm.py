@@ -37,7 +37,7 @@ TABLE = {
     "LATUN": ("UNACK+", "=", "=", "=", "LATACK", "!"),
     "LATACK": ("UNACK+", "=", "=", "=", "!", "NORM"),
 }
-COLUMNS = {
+COLUMNS: dict[str, tuple[StimulusKind, AlarmOptions]] = {
     "true": ("condition_true", AlarmOptions()),
     "false": ("condition_false", AlarmOptions()),
     "latched": ("condition_false", AlarmOptions(latch=True)),
@@ -66,7 +66,7 @@ def test_every_state_and_event(
 ) -> None:
     before = covered(AlarmStatus(AlarmState(state), occurrence=3), *overlay)
     kind, options = COLUMNS[column]
-    done = transition(before, stimulus(kind, before), options)  # type: ignore[arg-type]  # a kind
+    done = transition(before, stimulus(kind, before), options)
     assert bool(done.refused) == (cell == "!")
     assert (done.change is None) == (cell in "!=")
     if cell in "!=":
@@ -156,7 +156,7 @@ class Machine(RuleBasedStateMachine):
     def process(self, column: str, stale: bool) -> None:
         kind, options = COLUMNS[column]
         stale = stale and column == "ack" and self.occurrence > 0
-        change = self._do(kind, options, self.occurrence - stale)  # type: ignore[arg-type]  # a kind
+        change = self._do(kind, options, self.occurrence - stale)
         cell = TABLE[self.state][list(COLUMNS).index(column)]
         if stale or cell in "!=":
             assert change is None
@@ -166,8 +166,8 @@ class Machine(RuleBasedStateMachine):
         self.occurrence += cell.endswith("+")
 
     @rule(kind=st.sampled_from(["shelve", *get_args(OverlayAction), "unshelve"]))
-    def overlay(self, kind: str) -> None:
-        change = self._do(kind, AlarmOptions(), 0)  # type: ignore[arg-type]  # a kind
+    def overlay(self, kind: StimulusKind) -> None:
+        change = self._do(kind, AlarmOptions(), 0)
         name = {"s": "SHLVD", "u": "", "r": "OOSRV"}[kind[0]]
         name = "DSUPR" if "suppress" in kind else "SHLVD" if "shelve" in kind else name
         if kind in ("shelve", "suppress", "remove_from_service"):

@@ -58,6 +58,8 @@ class Users(UserManager):
         password: str | None = None,
         certificate: Any = None,
     ) -> User | None:
+        if self.certificate is not None and certificate != self.certificate:
+            return None
         if username is None:
             return User(role=UserRole.User, name="anonymous")
         if (username, password) == ("op", "secret"):
@@ -319,17 +321,33 @@ class Gateway:
         return [event for event in self.events["status"] if event.topic == "gap"]
 
 
-async def _serve(port: int, history: Path | None, first: int) -> None:
-    async with running(port, history=history) as plc:
+async def _serve(port: int, history: Path | None, first: int, many: int) -> None:
+    async with running(port, history=history, extra=many) as plc:
         if history is not None:
             await plc.server.historize_node_data_change(plc.nodes["Temp"], timedelta(hours=1))
         n = first
         await plc.write("Temp", float(n), ua.VariantType.Double, datetime.now(UTC))
         print("ready", flush=True)
+        if many:
+            await _write_many(plc, many)
         while True:
             n += 1
             await plc.write("Temp", float(n), ua.VariantType.Double, datetime.now(UTC))
             await asyncio.sleep(0.05)
+
+
+async def _write_many(plc: Plc, many: int) -> None:
+    """All of them once a second."""
+    loop = asyncio.get_running_loop()
+    begin, k = loop.time(), 0
+    while True:
+        k += 1
+        stamp = datetime.now(UTC)
+        for i in range(many):
+            await plc.write(f"v{i}", float(k), ua.VariantType.Double, stamp)
+            if i % 500 == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(max(0.0, begin + k - loop.time()))
 
 
 if __name__ == "__main__":
@@ -337,5 +355,6 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("--history", type=Path)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--many", type=int, default=0)
     options = parser.parse_args()
-    asyncio.run(_serve(options.port, options.history, options.first))
+    asyncio.run(_serve(options.port, options.history, options.first, options.many))

@@ -17,6 +17,7 @@ from gateway import ConfigError, Disconnected, quality
 from tests.nodes import opcua_plc as plc_help
 from tests.nodes.opcua_plc import SECOND, START, Gateway, ns, running
 
+pytestmark = pytest.mark.plant
 D = ua.VariantType.Double
 
 
@@ -28,7 +29,7 @@ async def test_values_quality_times_and_units(tmp_path: Path) -> None:
             tags={
                 "temp": plc.id("Temp"),
                 "count": f"/Objects/{plc.index}:Plant/{plc.index}:Press1/{plc.index}:Count",
-                "run": f"nsu=urn:test:press;s=Run",
+                "run": "nsu=urn:test:press;s=Run",
                 "name": plc.id("Name"),
                 "big": plc.id("Big"),
                 "array": plc.id("Array"),
@@ -159,8 +160,10 @@ async def test_a_full_queue_is_counted_and_a_gap(tmp_path: Path) -> None:
         await source.close()
 
 
-async def test_history_fills_a_hole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page_rows", [10_000, 300])
+async def test_history_fills_a_hole(tmp_path: Path, page_rows: int) -> None:
     async with running() as plc:
+        plc.server.iserver.history_manager.storage.max_history_data_response_size = page_rows
         await plc.server.historize_node_data_change(plc.nodes["Temp"], timedelta(days=9999))
         await plc.write("Temp", 1.0, D, START)
         gw = Gateway(tmp_path, url=plc.url)
@@ -184,6 +187,7 @@ async def test_history_fills_a_hole(tmp_path: Path) -> None:
         assert stamps == [ns(START) + i * SECOND for i in range(2, 2503)]
         [gap] = gw.gaps()
         assert gap.data["filled_rows"] == 2500
+        assert gap.data["filled_tags"] == 1
         assert gap.data["from"] < gap.data["to"]
         assert gap.data["cause"] == "the gateway was not running"
         await source.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ cut_lists = st.lists(st.integers(0, 60), max_size=6)
 def fed(node, batch, cuts, *, restart=None):
     bench = Bench(node)
     bounds = [0, *sorted({min(c, len(batch)) for c in cuts}), len(batch)]
-    for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+    for a, b in pairwise(bounds):
         bench.send(batch.where(slice(a, b)), "in", NOW)
         if restart is not None:
             fresh = restart()
@@ -123,7 +124,7 @@ def test_examples(kind):
 
 @pytest.mark.parametrize(("kind", "config", "model"), CASES, ids=IDS)
 @given(batch=batches(), cuts=cut_lists)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_equal_to_the_model_at_any_cut(kind, config, model, batch, cuts):
     wanted = model(now=NOW, **config)
     if kind == "count":
@@ -140,7 +141,7 @@ def test_equal_to_the_model_at_any_cut(kind, config, model, batch, cuts):
 
 @pytest.mark.parametrize(("kind", "config", "model"), CASES, ids=IDS)
 @given(batch=batches(), cuts=cut_lists)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_restart_is_invisible(kind, config, model, batch, cuts):
     whole = collected(fed(node_of(kind, config), batch, []))
     again = fed(node_of(kind, config), batch, cuts, restart=lambda: node_of(kind, config))
@@ -149,7 +150,7 @@ def test_restart_is_invisible(kind, config, model, batch, cuts):
 
 @pytest.mark.parametrize(("kind", "config", "model"), CASES, ids=IDS)
 @given(batch=batches(), cuts=cut_lists, rows_max=st.integers(3, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_cuts_are_invisible_when_full(kind, config, model, batch, cuts, rows_max):
     config = {**config, "rows_max": rows_max}
     whole = fed(node_of(kind, config), batch, [])
@@ -163,7 +164,7 @@ TIMED = [case[:2] for case in CASES if case[0] not in ("count", "sliding")]
 
 @pytest.mark.parametrize(("kind", "config"), TIMED, ids=[f"{k}-{c}" for k, c in TIMED])
 @given(parts=st.lists(st.tuples(batches(), st.integers(0, 9)), min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_silence_closes_everything_and_no_row_is_lost(kind, config, parts):
     """Every row leaves: in a window (hopping: or more), late, or counted as in none."""
     bench, twin = Bench(node_of(kind, config)), Bench(node_of(kind, config))
@@ -263,7 +264,12 @@ def test_the_ends_of_time_do_not_overflow():
 
 def test_good_share_counts_bad_rows():
     bench = Bench(node_of("tumbling", {"size_s": 10}, now=0))
-    cells = [(0, 0, 1.0, 0), (0, S, float("nan"), 0), (0, 2 * S, 3.0, 0x40000000), (0, 10 * S, 1, 0)]
+    cells = [
+        (0, 0, 1.0, 0),
+        (0, S, float("nan"), 0),
+        (0, 2 * S, 3.0, 0x40000000),
+        (0, 10 * S, 1, 0),
+    ]
     bench.send(Batch.of(cells), "in", 10 * S)
     assert bench.out["out"][0].good_share.tolist() == [1 / 3]
 
@@ -290,7 +296,7 @@ def test_a_full_node_refuses_loudly_and_recovers():
 
 
 @given(batch=batches(), cuts=cut_lists)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_deciding_tag_cuts_alike_at_any_cut(batch, cuts):
     config = {"by": "c", "when": "equal", "value": 1, "max_s": 5}
     whole = collected(fed(node_of("state", config), batch, []))

@@ -1,0 +1,98 @@
+"""``genba docs``: the help pages, in the terminal; ``--write`` makes those of the nodes anew."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.errors import ConfigError
+
+HELP: Final = Path(str(files("ui"))) / "help"
+NODES: Final = HELP / "nodes"
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its options."""
+    parser = commands.add_parser("docs", help="read or write the help pages")
+    parser.add_argument("topic", nargs="?", default="", help="a guide, such as start, or a node")
+    parser.add_argument("--write", action="store_true", help="write the pages of all nodes anew")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a page, or write those of all nodes."""
+    if args.write:
+        changed = write_pages()
+        print(f"{len(changed)} pages changed in {NODES}." if changed else "All pages are fresh.")
+        return 0
+    if not args.topic:
+        print("Guides (genba docs NAME):")
+        for path in sorted(HELP.glob("*.md")):
+            title = path.read_text("utf-8").splitlines()[0].lstrip("# ")
+            print(f"  {path.stem:<12} {title}")
+        print("\nNodes: `genba nodes` lists them; `genba docs filter.deadband` shows one.")
+        return 0
+    _show(page(args.topic))
+    return 0
+
+
+def page(topic: str) -> str:
+    """The text of a guide or of a node's page.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    from gateway.flow.findings import near
+    from gateway.flow.registry import names
+    from gateway.flow.spec import find_spec
+
+    guides = {path.stem: path for path in HELP.glob("*.md")}
+    if topic in guides:
+        return guides[topic].read_text("utf-8")
+    spec = find_spec(topic) if "." in topic else None
+    if spec is not None:
+        return spec.page
+    raise ConfigError(f"There is no page {topic!r}.", hint=near(topic, [*guides, *names()]))
+
+
+def pages() -> dict[str, str]:
+    """The pages of all nodes and their index, by file name."""
+    from gateway.flow.page import index_of
+    from gateway.flow.spec import all_specs
+
+    specs = all_specs()
+    return {**{f"{spec.name}.md": spec.page for spec in specs}, "index.md": index_of(specs)}
+
+
+def stale(folder: Path = NODES) -> list[str]:
+    """Names of pages that differ from what the nodes say, are missing, or are of no node."""
+    wanted = pages()
+    found = {path.name: path.read_text("utf-8") for path in folder.glob("*.md")}
+    return sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+
+
+def write_pages(folder: Path = NODES) -> list[str]:
+    """Write every page that is stale and delete those of nodes that are gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = pages()
+    changed = stale(folder)
+    for name in changed:
+        if name in wanted:
+            (folder / name).write_text(wanted[name], "utf-8", newline="\n")
+        else:
+            (folder / name).unlink()
+    return changed
+
+
+def _show(text: str) -> None:
+    """Markdown for eyes in a terminal; as it is in a pipe."""
+    if not sys.stdout.isatty():
+        print(text, end="")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))

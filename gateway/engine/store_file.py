@@ -1,0 +1,212 @@
+"""The state file: its tables, how it is opened, and what one transaction writes.
+
+Functions over an SQLite connection, for the store's writer thread; nothing here waits for
+anything but the disk.
+
+Source: sqlite.org/wal.html, pragma.html and lockingv3.html.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from gateway.data.alarm import AlarmEvent
+from gateway.data.tag import Tag
+from gateway.engine.codec import plain
+from gateway.engine.tagbook import fact_of
+from gateway.errors import ConfigError, Disconnected, StateError
+
+SCHEMA_VERSION: Final = 1
+WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+ROWS_MAX: Final = {"alarm_event": 100_000, "dead_letter": 10_000, "audit": 100_000}
+"""Rows kept by table; the oldest go first, at a checkpoint."""
+
+_SCHEMA = """
+CREATE TABLE tag (code INTEGER PRIMARY KEY, fact TEXT NOT NULL);
+CREATE TABLE journal (flow TEXT NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
+                      rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (flow, seq));
+CREATE TABLE position (flow TEXT NOT NULL, node TEXT NOT NULL, value TEXT NOT NULL,
+                       PRIMARY KEY (flow, node)) WITHOUT ROWID;
+CREATE TABLE cursor (flow TEXT NOT NULL, sink TEXT NOT NULL, delivered INTEGER NOT NULL,
+                     revision TEXT NOT NULL, PRIMARY KEY (flow, sink)) WITHOUT ROWID;
+CREATE TABLE snapshot (flow TEXT PRIMARY KEY, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
+                       data BLOB NOT NULL);
+CREATE TABLE alarm_event (id INTEGER PRIMARY KEY, flow TEXT NOT NULL, key TEXT NOT NULL UNIQUE,
+                          ts INTEGER NOT NULL, alarm TEXT NOT NULL, event TEXT NOT NULL);
+CREATE INDEX alarm_event_ts ON alarm_event (ts);
+CREATE TABLE dead_letter (id INTEGER PRIMARY KEY, flow TEXT NOT NULL, node TEXT NOT NULL,
+                          ts INTEGER NOT NULL, error TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE audit (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, actor TEXT NOT NULL,
+                    action TEXT NOT NULL, detail TEXT NOT NULL);
+"""
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one flow wants committed together: its input and what it knows by now.
+
+    Args:
+        flow: The flow's name.
+        seq: Number of the journal record; grows by one a record of this flow.
+        ts: Time of the step [ns].
+        rows: Rows in `block`.
+        block: The input as bytes; None where nothing came in but events are to be stored.
+        positions: Source positions as JSON, by node id.
+        cursors: How many messages each sink has taken, by node id.
+        revision: Which flow the cursors count the messages of.
+        alarms: Alarm events of the steps before; one that is known is ignored.
+        tags: Tags that are new or have changed, by code.
+    """
+
+    flow: str
+    seq: int
+    ts: int
+    rows: int = 0
+    block: bytes | None = None
+    positions: Mapping[str, str] = field(default_factory=dict)
+    cursors: Mapping[str, int] = field(default_factory=dict)
+    revision: str = ""
+    alarms: Sequence[AlarmEvent] = ()
+    tags: Mapping[int, Tag] = field(default_factory=dict)
+
+
+def take_lock(path: Path) -> int:
+    """Hold the state file for this process; the system lets go when the process ends.
+
+    Raises:
+        ConfigError: Another gateway has it.
+    """
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ConfigError(
+            f"Another gateway uses {path}.", hint="Stop it, or choose another --state."
+        ) from error
+    return lock
+
+
+def open_file(path: Path) -> tuple[sqlite3.Connection, str]:
+    """The connection, and a sentence when a damaged file was put aside.
+
+    Raises:
+        Disconnected: The disk is away, full or not ours to write.
+    """
+    try:
+        return _connect(path), ""
+    except sqlite3.OperationalError as error:
+        raise Disconnected(f"{path} cannot be opened: {error}. Look at the disk.") from error
+    except (sqlite3.DatabaseError, StateError) as error:
+        aside = _aside(path)
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            side = Path(f"{path}{suffix}")
+            if side.exists():
+                side.rename(f"{aside}{suffix}")
+        return _connect(path), (
+            f"The state file cannot be used ({error}). It was put aside as {aside.name} and an "
+            "empty one was begun: windows, alarms and positions start fresh."
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "wal_autocheckpoint=0",
+            f"journal_size_limit={WAL_BYTES_MAX}",
+            "foreign_keys=ON",
+            "trusted_schema=OFF",
+            "cell_size_check=ON",
+        ):
+            db.execute(f"PRAGMA {pragma}")
+        (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if sound != "ok":
+            raise StateError(f"quick_check says: {sound}")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise StateError(f"it is of version {version}, this program knows {SCHEMA_VERSION}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _aside(path: Path) -> Path:
+    """A free name beside a file."""
+    for number in range(1, 10_000):
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        if not aside.exists():
+            return aside
+    raise Disconnected("There are 9,999 damaged state files here. Look at the disk.")
+
+
+def close_file(db: sqlite3.Connection) -> None:
+    """Fold the log into the file and close it; a full disk leaves the log for the next start."""
+    try:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error:
+        pass
+    finally:
+        db.close()
+
+
+def in_transaction(db: sqlite3.Connection, work: Callable[[], None]) -> None:
+    """Do all of it or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        work()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
+    """Write one entry; doing it again changes nothing."""
+    if entry.tags:
+        db.executemany(
+            "REPLACE INTO tag VALUES (?,?)",
+            [(code, json.dumps(fact_of(tag))) for code, tag in entry.tags.items()],
+        )
+    if entry.block is not None:
+        db.execute(
+            "REPLACE INTO journal VALUES (?,?,?,?,?)",
+            (entry.flow, entry.seq, entry.ts, entry.rows, entry.block),
+        )
+    for node, value in entry.positions.items():
+        db.execute("REPLACE INTO position VALUES (?,?,?)", (entry.flow, node, value))
+    for sink, delivered in entry.cursors.items():
+        db.execute(
+            "REPLACE INTO cursor VALUES (?,?,?,?)", (entry.flow, sink, delivered, entry.revision)
+        )
+    for event in entry.alarms:
+        text = json.dumps(plain(event), sort_keys=True)
+        key = hashlib.blake2b(f"{entry.flow}\n{text}".encode(), digest_size=16).hexdigest()
+        db.execute(
+            "INSERT OR IGNORE INTO alarm_event (flow, key, ts, alarm, event) VALUES (?,?,?,?,?)",
+            (entry.flow, key, event.ts, event.alarm, text),
+        )
+
+
+def write_snapshot(db: sqlite3.Connection, flow: str, seq: int, ts: int, block: bytes) -> None:
+    """Keep the states after journal record `seq`; drop the records and rows they make old."""
+    db.execute("REPLACE INTO snapshot VALUES (?,?,?,?)", (flow, seq, ts, block))
+    db.execute("DELETE FROM journal WHERE flow=? AND seq<=?", (flow, seq))
+    for table, kept in ROWS_MAX.items():
+        # The names are ours, from the line above.
+        db.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - {kept}")  # noqa: S608
