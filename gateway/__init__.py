@@ -15,11 +15,11 @@ from gateway.data.alarm import (
     OverlayAction,
     Priority,
     Stimulus,
-    amount,
     transition,
 )
 from gateway.data.batch import EMPTY, Batch
 from gateway.data.event import Event
+from gateway.data.table import amount
 from gateway.data.table import parse as parse_table
 from gateway.data.tag import Tag, TagTable, pattern_of
 from gateway.data.windows import NO_WINDOWS, Windows

@@ -3,7 +3,7 @@
 GatewayError
 ├── ConfigError      what the user wrote is wrong       found by lint, before anything runs
 ├── Disconnected     the world is away                  the engine backs off and connects again
-├── Rejected         the other side refuses these rows  dead-lettered and counted, never retried blindly
+├── Rejected         the other side refuses these rows  dead-lettered, never retried blindly
 ├── LimitError       a stated limit is reached          the message names the limit
 ├── StateError       stored state does not fit          the node starts fresh, loudly
 └── FaultError       our own code is wrong              the node stops, the flow goes on
@@ -36,7 +36,7 @@ class ConfigError(GatewayError):
         return f"{head} {self.hint}" if self.hint else head
 
 
-class Disconnected(GatewayError):
+class Disconnected(GatewayError):  # noqa: N818 - the word of the design, for the world
     """The other side is away; the engine tries again.
 
     Args:
@@ -49,7 +49,7 @@ class Disconnected(GatewayError):
         self.retry_after_s = retry_after_s
 
 
-class Rejected(GatewayError):
+class Rejected(GatewayError):  # noqa: N818 - the word of the design, for the world
     """The other side refuses these rows for good; they go to the dead letters."""
 
 

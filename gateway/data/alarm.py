@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
@@ -289,16 +288,3 @@ def _shelve(status: AlarmStatus, stimulus: Stimulus, options: AlarmOptions) -> O
         return Outcome(status, refused=f"Shelving lasts at most {hours} h.")
     shelved = replace(status, shelved_until=stimulus.until, shelved_reason=stimulus.reason.strip())
     return Outcome(shelved, "shelved")
-
-
-def amount(value: float, unit: str = "") -> str:
-    """A number with its unit, as every alarm text writes it: six digits, no more than a sensor has.
-
-    A UCUM annotation is read without its braces, and the unit 1 is not read.
-
-    >>> amount(76.2, "Cel"), amount(10 / 3, "1"), amount(-0.0, "bar"), amount(8.0, "{sd}")
-    ('76.2 Cel', '3.33333', '0 bar', '8 sd')
-    """
-    text = f"{value + 0.0:.6g}"  # so that -0.0 reads 0
-    word = "" if unit == "1" else re.sub(r"[{}]", "", unit)
-    return f"{text} {word}" if word else text

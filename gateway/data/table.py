@@ -88,6 +88,19 @@ def number(value: float) -> str:
     return f"{value:.9g}"
 
 
+def amount(value: float, unit: str = "") -> str:
+    """A number with its unit, as every alarm text writes it: six digits, no more than a sensor has.
+
+    A UCUM annotation is read without its braces, and the unit 1 is not read.
+
+    >>> amount(76.2, "Cel"), amount(10 / 3, "1"), amount(-0.0, "bar"), amount(8.0, "{sd}")
+    ('76.2 Cel', '3.33333', '0 bar', '8 sd')
+    """
+    text = f"{value + 0.0:.6g}"  # so that -0.0 reads 0
+    word = "" if unit == "1" else re.sub(r"[{}]", "", unit)
+    return f"{text} {word}" if word else text
+
+
 def _quality_word(status: int) -> str:
     word = q.name(status)
     return word.lower() if word in ("Bad", "Uncertain") else word

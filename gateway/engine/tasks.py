@@ -36,6 +36,10 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("Task %s ended with an error.", task.get_name(), exc_info=error)
 
+    def running(self) -> list[asyncio.Task[Any]]:
+        """Those that have not ended."""
+        return list(self._running)
+
     def cancel(self) -> None:
         """Ask all to end, without waiting for them."""
         for task in self._running:

@@ -213,8 +213,8 @@ class Formula:
         part = ast.get_source_segment(self.text.strip(), node) or type(node).__name__
         return ConfigError(
             f"{part[:60]!r} is not allowed in an expression.",
-            hint="Allowed: numbers, variables, + - * / // %, comparisons, and/or/not, a if c else b, "
-            "functions. Write pow(x, 2) for a power.",
+            hint="Allowed: numbers, variables, + - * / // %, comparisons, and/or/not, "
+            "a if c else b, functions. Write pow(x, 2) for a power.",
         )
 
 

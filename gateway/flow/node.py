@@ -7,10 +7,9 @@ retries, backs off, journals and stores; a node only says what is special about 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,10 +17,12 @@ from numpy.typing import DTypeLike, NDArray
 from gateway.data.alarm import AlarmEvent
 from gateway.data.batch import Batch
 from gateway.data.event import Event
-from gateway.data.tag import TagTable
 from gateway.data.windows import Windows
 from gateway.errors import StateError
-from gateway.flow.config import Config, Secret
+from gateway.flow.config import Config
+from gateway.flow.context import Clock as Clock  # the parts of a node, named here for all
+from gateway.flow.context import Context as Context
+from gateway.flow.context import Part as Part
 
 Alarms = tuple[AlarmEvent, ...]
 Events = tuple[Event, ...]
@@ -54,11 +55,10 @@ class Example:
     Args:
         title: What it shows.
         config: The node's config.
-        given: Samples in table notation; by port where there are several inputs
-            (``{"in": …, "operator": …}``); see `gateway.flow.notation`.
-        expect: What comes out, in the notation of the port; by port where there are several.
-            None for nodes that cannot run without a device: then the example is only
-            validated and shown.
+        given: What comes in, in the notation of the port; by port where there are several,
+            ``{"in": …, "operator": …}``; see `gateway.flow.notation`.
+        expect: What comes out, likewise. None for nodes that cannot run without a device: then
+            the example is only validated and shown.
         tags: Facts about tags that `given` relies on: ``{"TT101": {"unit": "Cel", "low": 0}}``.
         until: Virtual time at which the example ends, such as ``1h``: timers up to then fire.
     """
@@ -69,56 +69,6 @@ class Example:
     expect: str | Mapping[str, str] | None = None
     tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     until: str | None = None
-
-
-class Clock(Protocol):
-    """The time, for the shell only; transforms get theirs from the step."""
-
-    def now(self) -> int:
-        """Wall clock [ns since 1970-01-01 UTC] that never steps back."""
-
-    def monotonic(self) -> float:
-        """Seconds since some start; unaffected by changes of the wall clock."""
-
-
-class Context(Protocol):
-    """What the engine lends a node."""
-
-    node_id: str
-    flow: str
-    tags: TagTable
-    clock: Clock
-    now: int
-    """The time of the step that runs [ns]: the only time a transform may know."""
-    position: Any
-    """For a source: the position stored with its last committed reading, or None."""
-    data_dir: Path
-    """A folder of the gateway's own, for certificates and files; relative paths start here."""
-
-    def connection(self, kind: type[K], name: str) -> K:
-        """The shared connection of that name; ConfigError if it is absent or of another kind."""
-
-    def secret(self, ref: Secret) -> str:
-        """The secret behind a reference; ConfigError if it is not set."""
-
-    def count(self, name: str, n: int = 1) -> None:
-        """Add to a counter of this node, shown in metrics and status."""
-
-    def say(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
-        """One line for people: what happened, where, what to do next."""
-
-    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
-        """Run a coroutine beside the node; it ends with the node and its errors are shown."""
-
-
-class Part(Protocol):
-    """State that a node keeps besides its per-tag arrays, such as a ring or a kernel."""
-
-    def save(self) -> Mapping[str, NDArray[Any]]:
-        """A copy of the state as arrays."""
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take the state back; ValueError when it does not fit."""
 
 
 class Node(Generic[C]):
@@ -202,7 +152,7 @@ class Source(Node[C]):
     """Waits for the world and brings samples in. The engine connects, retries and backs off.
 
     The engine calls `connect`, then `read` for ever; when one raises Disconnected it calls
-    `close`, waits, and starts over. A source contains no retry loop.
+    `close`, waits and starts over. A source contains no retry loop.
     """
 
     kind = "source"
@@ -232,8 +182,8 @@ class Source(Node[C]):
 class Transform(Node[C], Generic[C, M]):
     """Computes outputs from a message: synchronous, deterministic, no clock, no I/O.
 
-    Three laws hold for each, and a test checks them: any cut of the input gives the same
-    rows; saving and restoring at any cut changes nothing; same input, same output.
+    Tested of each: any cut of the input gives the same rows; saving and restoring at any cut
+    changes nothing; same input, same output.
     """
 
     kind = "transform"

@@ -119,7 +119,7 @@ async def dial(
     return protocol
 
 
-def explained(error: BaseException | None, address: Address) -> Disconnected | ConfigError:
+def explained(error: BaseException, address: Address) -> Disconnected | ConfigError:
     """An error of the socket, in words for people."""
     text = str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -141,3 +141,12 @@ def explained(error: BaseException | None, address: Address) -> Disconnected | C
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in text:
         return Disconnected(f"Nobody answers at {address}. Is the broker running?")
     return Disconnected(f"No connection to {address}: {text or type(error).__name__}.")
+
+
+def ended_early(
+    error: BaseException | None, address: Address, reason: str
+) -> Disconnected | ConfigError:
+    """A connection that ended before the broker had answered."""
+    if error is not None:
+        return explained(error, address)
+    return Disconnected(f"{address} ended the connection before it answered. {reason}")

@@ -22,7 +22,7 @@ class Flights:
         self._send = send
         self._writable = writable
         self._under_way: dict[int, tuple[dict[int, int], int]] = {}
-        self._others: set[int] = set()
+        self._answers: dict[int, asyncio.Future[list[int]]] = {}
         self._last = 0
         self._moved: asyncio.Future[None] | None = None
         self.window = WINDOW_MAX
@@ -32,16 +32,24 @@ class Flights:
         """The next packet identifier that is not in use."""
         while True:
             self._last = self._last % 65_535 + 1
-            if self._last not in self._under_way and self._last not in self._others:
+            if self._last not in self._under_way and self._last not in self._answers:
                 return self._last
 
-    def hold(self, number: int) -> None:
-        """An identifier is in use for something else than a message."""
-        self._others.add(number)
+    def expect(self, number: int) -> asyncio.Future[list[int]]:
+        """What becomes the answer to a request under that identifier."""
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        return answer
 
-    def free(self, number: int) -> None:
-        """It is no longer."""
-        self._others.discard(number)
+    def forget(self, number: int) -> None:
+        """Nobody waits for that answer any more."""
+        self._answers.pop(number, None)
+
+    def granted(self, number: int, codes: list[int]) -> None:
+        """The answer to a request has come."""
+        answer = self._answers.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(codes)
 
     async def publish(self, messages: Sequence[Outgoing], has_properties: bool) -> dict[int, int]:
         """Send messages and wait for every answer; returns position → reason code.
@@ -85,8 +93,11 @@ class Flights:
             self._moved.set_result(None)
         self._moved = None
 
-    def end(self) -> None:
+    def end(self, reason: str) -> None:
         """The session is gone."""
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ConnectionError(reason))
         self.is_over = True
         self._under_way.clear()
         self._writable.set()

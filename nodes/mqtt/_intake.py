@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gateway import Disconnected
+from nodes.mqtt._wire import Scan
 
 
 @dataclass(slots=True, eq=False)
@@ -164,8 +165,22 @@ class Intake:
             self._waiter.set_result(None)
 
 
+def part_of(found: Scan, arrival: int, size: int) -> Part:
+    """All messages of one read of the socket."""
+    return Part(
+        arrival,
+        found.topics,
+        found.payloads,
+        size,
+        found.retained,
+        found.large,
+        Receipt(found.ids) if found.ids else None,
+        is_replayed=len(found.ids) == len(found.topics),
+    )
+
+
 def _ignore(part: Part) -> None:
     """Nobody counts."""
 
 
-__all__ = ["Intake", "Owed", "Part", "Receipt"]
+__all__ = ["Intake", "Owed", "Part", "Receipt", "part_of"]

@@ -6,7 +6,6 @@ Cost: 1.5 to 2.5 µs a message for the column way, about 5 µs for the row way (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from nodes.mqtt._document import (
 )
 from nodes.mqtt._intake import Part
 from nodes.mqtt._refusals import Refusals
+from nodes.mqtt._rows import Rows, arrivals
 from nodes.mqtt._topics import TopicMap, clean, fill
 
 NO_TAG = -1
@@ -33,27 +33,6 @@ _FIELDS_MAX = 1_000
 _WORDS = {b"true": 1.0, b"false": 0.0, b"True": 1.0, b"False": 0.0}
 _DEPTH_MAX = 4
 _TOPICS_MAX = 200_000  # topics without a tag must not pile up for ever
-
-
-@dataclass(slots=True)
-class Rows:
-    """Rows that grow one by one."""
-
-    tag: list[int] = field(default_factory=list)
-    ts: list[int] = field(default_factory=list)
-    value: list[float] = field(default_factory=list)
-    quality: list[int] = field(default_factory=list)
-
-    def add(self, tag: int, ts: int, value: float, status: int) -> None:
-        """One more row."""
-        self.tag.append(tag)
-        self.ts.append(ts)
-        self.value.append(value)
-        self.quality.append(status)
-
-    def batch(self) -> Batch:
-        """All of them."""
-        return Batch.columns(self.tag, self.ts, self.value, self.quality)
 
 
 class Decoder:
@@ -309,8 +288,3 @@ class Decoder:
                 if len(found) > _FIELDS_MAX:
                     raise MalformedError(f"It has more than {_FIELDS_MAX} fields.")
         return found
-
-
-def arrivals(arrival: int, n: int) -> NDArray[np.int64]:
-    """Times of arrival, (n,) [ns]: a nanosecond apart, so that the order is kept."""
-    return np.arange(arrival - n + 1, arrival + 1, dtype=np.int64)

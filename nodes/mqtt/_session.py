@@ -14,27 +14,17 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from gateway import ConfigError, Disconnected
+from nodes.mqtt import _wire as wire
 from nodes.mqtt._beat import Beat
 from nodes.mqtt._codec import Codec, Codec3, Codec5, Welcome
-from nodes.mqtt._dial import dial, explained
+from nodes.mqtt._dial import dial, ended_early
 from nodes.mqtt._flights import WINDOW_MAX, Flights
-from nodes.mqtt._intake import Intake, Owed, Part, Receipt
+from nodes.mqtt._intake import Intake, Owed, Part, part_of
 from nodes.mqtt._reader import BUFFER_BYTES, Reader
 from nodes.mqtt._settings import Settings, check
 from nodes.mqtt._switch import Switch
 from nodes.mqtt._throttle import Throttle
-from nodes.mqtt._wire import (
-    DISCONNECT,
-    PING,
-    PINGRESP,
-    PUBACK,
-    SUBACK,
-    UNSUBACK,
-    Outgoing,
-    ProtocolError,
-    Scan,
-    acknowledgements,
-)
+from nodes.mqtt._wire import Outgoing, ProtocolError, Scan, acknowledgements
 
 ANSWER_TIMEOUT_S = 10.0
 
@@ -52,7 +42,6 @@ class Session(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._gone: asyncio.Future[str] = self._loop.create_future()
-        self._answers: dict[int, asyncio.Future[list[int]]] = {}
         self._writable = asyncio.Event()
         self._writable.set()
         self._flights = Flights(self._send, self._writable)
@@ -61,7 +50,7 @@ class Session(asyncio.BufferedProtocol):
         self._reason = ""
         self._error: BaseException | None = None
         self._throttle = Throttle(self._pause, self._read_on)
-        self._beat = Beat(lambda: self._send(PING), self._dead, lambda: self._throttle.is_full)
+        self._beat = Beat(lambda: self._send(wire.PING), self._dead, lambda: self._throttle.is_full)
         self.welcome = Welcome(0, "")
 
     @classmethod
@@ -83,7 +72,7 @@ class Session(asyncio.BufferedProtocol):
             session.drop("It does not answer.")
             raise Disconnected(f"{address} takes the connection but does not answer.") from error
         except ConnectionError as error:
-            raise session._refused() from error
+            raise ended_early(session._error, address, session._reason) from error
         except BaseException:
             session.drop("It was not opened.")
             raise
@@ -91,15 +80,6 @@ class Session(asyncio.BufferedProtocol):
         asked_s = session.welcome.keepalive_s
         session._beat.start(settings.hello.keepalive_s if asked_s is None else asked_s)
         return session
-
-    def _refused(self) -> Disconnected | ConfigError:
-        if self._error is not None:
-            return explained(self._error, self._settings.address)
-        return Disconnected(
-            f"{self._settings.address} ended the connection before it answered. {self._reason}"
-        )
-
-    # What nodes do with it.
 
     async def lost(self) -> str:
         """Wait until the session is gone and say why."""
@@ -190,8 +170,6 @@ class Session(asyncio.BufferedProtocol):
             self._transport.close()
         self._end("The connection was closed.")
 
-    # What the event loop calls.
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
@@ -233,20 +211,17 @@ class Session(asyncio.BufferedProtocol):
         """It does again."""
         self._writable.set()
 
-    # Inside.
-
     def _send(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._beat.spoke = self._loop.time()
             self._transport.write(data)
 
     async def _ask(self, packet: Callable[[int], bytes]) -> list[int]:
+        """Send a request and wait for its answer; the number that names it is ours to keep."""
         if self.is_gone:
             raise Disconnected(self._reason)
         number = self._flights.number()
-        self._flights.hold(number)
-        answer: asyncio.Future[list[int]] = self._loop.create_future()
-        self._answers[number] = answer
+        answer = self._flights.expect(number)
         self._send(packet(number))
         try:
             return await asyncio.wait_for(answer, ANSWER_TIMEOUT_S)
@@ -256,43 +231,29 @@ class Session(asyncio.BufferedProtocol):
         except ConnectionError as error:
             raise Disconnected(self._reason) from error
         finally:
-            self._flights.free(number)
-            self._answers.pop(number, None)
+            self._flights.forget(number)
 
     def _packet(self, packet: bytes) -> None:
         kind = packet[0] & 0xF0
         if not self._welcomed.done():
             self._welcomed.set_result(self._codec.welcome(packet))
-        elif kind == PUBACK:
+        elif kind == wire.PUBACK:
             number, codes = self._codec.answer(packet)
             self._flights.answered(number, codes[0])
-        elif kind in (SUBACK, UNSUBACK):
-            number, codes = self._codec.answer(packet)
-            waiting = self._answers.get(number)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(codes)
-        elif kind == DISCONNECT:
+        elif kind in (wire.SUBACK, wire.UNSUBACK):
+            self._flights.granted(*self._codec.answer(packet))
+        elif kind == wire.DISCONNECT:
             why = self._codec.goodbye(packet)
             hint = f"Is there another client called {self._client_id!r}?"
             more = f" {hint}" if "taken over" in why else ""
             self.drop(f"{self._settings.address} ended the session: {why}.{more}")
-        elif kind != PINGRESP:
+        elif kind != wire.PINGRESP:
             raise ProtocolError(f"a packet of kind {kind >> 4}")
 
     def _take(self, found: Scan, nbytes: int) -> None:
-        receipt = Receipt(found.ids) if found.ids else None
-        part = Part(
-            self._settings.now(),
-            found.topics,
-            found.payloads,
-            nbytes,
-            found.retained,
-            found.large,
-            receipt,
-            len(found.ids) == len(found.topics),
-        )
-        if receipt is not None:
-            self._owed.add(receipt)
+        part = part_of(found, self._settings.now(), nbytes)
+        if part.receipt is not None:
+            self._owed.add(part.receipt)
         is_all = nbytes < BUFFER_BYTES // 2
         self._throttle.came(len(found.topics), nbytes, is_all=is_all)
         self._switch.sort(part)
@@ -327,8 +288,5 @@ class Session(asyncio.BufferedProtocol):
         if not self._welcomed.done():
             self._welcomed.set_exception(ConnectionError(self._reason))
             self._welcomed.exception()
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionError(self._reason))
-        self._flights.end()
+        self._flights.end(self._reason)
         self._switch.fail(self._reason)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import select
 import socket
 import subprocess
@@ -41,7 +42,11 @@ FLOW = """flow: bench
 version: 1
 durability: {durability}
 connections:
-  broker: {{type: mqtt.connection, url: "mqtt://127.0.0.1:{port}", client_id: genba-bench}}
+  broker:
+    type: mqtt.connection
+    url: "mqtt://127.0.0.1:{port}"
+    client_id: bench-{run}
+    session_expiry_s: 1
 nodes:
   read:
     type: mqtt.source
@@ -159,7 +164,7 @@ async def plain(port: int, qos: int) -> Callable[[], int]:
 async def genba(port: int, qos: int, durability: str) -> Callable[[], int]:
     """The gateway with a flow."""
     folder = Path(tempfile.mkdtemp())
-    text = FLOW.format(port=port, qos=qos, durability=durability)
+    text = FLOW.format(port=port, qos=qos, durability=durability, run=os.getpid())
     runtime = Runtime([Document.parse(text, "bench.flow.yaml")], folder)
     await runtime.start()
     _KEPT.append(runtime)
@@ -279,7 +284,7 @@ if __name__ == "__main__":
         case ["observe", port]:
             asyncio.run(observe(int(port)))
         case ["plain", port, qos, n]:
-            uvloop.run(subject(plain(int(port), int(qos)), int(n)))
+            asyncio.run(subject(plain(int(port), int(qos)), int(n)))
         case [name, port, qos, n]:
             kept = name.partition("-")[2]
             uvloop.run(subject(genba(int(port), int(qos), kept), int(n)))

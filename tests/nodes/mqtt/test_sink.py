@@ -141,7 +141,7 @@ async def test_what_the_broker_refuses_is_rejected(bed: Any, make_broker: Any) -
         await refused.write(rows, "in")
     large = bed.sink("large", topic="ok/{tag}", payload="template", template="x" * 3000)
     await large.connect()
-    with pytest.raises(Rejected, match="too large.*takes 2000"):
+    with pytest.raises(Rejected, match=r"too large.*takes 2000"):
         await large.write(rows, "in")
     fine = bed.sink("fine", topic="ok/{tag}")
     await fine.connect()

@@ -1,0 +1,259 @@
+"""What must hold after a simulated day, whatever befell the gateway.
+
+The measure of all is the journal: what was committed, run once through a fresh graph without
+any interruption, says what must have come out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
+from gateway.data.tag import TagTable
+from gateway.engine.codec import unpack_inputs
+from gateway.engine.egress import FRESH_S
+from gateway.engine.graph import Graph
+from gateway.engine.runtime import Runtime
+from gateway.engine.sim_nodes import rows_of
+from gateway.engine.sim_world import Receiver, Row, World
+from gateway.engine.store import Entry, InlineExecutor, Store
+from gateway.flow.document import Document
+
+SHOWN_MAX: Final = 3
+
+
+@dataclass(eq=False)
+class Ledger:
+    """All that was ever committed, in order, with the true time [s]; the stores of all lives."""
+
+    world: World
+    records: list[tuple[float, int, bytes]] = field(default_factory=list)
+    cursors: dict[str, int] = field(default_factory=dict)
+    at_death: list[dict[str, int]] = field(default_factory=list)
+    """The stored cursors when each life ended."""
+    _stores: list[LedgerStore] = field(default_factory=list)
+
+    def new_store(self, path: Path) -> Store:
+        """The store of a new life."""
+        self._stores.append(LedgerStore(path, self))
+        return self._stores[-1]
+
+    def kill(self) -> None:
+        """The life is over: nothing more is written, nothing is tidied up."""
+        self.at_death.append(dict(self.cursors))
+        self._stores[-1].kill()
+
+    def close_all(self) -> None:
+        """Close what the dead left open."""
+        for store in self._stores:
+            store.close_file()
+
+
+class LedgerStore(Store):
+    """A store that notes what was committed, and whose disk can be full."""
+
+    def __init__(self, path: Path, ledger: Ledger) -> None:
+        super().__init__(path, InlineExecutor())
+        self._ledger = ledger
+        self._left: sqlite3.Connection | None = None
+
+    async def open(self) -> str:
+        told = await super().open()
+        self._open_db().execute("PRAGMA synchronous=OFF")  # No power cut can be simulated here.
+        return told
+
+    def kill(self) -> None:
+        """Let go without a word; the connection stays as it is, as after kill -9."""
+        self._left, self._db = self._db, None
+        self._unlock()
+
+    def close_file(self) -> None:
+        """Close a connection that was left."""
+        if self._left is not None:
+            self._left.close()
+
+    def _open_db(self) -> sqlite3.Connection:
+        world = self._ledger.world
+        if world.loop.time() < world.disk_full_until_s:
+            raise sqlite3.OperationalError("database or disk is full")
+        return super()._open_db()
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        before = self.commits
+        try:
+            super()._write(entries)
+        finally:
+            if self.commits > before or self._was_committed(entries):
+                self._note(entries)
+
+    def _was_committed(self, entries: Sequence[Entry]) -> bool:
+        """For a life that ended between the commit and the end of the call."""
+        if self._left is None:
+            return False
+        found = self._left.execute("SELECT max(seq) FROM journal").fetchone()[0] or 0
+        return any(entry.block is not None and entry.seq <= found for entry in entries)
+
+    def _note(self, entries: Sequence[Entry]) -> None:
+        now_s = self._ledger.world.loop.time()
+        for entry in entries:
+            if entry.block is not None:
+                self._ledger.records.append((now_s, entry.seq, entry.block))
+            self._ledger.cursors.update(entry.cursors)
+
+
+def problems(world: World, ledger: Ledger, runtime: Runtime, document: Document) -> list[str]:
+    """What does not hold; empty when all is well."""
+    said = _Said()
+    numbers = [seq for _, seq, _ in ledger.records]
+    said.unless(numbers == list(range(1, len(numbers) + 1)), "The journal has gaps or repeats.")
+    truth = Truth(ledger, runtime, document)
+    for name, device in world.devices.items():
+        said.unless(
+            not device.pending, f"{name}: {len(device.pending)} readings never acknowledged."
+        )
+        got = {row[:3] for _, _, row in world.receivers["raw"].got}
+        refused = {row[:3] for row in truth.refused(world.receivers["raw"], "raw")}
+        lost = [
+            row
+            for row in device.acknowledged
+            if (row[0], row[1], repr(row[2])) not in got | refused
+        ]
+        said.unless(not lost, f"{name}: {len(lost)} acknowledged rows were lost", lost)
+    for name, receiver in world.receivers.items():
+        delivery = runtime.runners[document.name].egresses[name].sink.delivery
+        if delivery == "every":
+            said.all(_every(name, receiver, truth, ledger))
+        elif delivery == "fresh":
+            said.all(_fresh(name, receiver, truth))
+    said.all(_states(runtime, truth))
+    return said.lines
+
+
+class _Said:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def unless(self, good: bool, text: str, shown: Sequence[Any] = ()) -> None:
+        if not good:
+            self.lines.append(text + (f": {list(shown)[:SHOWN_MAX]}" if shown else ""))
+
+    def all(self, lines: Iterator[str]) -> None:
+        self.lines += lines
+
+
+class Truth:
+    """The journal, run once through a fresh graph."""
+
+    def __init__(self, ledger: Ledger, runtime: Runtime, document: Document) -> None:
+        runner = runtime.runners[document.name]
+        tags = TagTable(runtime.tags.limit)
+        tags.load(runtime.tags.dump())
+        self.graph = Graph(document, tags)
+        self.messages: dict[str, list[tuple[float, list[Row]]]] = {}
+        """By sink: the true time of the commit [s] and the rows of every message."""
+        self.alarms: list[AlarmEvent] = []
+        self.regressed: list[str] = []
+        marks: dict[str, NDArray[Any]] = {}
+        for i, (at_s, _, block) in enumerate(ledger.records):
+            inputs, now = unpack_inputs(block)
+            self._take(self.graph.step(inputs, now), at_s, tags)
+            if i % 10 == 0:
+                self._watch(marks)
+        self._take(self.graph.wake(runner.graph.now), float("inf"), tags)
+
+    def _take(self, result: Any, at_s: float, tags: TagTable) -> None:
+        for node, _, message in result.outputs:
+            self.messages.setdefault(node, []).append((at_s, rows_of(message, tags)))
+        self.alarms += [event for _, events in result.alarms for event in events]
+
+    def _watch(self, marks: dict[str, NDArray[Any]]) -> None:
+        for name, node in self.graph.transforms().items():
+            mark = node.snapshot().get("watermark")
+            if mark is None:
+                continue
+            if name in marks and (mark[: len(marks[name])] < marks[name]).any():
+                self.regressed.append(name)
+            marks[name] = mark
+
+    def refused(self, receiver: Receiver, sink: str) -> list[Row]:
+        """Rows of the messages that hold a poison row."""
+        return [
+            row
+            for _, rows in self.messages.get(sink, ())
+            if not receiver.poison.isdisjoint(rows)
+            for row in rows
+        ]
+
+
+def _every(name: str, receiver: Receiver, truth: Truth, ledger: Ledger) -> Iterator[str]:
+    """Each life goes on where the one before was, at worst where the stored cursor was."""
+    wanted: list[Row] = []
+    ends = [0]
+    for _, rows in truth.messages.get(name, ()):
+        if receiver.poison.isdisjoint(rows):
+            wanted += rows
+        ends.append(len(wanted))
+    lives: dict[int, list[Row]] = {}
+    for life, _, row in receiver.got:
+        lives.setdefault(life, []).append(row)
+    done = 0
+    for life, got in sorted(lives.items()):
+        cursor = ledger.at_death[life - 1].get(name, 0) if life else 0
+        start = next(
+            (s for s in range(done, -1, -1) if wanted[s : s + len(got)] == got),
+            None,
+        )
+        if start is None:
+            yield f"{name}: life {life} wrote what the journal does not give, such as {got[:1]}."
+            return
+        if start < min(ends[min(cursor, len(ends) - 1)], done):
+            yield f"{name}: life {life} wrote again what a stored cursor says was taken."
+        done = max(done, start + len(got))
+    if done < len(wanted):
+        yield f"{name}: {len(wanted) - done} rows were never written, such as {wanted[done]}."
+
+
+def _fresh(name: str, receiver: Receiver, truth: Truth) -> Iterator[str]:
+    """Nothing twice and nothing late."""
+    born = {row: at_s for at_s, rows in truth.messages.get(name, ()) for row in rows}
+    seen: set[Row] = set()
+    for _, at_s, row in receiver.got:
+        if row in seen:
+            yield f"{name}: {row} was written twice."
+        if row not in born:
+            yield f"{name}: {row} was written, but the journal does not give it."
+        elif at_s - born[row] > FRESH_S + 1.0:
+            yield f"{name}: {row} was written {at_s - born[row]:.1f} s late."
+        seen.add(row)
+
+
+def _states(runtime: Runtime, truth: Truth) -> Iterator[str]:
+    """The state at the end is that of a life without interruptions, bit for bit."""
+    (runner,) = runtime.runners.values()
+    if truth.regressed:
+        yield f"A watermark went back in {sorted(set(truth.regressed))}."
+    is_state, should = runner.graph.snapshot(), truth.graph.snapshot()
+    for node, arrays in should.items():
+        for key, array in arrays.items():
+            other = is_state[node][key]
+            with contextlib.suppress(TypeError):
+                if array.dtype.kind == "f":
+                    array, other = array.view(np.uint64), other.view(np.uint64)
+            if not np.array_equal(array, other):
+                yield f"{node}: the state {key!r} differs from that of an uninterrupted run."
+    opened: dict[str, AlarmEvent] = {}
+    for event in truth.alarms:
+        opened[event.alarm] = event
+        if event.state is AlarmState.NORM and event.overlay is Overlay.NONE:
+            del opened[event.alarm]
+    book = {event.alarm: event for event in runtime.book.open()}
+    if {k: e.occurrence for k, e in book.items()} != {k: e.occurrence for k, e in opened.items()}:
+        yield f"The book has {sorted(book)} open, the nodes {sorted(opened)}."
