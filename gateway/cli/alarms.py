@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.api.client import URL, Client
+from gateway.cli.words import printable
 from gateway.data.table import parse_time
 from gateway.errors import ConfigError
 
@@ -121,10 +122,5 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
         state = row["state"] if row["overlay"] == "NONE" else f"{row['state']}/{row['overlay']}"
         cells = (f"{at:%Y-%m-%d %H:%M:%S}", row["priority"], state, row["alarm"], row["text"])
         # As text, because a tag's name must not be read as markup.
-        table.add_row(*(Text(_printable(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a device chose these words, and a terminal obeys some."""
-    return "".join(c if c.isprintable() else "�" for c in text)

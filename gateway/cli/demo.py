@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.main import log_to_stderr
-from gateway.cli.run import PORT, load, run_loop, serve, stop_on_signals
+from gateway.cli.run import PORT, load, port, run_loop, serve, stop_on_signals
 from gateway.engine.runtime import Runtime
 from gateway.engine.tasks import Tasks
+from gateway.errors import ConfigError
 from gateway.plant.judge import Raised, Verdict, judge
 from gateway.plant.plant import Plant, PlantEvent
 
 FLOWS = Path(__file__).resolve().parents[2] / "flows"
 _log = logging.getLogger("genba.plant")
+_ANYWHERE = {  # Where devices may be: enough to check the flows before the plant is there.
+    "opcua_url": "opc.tcp://127.0.0.1:4840",
+    "modbus_url": "tcp://127.0.0.1:502",
+    "rtu_port": "/dev/ttyUSB0",
+    "mqtt_url": "mqtt://127.0.0.1:1883",
+    "scale1_port": "/dev/ttyUSB1",
+    "scale2_port": "/dev/ttyUSB2",
+}
 
 
 def add(commands: Any) -> None:
@@ -31,18 +41,33 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--for",
         dest="for_s",
-        type=float,
+        type=seconds,
         metavar="SECONDS",
         help="end after this time with a verdict",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the plant's noise and faults")
     parser.add_argument(
-        "--port", type=int, default=PORT, help="port of the page and API; 0 takes a free one"
+        "--port", type=port, default=PORT, help="port of the page and API; 0 takes a free one"
     )
     parser.add_argument("--dir", type=Path, help="folder for plant and state; kept when given")
     parser.add_argument("--flows", type=Path, default=FLOWS, help="folder of the flows to run")
     parser.add_argument("--plain", action="store_true", help="log lines instead of the live view")
     parser.set_defaults(run=run)
+
+
+def seconds(text: str) -> float:
+    """A length of time as an argument.
+
+    >>> seconds("90")
+    90.0
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time; write seconds, like 90")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,13 +85,16 @@ def run(args: argparse.Namespace) -> int:
 
 async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
     stop = stop_on_signals()
-    documents = load([args.flows])
+    documents, problems = load([args.flows], _ANYWHERE)
+    if problems:
+        raise ConfigError("Not all flows can run:\n  " + "\n  ".join(problems))
     notes: list[str] = []
 
     def happened(event: PlantEvent) -> None:
-        notes.append(event.text)
-        _log.info("%s", event.text)
+        notes.append(told(event))
+        _log.info("%s", notes[-1])
 
+    _log.info("Starting the plant …")
     async with Plant(folder / "plant", seed=args.seed, on_event=happened) as plant:
         manifest = plant.manifest()
         runtime = Runtime(documents, folder / "state", variables=variables(manifest))
@@ -82,10 +110,11 @@ async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
             watch = view.run
         if args.for_s is not None:
             tasks.start("end", _end_after(args.for_s, stop))
+        end = tasks.start("watch the end", _when(stop, plant))
         try:
             await serve(runtime, args.port, stop, watch)
+            ran_s = await end
         finally:
-            ran_s = plant.now()
             await tasks.stop()
         verdict = judge(plant.schedule(ran_s), log.raised, ran_s, devices(manifest, log.raised))
     print(summary(verdict, ran_s, runtime, seed=args.seed))
@@ -127,9 +156,22 @@ class AlarmLog:
     async def run(self) -> None:
         """Listen until cancelled."""
         async for event in self._runtime.book.follow():
-            if event.change == "raised":
-                at_s = event.ts / 1e9 - self._t0
+            at_s = event.ts / 1e9 - self._t0
+            if event.change == "raised" and at_s >= 0:  # Older ones are of a run before this.
                 self.raised.append(Raised(at_s, event.tag, event.text))
+
+
+def told(event: PlantEvent) -> str:
+    """What happened to the plant, in one line."""
+    if event.fault is None:
+        return event.text
+    return f"{event.text} {'begins' if event.kind == 'fault_begins' else 'ends'}"
+
+
+async def _when(stop: asyncio.Event, plant: Plant) -> float:
+    """The plant's time at the end of the run: what comes later is no part of the verdict."""
+    await stop.wait()
+    return plant.now()
 
 
 async def _end_after(seconds: float, stop: asyncio.Event) -> None:
@@ -155,10 +197,9 @@ def summary(verdict: Verdict, ran_s: float, runtime: Runtime, *, seed: int) -> s
             lines.append(
                 f"found  {what} after {max(one.after_s or 0.0, 0.0):4.1f} s: {one.by.text}"
             )
-    lines += [
-        f"open   {fault.start_s:6.0f} s  {fault.kind:<13} {fault.tag or fault.device:<38} still has time"
-        for fault in verdict.pending
-    ]
+    for fault in verdict.pending:
+        what = f"{fault.start_s:6.0f} s  {fault.kind:<13} {fault.tag or fault.device:<38}"
+        lines.append(f"open   {what} still has time")
     lines += [f"FALSE  {alarm.at_s:6.0f} s  {alarm.tag}: {alarm.text}" for alarm in verdict.false]
     counts = [status.counts for status in runtime.statuses]
     taken = sum(count["rows_in"] for count in counts)

@@ -1,24 +1,63 @@
-"""The live view in the terminal: tags, open alarms and wires, twice a second."""
+"""The live view in the terminal: tags, open alarms, wires and messages, twice a second.
+
+It fits the terminal whatever its size. Lists that are longer than their place are shown page
+by page; what needs a look, such as a tag of bad quality, stands on every page.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.words import printable
 from gateway.data import quality
 from gateway.data.alarm import AlarmEvent, AlarmState
 from gateway.data.table import number
 from gateway.engine.runtime import Runtime
 
 REFRESH_S = 0.5
+PAGE_S = 6.0
+RATE_S = 5.0  # Rates are taken over this time, so that a slow poll does not make them jump.
 _COLOURS = {"urgent": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
+_LEVELS = {"error": "red", "warning": "yellow"}
+_MARGIN = 4  # Border and padding of a panel, both sides.
+_ALARM_HEAD = 23  # Time, priority and state before an alarm's reason.
+_WIDE = 150  # From here on the tags stand in two columns.
+_TAG_NEEDS = 40  # A name that is cut is worse than a quality that is cut.
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """How many lines each part gets."""
+
+    alarms: int
+    tags: int
+    wires: int
+    messages: int
+
+    @classmethod
+    def of(cls, height: int, alarm_lines: int) -> _Sizes:
+        """Share out the lines of the terminal; the tags get what the others leave."""
+        messages = 3 if height >= 30 else 0
+        wires = max(2, height // 5)
+        alarms = min(max(alarm_lines, 3 if height >= 30 else 1), max(2, height // 4))
+        frames = 1 + 2 + 3 + 3 + (2 if messages else 0)  # The head, borders and column names.
+        return cls(alarms, max(1, height - frames - alarms - wires - messages), wires, messages)
 
 
 class LiveView:
@@ -34,9 +73,8 @@ class LiveView:
         self._runtime = runtime
         self._title = title
         self._console = console or Console()
-        self._rows: dict[int, int] = {}
-        self._rates: dict[int, float] = {}
-        self._rates_at_s = 0.0
+        self._counted: deque[tuple[float, NDArray[np.int64], int]] = deque()
+        self._order: list[int] = []
         self.note = ""
 
     async def run(self) -> None:
@@ -47,116 +85,189 @@ class LiveView:
                 await asyncio.sleep(REFRESH_S)
 
     def render(self) -> Group:
-        """One picture; each part gets the lines it needs and the tags get the rest."""
-        height = self._console.height
+        """One picture of the size of the terminal."""
+        self._count()
         alarms = self._runtime.book.open()
-        alarm_lines = max(1, min(len(alarms), max(height // 4, 3)))
-        wires = self._wires(max(height // 4, 4))
-        tag_lines = max(4, height - alarm_lines - wires.row_count - 14)
+        reasons = list(self._alarm_lines(alarms))
+        sizes = _Sizes.of(self._console.height, len(reasons) or 1)
         parts: list[Text | Panel] = [
             self._head(len(alarms)),
-            Panel(self._alarms(alarms, alarm_lines), title="Open alarms", title_align="left"),
-            Panel(self._tags(tag_lines), title="Tags", title_align="left"),
-            Panel(wires, title="Wires", title_align="left"),
+            _panel(_fitted(reasons, sizes.alarms), f"Open alarms ({len(alarms)})"),
+            _panel(*self._tags(sizes.tags, alarms)),
+            _panel(*self._wires(sizes.wires)),
         ]
+        if sizes.messages:
+            parts.append(_panel(self._messages(sizes.messages), "Messages"))
         return Group(*parts)
+
+    # ------------------------------------------------------------------ parts
 
     def _head(self, alarms: int) -> Text:
         runtime = self._runtime
         up = int(runtime.clock.monotonic() - runtime.started_s)
-        text = Text(f" {self._title}  ", style="bold")
+        text = Text(f" {self._title}  ", style="bold", no_wrap=True, overflow="ellipsis")
         text.append(f"up {up // 60}:{up % 60:02d}  {len(runtime.tags)} tags  ", style="dim")
+        text.append(f"{self._rows_in_rate():.0f} rows/s  ", style="dim")
         text.append(f"{alarms} open alarms  ", style="red" if alarms else "green")
         away = [s.node for s in runtime.statuses if s.state in ("disconnected", "misconfigured")]
         if away:
             text.append(f"away: {', '.join(sorted(set(away)))}  ", style="yellow")
-        text.append(self.note, style="dim")
+        text.append(printable(self.note), style="dim")
         return text
 
-    def _alarms(self, alarms: list[AlarmEvent], lines: int) -> Table:
-        table = Table(box=None, expand=True, show_header=False, pad_edge=False)
-        for width in (8, 7, 6, None):
-            table.add_column(width=width, no_wrap=True, overflow="ellipsis")
-        order = {"urgent": 0, "high": 1, "medium": 2, "low": 3}
-        ranked = sorted(
-            alarms, key=lambda a: (a.state is not AlarmState.UNACK, order[a.priority], -a.ts)
-        )
-        for event in ranked[:lines]:
+    def _alarm_lines(self, alarms: Sequence[AlarmEvent]) -> Iterator[Text]:
+        """The open alarms, at most two lines each: what is new first, then by priority."""
+        width = max(self._console.width - _MARGIN - _ALARM_HEAD, 10)
+        for event in sorted(alarms, key=lambda a: a.state is not AlarmState.UNACK):
             style = _COLOURS[event.priority] if event.state is AlarmState.UNACK else "dim"
             when = time.strftime("%H:%M:%S", time.localtime(event.ts / 1e9))
-            table.add_row(when, Text(event.priority, style), event.state.value, Text(event.text))
+            reason = Text(printable(event.text)).wrap(self._console, width)
+            for i, line in enumerate(reason[:2]):
+                if i == 1 and len(reason) > 2:
+                    line.append(" …")
+                    line.truncate(width, overflow="ellipsis")
+                head = Text(" " * _ALARM_HEAD)
+                if i == 0:
+                    head = Text(f"{when} ")
+                    head.append(f"{event.priority:<6}", style)
+                    head.append(f" {event.state.value:<6} ")
+                yield head.append_text(line)
         if not alarms:
-            table.add_row("", "", "", Text("None.", "green"))
-        elif len(alarms) > lines:
-            table.add_row("", "", "", Text(f"… and {len(alarms) - lines} more", "dim"))
-        return table
+            yield Text("None.", "green")
 
-    def _tags(self, lines: int) -> Table:
-        self._measure()
-        columns = 2 if self._console.width >= 150 else 1
-        table = Table(box=None, expand=True, pad_edge=False)
+    def _tags(self, lines: int, alarms: Sequence[AlarmEvent]) -> tuple[Table, str]:
+        columns = 2 if self._console.width >= _WIDE else 1
+        room = (self._console.width - _MARGIN) // columns
+        quality_width = 20 if room - 20 - 29 >= _TAG_NEEDS else 12
+        table = Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0))
         for _ in range(columns):
-            table.add_column("tag", no_wrap=True, overflow="ellipsis", ratio=4)
-            table.add_column("value", justify="right", no_wrap=True, min_width=9)
-            table.add_column("unit", no_wrap=True, min_width=6)
-            table.add_column("quality", no_wrap=True, min_width=8)
-            table.add_column("rows/s", justify="right", no_wrap=True, min_width=7)
-        cells = [self._tag_cells(*row) for row in self._runtime.live]
-        shown = cells[: lines * columns]
-        half = math.ceil(len(shown) / columns)
+            table.add_column("tag", no_wrap=True, overflow="ellipsis", ratio=1)
+            table.add_column("value", justify="right", no_wrap=True, width=11)
+            table.add_column("unit", no_wrap=True, overflow="ellipsis", width=6)
+            table.add_column("quality", no_wrap=True, overflow="ellipsis", width=quality_width)
+            table.add_column("rows/s", justify="right", no_wrap=True, width=8)
+        alarmed = {event.tag.partition("#")[0] for event in alarms}
+        order, live = self._codes(), self._runtime.live
+        names = self._runtime.tags
+        is_troubled = {
+            code for code in order if live.quality[code] >> 30 or names[code].name in alarmed
+        }
+        first = [code for code in order if code in is_troubled]
+        shown, title = self._page(first, [c for c in order if c not in is_troubled], lines, columns)
+        cells = [self._tag_cells(code, alarmed) for code in shown]
+        half = math.ceil(len(cells) / columns)
         for i in range(half):
             row: list[Text | str] = []
-            for c in range(columns):
-                at = i + c * half
-                row += shown[at] if at < len(shown) else [""] * 5
+            for at in range(i, half * columns, half):
+                row += cells[at] if at < len(cells) else [""] * 5
             table.add_row(*row)
-        if len(cells) > len(shown):
-            table.add_row(Text(f"… and {len(cells) - len(shown)} more", "dim"))
-        return table
+        for _ in range(lines - half):
+            table.add_row("")
+        return table, f"Tags {title}"
 
-    def _tag_cells(
-        self, code: int, value: float, ts: int, status: int, rows: int
-    ) -> list[Text | str]:
-        tag = self._runtime.tags[code]
-        style = ("green", "yellow", "red", "red")[status >> 30]
+    def _codes(self) -> list[int]:
+        """All tags by name; what is computed from others comes behind what was measured."""
+        tags = self._runtime.tags
+        if len(self._order) != len(tags):
+            names = [(("#" in tags[code].name), tags[code].name, code) for code in range(len(tags))]
+            self._order = [code for _, _, code in sorted(names)]
+        return self._order
+
+    def _tag_cells(self, code: int, alarmed: set[str]) -> list[Text | str]:
+        tag, live = self._runtime.tags[code], self._runtime.live
+        value, status = float(live.value[code]), int(live.quality[code])
         shown = "–" if math.isnan(value) else number(float(f"{value:.5g}"))
+        rate = self._rate(code)
         return [
-            tag.name,
+            Text(printable(tag.name), "red" if tag.name in alarmed else ""),
             shown,
-            tag.unit,
-            Text(quality.name(status), style),
-            f"{self._rates.get(code, 0):.1f}",
+            Text(printable(tag.unit)),
+            Text(quality.name(status), ("green", "yellow", "red", "red")[status >> 30]),
+            f"{rate:.1f}" if rate < 10_000 else f"{rate:.0f}",
         ]
 
-    def _measure(self) -> None:
-        """Rates over the time since they were last taken, at least a second."""
-        now_s = self._runtime.clock.monotonic()
-        passed_s = now_s - self._rates_at_s
-        if passed_s < 1.0:
-            return
-        for code, _, _, _, rows in self._runtime.live:
-            self._rates[code] = (rows - self._rows.get(code, rows)) / passed_s
-            self._rows[code] = rows
-        self._rates_at_s = now_s
-
-    def _wires(self, lines: int) -> Table:
-        table = Table(box=None, expand=True, pad_edge=False)
-        table.add_column("wire", no_wrap=True, overflow="ellipsis", ratio=4)
+    def _wires(self, lines: int) -> tuple[Table, str]:
+        table = Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("wire", no_wrap=True, overflow="ellipsis", ratio=1)
         for name in ("rows", "late", "dropped", "queued"):
-            table.add_column(name, justify="right", no_wrap=True)
-        late = {
-            (s.flow, s.node): s.counts["late"] for s in self._runtime.statuses if s.counts["late"]
-        }
-        wires = sorted(self._runtime.wires(), key=lambda w: -int(w["rows"]))
-        for wire in wires[:lines]:
+            table.add_column(name, justify="right", no_wrap=True, min_width=9)
+        late = {(s.flow, s.node): s.counts["late"] for s in self._runtime.statuses}
+        first: list[list[str]] = []
+        others: list[list[str]] = []
+        for wire in self._runtime.wires():
             source = str(wire["from"]).partition(".")[0]
-            table.add_row(
-                f"{wire['flow']}: {wire['from']} -> {wire['to']}",
-                str(wire["rows"]),
-                str(late.get((wire["flow"], source), 0)),
-                str(wire["dropped"]),
-                str(wire["queued"]),
-            )
-        if len(wires) > lines:
-            table.add_row(Text(f"… and {len(wires) - lines} more", "dim"))
-        return table
+            missed = late.get((wire["flow"], source), 0)
+            name = f"{wire['flow']}: {wire['from']} -> {wire['to']}"
+            numbers = [wire["rows"], missed, wire["dropped"], wire["queued"]]
+            row = [name, *(str(n) for n in numbers)]
+            (first if any(numbers[1:]) else others).append(row)
+        shown, title = self._page(first, others, lines, 1)
+        for row in shown:
+            table.add_row(Text(row[0]), *row[1:])
+        for _ in range(lines - len(shown)):
+            table.add_row("")
+        return table, f"Wires {title}"
+
+    def _messages(self, lines: int) -> Text:
+        kept = list(self._runtime.lines.kept)[-lines:]
+        found = []
+        for ts, level, where, text in kept:
+            when = time.strftime("%H:%M:%S", time.localtime(ts / 1e9))
+            line = Text(f"{when} ")
+            line.append(printable(f"{where}: {text}"), _LEVELS.get(level, ""))
+            found.append(line)
+        return _fitted(found or [Text("None.", "dim")], lines)
+
+    # ------------------------------------------------------------------ pages and rates
+
+    def _page(
+        self, first: list[T], others: list[T], lines: int, columns: int
+    ) -> tuple[list[T], str]:
+        """What is shown now: what needs a look, on every page, and a page of the others."""
+        places = lines * columns
+        pinned = first[: places // 2]
+        rest = first[len(pinned) :] + others
+        size = places - len(pinned)
+        if len(rest) <= size:
+            return pinned + rest, f"({len(pinned) + len(rest)})"
+        pages = math.ceil(len(rest) / size)
+        page = int(self._runtime.clock.monotonic() / PAGE_S) % pages
+        text = f"({len(first) + len(others)}, page {page + 1} of {pages})"
+        return pinned + rest[page * size : (page + 1) * size], text
+
+    def _count(self) -> None:
+        """Remember how many rows there are by now."""
+        runtime = self._runtime
+        now_s = runtime.clock.monotonic()
+        if self._counted and now_s - self._counted[-1][0] < REFRESH_S / 2:
+            return
+        rows_in = sum(status.counts["rows_in"] for status in runtime.statuses)
+        self._counted.append((now_s, runtime.live.rows[: len(runtime.tags)].copy(), rows_in))
+        while len(self._counted) > 2 and now_s - self._counted[1][0] >= RATE_S:
+            self._counted.popleft()
+
+    def _rate(self, code: int) -> float:
+        """Rows per second of a tag, over the last `RATE_S`."""
+        (then_s, before, _), (now_s, after, _) = self._counted[0], self._counted[-1]
+        if now_s <= then_s or code >= len(before):
+            return 0.0
+        return float(after[code] - before[code]) / (now_s - then_s)
+
+    def _rows_in_rate(self) -> float:
+        (then_s, _, before), (now_s, _, after) = self._counted[0], self._counted[-1]
+        return (after - before) / (now_s - then_s) if now_s > then_s else 0.0
+
+
+def _panel(content: Any, title: str) -> Panel:
+    return Panel(content, title=title, title_align="left")
+
+
+def _fitted(lines: Sequence[Text], height: int) -> Text:
+    """Exactly so many lines: the last says how many are left out, or empty ones follow."""
+    shown = list(lines[:height])
+    if len(lines) > height:
+        shown[-1] = Text(f"… and {len(lines) - height + 1} more lines", "dim")
+    shown += [Text("")] * (height - len(shown))
+    joined = Text("\n").join(shown)
+    joined.no_wrap, joined.overflow = True, "ellipsis"
+    return joined

@@ -27,6 +27,24 @@ COMMANDS: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _command(words)
+    except GatewayError as error:
+        print(f"genba: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, such as `genba docs | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # A folder that is none, a file that is not ours, a full disk.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"genba: {where}{error.strerror or error}.", file=sys.stderr)
+        return 1
+
+
+def _command(words: list[str]) -> int:
     if words[:1] == ["plant"]:
         return int(importlib.import_module("gateway.plant.main").main(words[1:]))
     parser = argparse.ArgumentParser(
@@ -49,17 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 2
-    try:
-        return int(args.run(args))
-    except GatewayError as error:
-        print(f"genba: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, such as `genba docs | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return int(args.run(args))
 
 
 def log_to_stderr(level: str = "INFO") -> None:

@@ -9,15 +9,17 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.cli.main import log_to_stderr
+from gateway.data.tag import TAGS_MAX
 from gateway.engine.runtime import Runtime
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.flow.document import Document
+from gateway.flow.lint import lint
 
 PORT = 8780
 _log = logging.getLogger("genba.run")
@@ -29,11 +31,11 @@ def add(commands: Any) -> None:
     parser.add_argument("flows", nargs="*", type=Path, help="flow files or folders of them")
     parser.add_argument("--state", type=Path, default=default_state(), help="folder for the state")
     parser.add_argument(
-        "--port", type=int, default=PORT, help="port of the page and API; 0 takes a free one"
+        "--port", type=port, default=PORT, help="port of the page and API; 0 takes a free one"
     )
     parser.add_argument("--port-file", type=Path, help="write the port here once it answers")
     parser.add_argument(
-        "--tags-max", type=int, default=20_000, help="how many tags there may be, at most 65535"
+        "--tags-max", type=count, default=20_000, help="how many tags there may be, at most 65535"
     )
     parser.add_argument(
         "--set",
@@ -46,6 +48,28 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def port(text: str) -> int:
+    """A TCP port as an argument.
+
+    >>> port("8780")
+    8780
+    """
+    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write 0 to 65535")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number of tags as an argument.
+
+    >>> count("20000")
+    20000
+    """
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= TAGS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of tags; write 1 to {TAGS_MAX}")
+    return int(text)
+
+
 def default_state() -> Path:
     """Where state lives when nobody says otherwise."""
     if "STATE_DIRECTORY" in os.environ:  # systemd's own word for it
@@ -54,12 +78,40 @@ def default_state() -> Path:
     return Path(home) / "genba"
 
 
-def load(paths: Sequence[Path]) -> list[Document]:
-    """The flows in files and folders, in order of their names.
+def load(paths: Sequence[Path], values: Mapping[str, str]) -> tuple[list[Document], list[str]]:
+    """The flows in files and folders that can run, and what is wrong with the others.
+
+    Each flow is checked as `genba lint` does. A flow with an error is left out and does not
+    keep the others from running.
 
     Raises:
-        ConfigError: A path is absent, a file is no flow, or two flows have one name.
+        ConfigError: A path is absent, or no flow at all can run.
     """
+    hint = "Name a *.flow.yaml or a folder of them."
+    documents: dict[str, Document] = {}
+    problems: list[str] = []
+    files = _files(paths, hint)
+    for file in files:
+        try:
+            document = Document.load(file)
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        found = [str(one) for one in lint(document, values) if one.severity == "error"]
+        if document.name in documents:
+            other = documents[document.name].file
+            found.append(f"{file}: This flow is called {document.name!r}, as is that of {other}.")
+        problems += found
+        if not found:
+            documents[document.name] = document
+    if not files:
+        raise ConfigError("There is no flow to run.", hint=hint)
+    if not documents:
+        raise ConfigError("No flow can run:\n  " + "\n  ".join(problems))
+    return list(documents.values()), problems
+
+
+def _files(paths: Sequence[Path], hint: str) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -67,22 +119,8 @@ def load(paths: Sequence[Path]) -> list[Document]:
         elif path.exists():
             files.append(path)
         else:
-            raise ConfigError(
-                f"There is no {path}.", hint="Name a *.flow.yaml or a folder of them."
-            )
-    documents = [Document.load(file) for file in files]
-    if not documents:
-        raise ConfigError(
-            "There is no flow to run.", hint="Name a *.flow.yaml or a folder of them."
-        )
-    seen: dict[str, Path] = {}
-    for file, document in zip(files, documents, strict=True):
-        if document.name in seen:
-            raise ConfigError(
-                f"{file} and {seen[document.name]} are both called {document.name!r}."
-            )
-        seen[document.name] = file
-    return documents
+            raise ConfigError(f"There is no {path}.", hint=hint)
+    return files
 
 
 def variables(pairs: Sequence[str]) -> dict[str, str]:
@@ -90,7 +128,7 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
     found = {k[10:].lower(): v for k, v in os.environ.items() if k.startswith("GENBA_VAR_")}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals:
+        if not equals or not name:
             raise ConfigError(f"{pair!r} is no variable.", hint="Write --set NAME=VALUE.")
         found[name] = value
     return found
@@ -98,14 +136,18 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
-    documents = load(args.flows or [Path("flows")])
+    documents, problems = load(args.flows or [Path("flows")], variables(args.set))
     if not args.live:
         log_to_stderr()
-    return run_loop(_run(documents, args))
+    for text in problems:
+        _log.error("This flow does not run: %s", text)
+    return run_loop(_run(documents, problems, args))
 
 
-async def _run(documents: list[Document], args: argparse.Namespace) -> int:
+async def _run(documents: list[Document], problems: list[str], args: argparse.Namespace) -> int:
     runtime = Runtime(documents, args.state, variables=variables(args.set), tags_max=args.tags_max)
+    for text in problems:
+        runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
     stop = stop_on_signals()
     watch = None
     if args.live:
@@ -155,7 +197,8 @@ async def serve(
 
 
 async def _log_first_sample(runtime: Runtime) -> None:
-    while not any(status.counts["rows_in"] for status in runtime.statuses):
+    # A count has no event, and this ends within the first seconds.
+    while not any(s.counts["rows_in"] for s in runtime.statuses):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     passed = runtime.clock.monotonic() - runtime.started_s
     _log.info("First sample %.2f s after the start.", passed)

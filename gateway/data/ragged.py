@@ -16,9 +16,11 @@ def ranges(low: Index, count: Index) -> Index:
     >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
     """
-    ends = np.cumsum(count)
+    if len(low) == 1:
+        return np.arange(first := int(low[0]), first + int(count[0]))
+    ends = count.cumsum()
     total = int(ends[-1]) if len(ends) else 0
-    numbers: Index = np.arange(total) + np.repeat(low - (ends - count), count)
+    numbers: Index = np.arange(total) + (low - (ends - count)).repeat(count)
     return numbers
 
 
@@ -34,8 +36,22 @@ def heads(keys: NDArray[np.integer]) -> Mask:
     return head
 
 
+def lengths(starts: Index, total: int) -> Index:
+    """How many of `total` rows lie from each start to the next, (k,).
+
+    >>> lengths(np.array([0, 2, 3]), 7).tolist()
+    [2, 1, 4]
+    """
+    count = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=count[:-1])
+    count[-1:] = total - starts[-1:]
+    return count
+
+
 def falls_within(values: Times, starts: Index) -> bool:
     """True when some value is below the one before it in its group."""
+    if len(values) < 2:
+        return False
     falls = values[1:] < values[:-1]
     falls[starts[1:] - 1] = False
     return bool(falls.any())

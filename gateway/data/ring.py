@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.data.batch import Batch
-from gateway.data.ragged import Index, heads, ranges
+from gateway.data.ragged import Index, heads, lengths, ranges
 
 _ROOM_MIN: Final = 8
 _ARENA_MIN: Final = 1024
@@ -37,8 +37,8 @@ class Rows:
 def grouped(batch: Batch, order: Index) -> Rows:
     """The rows of a batch in an order that sorts them by tag, such as a stable argsort."""
     tag = batch.tag[order]
-    starts = np.flatnonzero(heads(tag))
-    count = np.diff(starts, append=len(tag))
+    starts = heads(tag).nonzero()[0]
+    count = lengths(starts, len(tag))
     return Rows(tag[starts], count, batch.ts[order], batch.value[order], batch.quality[order])
 
 

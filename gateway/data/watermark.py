@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.data.ragged import Index, Times, running_max
+from gateway.data.ragged import Index, Times, lengths, running_max
 
 BEGIN: Final = -(2**63)
 """Before any time: a tag that was never seen."""
@@ -52,7 +52,7 @@ class Watermark:
         if len(code) == len(ts):
             return known, np.maximum(known, own)
         own = running_max(own, starts)
-        after = np.maximum(own, np.repeat(known, np.diff(starts, append=len(ts))))
+        after = np.maximum(own, np.repeat(known, lengths(starts, len(ts))))
         before = np.empty_like(after)
         before[1:] = after[:-1]
         before[starts] = known
@@ -63,11 +63,11 @@ class Watermark:
         self.at[code] = at
         self.seen[code] = now
 
-    def idle(self, code: NDArray[np.uint16], now: int) -> Times:
+    def idle(self, code: Index, now: int) -> Times:
         """Where the marks of silent tags (k,) may be moved to by now."""
         return self.at[code] + np.maximum(now - self.seen[code], 0)
 
-    def idle_move(self, code: NDArray[np.uint16], at: Times) -> None:
+    def idle_move(self, code: Index, at: Times) -> None:
         """Move the marks of silent tags to `at` (k,), no further than `idle` says.
 
         What silence remains is kept, so that moving in two steps is moving in one.
@@ -75,6 +75,6 @@ class Watermark:
         self.seen[code] += at - self.at[code]
         self.at[code] = at
 
-    def reaches(self, code: NDArray[np.uint16], due: Times) -> Times:
+    def reaches(self, code: Index, due: Times) -> Times:
         """The step times at which silence brings the marks to `due`, (k,)."""
         return self.seen[code] + (due - self.at[code])

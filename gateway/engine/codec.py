@@ -37,7 +37,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes
     for name, array in arrays.items():
         assert array.dtype.kind in "biuf", f"{name} holds {array.dtype}, which is no plain number"
         flat = np.ascontiguousarray(array)
-        described.append([name, flat.dtype.str, list(flat.shape)])
+        described.append([name, flat.dtype.str, list(array.shape)])  # `flat` has a dimension more
         body += flat.tobytes()
     head = json.dumps(
         {"head": header, "arrays": described}, separators=(",", ":"), default=_number

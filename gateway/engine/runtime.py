@@ -92,7 +92,8 @@ class Runtime:
         An absent device never prevents the start; a flow with an error is left out and said.
 
         Raises:
-            ConfigError: No flow at all can run.
+            ConfigError: No flow at all can run, or another gateway has the state file.
+            Disconnected: The state file is away.
         """
         damaged = await self.store.open()
         try:
@@ -120,6 +121,8 @@ class Runtime:
         for document in self._documents:
             try:
                 await self._add_flow(document)
+            except Disconnected:
+                raise  # The state file is away: that is no matter of one flow.
             except GatewayError as error:
                 errors.append(str(error))
                 self._say("error", document.name, f"This flow does not run: {error}")
@@ -132,7 +135,7 @@ class Runtime:
             try:
                 await runner.run()
             except Exception as error:  # noqa: BLE001 - whatever it is, the flow goes on
-                _log.exception("The flow %s failed and goes on.", runner.name)
+                _log.exception("%s failed.", runner.name)
                 self._say("error", runner.name, f"Rows were lost by an error of ours: {error!r}.")
                 await asyncio.sleep(1.0)
 
@@ -168,7 +171,6 @@ class Runtime:
             except Disconnected as error:
                 self._say("error", runner.name, f"No checkpoint: {error}")
             except Exception as error:  # noqa: BLE001 - one flow must not cost the others theirs
-                _log.exception("The checkpoint of %s failed.", runner.name)
                 self._say("error", runner.name, f"No checkpoint by an error of ours: {error!r}.")
 
     # ------------------------------------------------------------------ building
@@ -253,8 +255,6 @@ class Runtime:
     def _say(self, level: str, where: str, text: str) -> None:
         _log.log({"error": logging.ERROR, "info": logging.INFO}[level], "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
-
-    # ------------------------------------------------------------------ operators
 
     async def act(self, action: str, data: Mapping[str, Any]) -> int:
         """Hand an operator's action to every flow, as journalled input.

@@ -7,10 +7,7 @@ any interruption, says what must have come out.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -24,89 +21,10 @@ from gateway.engine.graph import Graph
 from gateway.engine.runtime import Runtime
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.sim_world import Receiver, Row, World
-from gateway.engine.store import Entry, InlineExecutor, Store
+from gateway.engine.store_ledger import Ledger
 from gateway.flow.document import Document
 
 SHOWN_MAX: Final = 3
-
-
-@dataclass(eq=False)
-class Ledger:
-    """All that was ever committed, in order, with the true time [s]; the stores of all lives."""
-
-    world: World
-    records: list[tuple[float, int, bytes]] = field(default_factory=list)
-    cursors: dict[str, int] = field(default_factory=dict)
-    at_death: list[dict[str, int]] = field(default_factory=list)
-    """The stored cursors when each life ended."""
-    _stores: list[LedgerStore] = field(default_factory=list)
-
-    def new_store(self, path: Path) -> Store:
-        """The store of a new life."""
-        self._stores.append(LedgerStore(path, self))
-        return self._stores[-1]
-
-    def kill(self) -> None:
-        """The life is over: nothing more is written, nothing is tidied up."""
-        self.at_death.append(dict(self.cursors))
-        self._stores[-1].kill()
-
-    def close_all(self) -> None:
-        """Close what the dead left open."""
-        for store in self._stores:
-            store.close_file()
-
-
-class LedgerStore(Store):
-    """A store that notes what was committed, and whose disk can be full."""
-
-    def __init__(self, path: Path, ledger: Ledger) -> None:
-        super().__init__(path, InlineExecutor())
-        self._ledger = ledger
-        self._left: sqlite3.Connection | None = None
-
-    async def open(self) -> str:
-        told = await super().open()
-        self._open_db().execute("PRAGMA synchronous=OFF")  # No power cut can be simulated here.
-        return told
-
-    def kill(self) -> None:
-        """Let go without a word; the connection stays as it is, as after kill -9."""
-        self._left, self._db = self._db, None
-        self._unlock()
-
-    def close_file(self) -> None:
-        """Close a connection that was left."""
-        if self._left is not None:
-            self._left.close()
-
-    def _open_db(self) -> sqlite3.Connection:
-        world = self._ledger.world
-        if world.loop.time() < world.disk_full_until_s:
-            raise sqlite3.OperationalError("database or disk is full")
-        return super()._open_db()
-
-    def _write(self, entries: Sequence[Entry]) -> None:
-        before = self.commits
-        try:
-            super()._write(entries)
-        finally:
-            if self.commits > before or self._was_committed(entries):
-                self._note(entries)
-
-    def _was_committed(self, entries: Sequence[Entry]) -> bool:
-        """For a life that ended between the commit and the end of the call."""
-        if self._left is None:
-            return False
-        found = self._left.execute("SELECT max(seq) FROM journal").fetchone()[0] or 0
-        return any(entry.block is not None and entry.seq <= found for entry in entries)
-
-    def _note(self, entries: Sequence[Entry]) -> None:
-        now_s = self._ledger.world.loop.time()
-        for entry in entries:
-            if entry.block is not None:
-                self._ledger.records.append((now_s, entry.seq, entry.block))
-            self._ledger.cursors.update(entry.cursors)
 
 
 def problems(world: World, ledger: Ledger, runtime: Runtime, document: Document) -> list[str]:
@@ -119,13 +37,9 @@ def problems(world: World, ledger: Ledger, runtime: Runtime, document: Document)
         said.unless(
             not device.pending, f"{name}: {len(device.pending)} readings never acknowledged."
         )
-        got = {row[:3] for _, _, row in world.receivers["raw"].got}
-        refused = {row[:3] for row in truth.refused(world.receivers["raw"], "raw")}
-        lost = [
-            row
-            for row in device.acknowledged
-            if (row[0], row[1], repr(row[2])) not in got | refused
-        ]
+        safe = {row[:3] for _, _, row in world.receivers["raw"].got}
+        safe |= {row[:3] for row in truth.refused(world.receivers["raw"], "raw")}
+        lost = [row for row in device.acknowledged if (*row[:2], repr(row[2])) not in safe]
         said.unless(not lost, f"{name}: {len(lost)} acknowledged rows were lost", lost)
     for name, receiver in world.receivers.items():
         delivery = runtime.runners[document.name].egresses[name].sink.delivery

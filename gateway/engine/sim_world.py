@@ -8,7 +8,7 @@ Source: the idea of sentinels in a test's input is Bytewax's (`bytewax.testing`,
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -120,7 +120,15 @@ class World:
         self.life = 0
         """How often the gateway died; what belongs to an earlier life is dead."""
         self.disk_full_until_s = 0.0
+        self.befallen: Counter[str] = Counter()
         self.crash: Callable[[CRASH], None] = lambda fault: None
+
+    def trouble_s(self) -> float:
+        """How long it takes until nobody is away and the disk can be written [s]."""
+        ends = [self.disk_full_until_s]
+        ends += [device.away_until_s for device in self.devices.values()]
+        ends += [receiver.away_until_s for receiver in self.receivers.values()]
+        return max(max(ends) - self.loop.time(), 0.0)
 
     async def play_device(self, device: Device) -> None:
         """Send the script, a value every `every_s`."""
@@ -147,6 +155,8 @@ class World:
     def befall(self, fault: Fault, whom: Device | Receiver) -> None:
         """Let a fault happen now."""
         now_s = self.loop.time()
+        at = f" at {fault.point}" if isinstance(fault, CRASH) and fault.point else ""
+        self.befallen[type(fault).__name__ + at] += 1
         match fault:
             case DISCONNECT(s):
                 whom.away_until_s = now_s + s

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.data.batch import Batch
-from gateway.data.ragged import Index, Mask, Times, falls_within, ranges
+from gateway.data.ragged import Index, Mask, Times, falls_within, lengths, ranges
 from gateway.data.ring import Rows
 from gateway.data.watermark import NEVER
 from gateway.data.windows import Windows
@@ -87,9 +87,9 @@ class Closed:
 
 def whole_runs(head: Mask, done: Mask) -> tuple[Index, Index]:
     """(low, high) of the windows that are done; each begins at a head and is done as a whole."""
-    rows = np.flatnonzero(done)
-    first = np.flatnonzero(head[rows])
-    return rows[first], rows[np.append(first[1:], len(rows)) - 1] + 1 if len(rows) else rows
+    rows = done.nonzero()[0]
+    first = head[rows].nonzero()[0]
+    return rows[first], rows[first + lengths(first, len(rows)) - 1] + 1
 
 
 def windows_of(rows: Rows, group: Index, closed: Closed, order: Index) -> Windows:
@@ -98,10 +98,10 @@ def windows_of(rows: Rows, group: Index, closed: Closed, order: Index) -> Window
     count = closed.high[order] - low
     tag = rows.code[group[order]]
     offset = np.zeros(len(low) + 1, np.intp)
-    np.cumsum(count, out=offset[1:])
+    count.cumsum(out=offset[1:])
     at: Index | slice
     at = slice(int(low[0]), int(low[0] + count[0])) if len(low) == 1 else ranges(low, count)
-    batch = Batch(np.repeat(tag, count), rows.ts[at], rows.value[at], rows.quality[at])
+    batch = Batch(tag.repeat(count), rows.ts[at], rows.value[at], rows.quality[at])
     return Windows(tag, closed.start[order], closed.end[order], offset, batch)
 
 

@@ -112,7 +112,7 @@ def _tag_units(value: Any, path: Path) -> Iterator[tuple[str, Path, str]]:
         unit = value.get("unit")
         if isinstance(unit, str) and unit:
             named = value.get("tag") or value.get("name") or (path[-1] if path else None)
-            if isinstance(named, str) and named != "unit":
+            if isinstance(named, str) and named != "unit" and "{" not in named:
                 yield named, (*path, "unit"), unit
         for key, item in value.items():
             yield from _tag_units(item, (*path, str(key)))

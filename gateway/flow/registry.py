@@ -33,12 +33,12 @@ def node_class(name: str) -> type[Node[Any]]:
     Raises:
         ConfigError: There is no such node; the hint names those that are near.
     """
+    name = MOVED.get(name, name)
     return LENT.get(name) or _class_in_folder(name)
 
 
 @cache
 def _class_in_folder(name: str) -> type[Node[Any]]:
-    name = MOVED.get(name, name)
     if not _NAME.match(name):
         raise ConfigError(
             f"{name!r} is no node type.", hint="Write family.node, like filter.deadband."

@@ -105,7 +105,7 @@ class WindowTransform(Transform[W, Batch]):
 
     def wake_at(self) -> int | None:
         if not self._wake_known:
-            code = np.flatnonzero(self._due < NEVER).astype(np.uint16)
+            code = self._waiting()
             times = self._clock.reaches(code, self._due[code])
             self._wake = -(-int(times.min()) // _TICK) * _TICK if len(times) else None
             self._wake_known = True
@@ -113,13 +113,13 @@ class WindowTransform(Transform[W, Batch]):
 
     def wake(self, now: int) -> Outputs:
         self._wake_known = False
-        code = np.flatnonzero(self._due < NEVER).astype(np.uint16)
+        code = self._waiting()
         mark = self._clock.idle(code, now)
         ripe = mark >= self._due[code]
         if not ripe.any():
             return {}
         code, mark = code[ripe], mark[ripe]
-        pending = self._pending(code, self._clock.at[code], mark)
+        pending = self._pending(code.astype(np.uint16), self._clock.at[code], mark)
         if not self.by_arrival:
             pending.sort()
         closed, rest, due = self.close(pending)
@@ -140,6 +140,10 @@ class WindowTransform(Transform[W, Batch]):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         super().restore(state)
         self._wake_known = False
+
+    def _waiting(self) -> Index:
+        """Codes of the tags with rows; only of tags that exist, which may be few of many."""
+        return (self._due[: len(self.ctx.tags)] < NEVER).nonzero()[0]
 
     def _one(self, batch: Batch) -> bool:
         """The idle plant, in plain numbers: one row that fits and closes nothing."""
@@ -236,16 +240,16 @@ class WindowTransform(Transform[W, Batch]):
 
     def _pending(self, code: NDArray[np.uint16], floor: Times, mark: Times) -> Pending:
         rows = self._ring.gather(code)
-        ends = np.cumsum(rows.count)
-        group = np.repeat(np.arange(len(code)), rows.count)
+        ends = rows.count.cumsum()
+        group = np.arange(len(code)).repeat(rows.count)
         arrival = np.full(len(rows.ts), -1, np.intp)
         return Pending(rows, ends - rows.count, group, arrival, floor, mark)
 
     def _close_run(self, run: Run, keep: Mask, closing: Mask, out: list[Windows]) -> None:
         code = run.rows.code[closing]
         pending = self._pending(code, run.before[run.starts[closing]], run.last[closing])
-        count = np.diff(run.starts, append=len(keep))
-        fresh = keep & np.repeat(closing, count)
+        count = run.rows.count
+        fresh = keep & closing.repeat(count)
         added = np.add.reduceat(keep, run.starts, dtype=np.intp)[closing]
         ends = pending.starts + pending.rows.count
         pending.arrival[ranges(ends - added, added)] = run.order[fresh]

@@ -102,8 +102,9 @@ def judge(
 
 
 def _expects(fault: Fault, alarm: Raised, devices: Mapping[str, str]) -> bool:
-    if devices.get(alarm.tag) == fault.device and fault.kind == "power_off":
-        return True
+    """Whether it finds the fault. A device that is off is one alarm, not one a tag of it."""
+    if fault.kind == "power_off":
+        return devices.get(alarm.tag) == fault.device
     return _measured(alarm.tag) in fault.expect_tags
 
 

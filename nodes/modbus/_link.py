@@ -22,7 +22,8 @@ Parity = Literal["none", "even", "odd"]
 Framing = Literal["tcp", "rtu+tcp", "rtu"]
 _PARITIES: Final[dict[Parity, str]] = {"none": "N", "even": "E", "odd": "O"}
 _URL: Final = re.compile(
-    r"(?:(?P<framing>tcp|rtu\+tcp)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\s\[\]]+)(?::(?P<port>\d{1,5}))?/?"
+    r"(?:(?P<framing>tcp|rtu\+tcp)://"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\s\[\]]+)(?::(?P<port>\d{1,5}))?/?"
     r"|rtu:(?://)?(?P<path>\S+))\Z"
 )
 _READ_BYTES: Final = 4096

@@ -242,7 +242,8 @@ class Decoder:
             values = np.empty(self._size)
             for dtype, part, rows, bit in self._groups:
                 raw = data[part].view(dtype)
-                values[rows] = raw if bit is None else (raw >> bit) & 1
+                with np.errstate(invalid="ignore"):  # A signalling NaN is a NaN: Bad.
+                    values[rows] = raw if bit is None else (raw >> bit) & 1
         if self._scaled:
             values = values * self.scale + self.shift
         return values

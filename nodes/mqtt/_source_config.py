@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from gateway import Config, ConfigError, ConnectionName
+from nodes.mqtt._availability import AvailabilityConfig
 from nodes.mqtt._document import Kind, Layout, parse_path
 from nodes.mqtt._spb_host import DEFAULT_TAG
 from nodes.mqtt._times import TsUnit
@@ -65,6 +66,11 @@ class MqttSourceConfig(Config):
     )
     publisher: str = Field(
         "{topic}", description="Who counts, from what `topics` captures: one count for each."
+    )
+    availability: AvailabilityConfig | None = Field(
+        None,
+        description="A topic on which the device says whether it is there, as by a last will: one "
+        "communication alarm when it has gone, and Bad for its tags.",
     )
     dedupe_by: Literal["none", "sequence"] = Field(
         "none", description="Drop a message whose sequence number was seen already."

@@ -108,10 +108,13 @@ class SparkplugHost:
         return self._define(edge, "", payload, arrival)
 
     def _died(self, edge: _Edge, payload: Payload, arrival: int) -> list[Row]:
-        """A death counts if its bdSeq is that of the birth; an older one is a late will."""
+        """A death counts unless its bdSeq is before that of the birth: then it is a late will.
+
+        One after it counts too: some libraries number a graceful end like the next birth.
+        """
         found = payload.find("bdSeq")
         seq = found.value if found is not None else None
-        if seq is not None and edge.birth_seq is not None and seq != edge.birth_seq:
+        if isinstance(seq, int) and 0 < ((edge.birth_seq or 0) - seq) % 256 < 128:
             self._ctx.count("old_deaths")
             return []
         edge.is_born = False

@@ -8,7 +8,8 @@ from collections.abc import Callable
 QUEUE_ROWS_MAX = 20_000
 QUEUE_BYTES_MAX = 64 << 20
 _BUSY_PER_S = 3_000  # from this rate on the socket rests between reads
-_REST_S = 0.004  # so that a read brings tens of messages and not one: a read costs 20 µs
+_REST_ROWS = 100  # so many should come meanwhile: a read, and the step it starts, cost 300 µs
+_REST_MIN_S, _REST_MAX_S = 0.002, 0.010  # what that may cost in latency
 _SPAN_S = 0.05  # over which the rate is taken
 
 
@@ -26,6 +27,7 @@ class Throttle:
         self._rows = self._bytes = 0
         self._count, self._since = 0, self._loop.time()
         self._is_busy = self._is_resting = False
+        self._rest_s = _REST_MIN_S
         self.is_full = False
 
     def came(self, rows: int, nbytes: int, *, is_all: bool) -> None:
@@ -36,7 +38,9 @@ class Throttle:
         now = self._loop.time()
         span = now - self._since
         if span >= _SPAN_S:
-            self._is_busy = self._count > _BUSY_PER_S * span
+            rate = self._count / span
+            self._is_busy = rate > _BUSY_PER_S
+            self._rest_s = min(max(_REST_ROWS / max(rate, 1.0), _REST_MIN_S), _REST_MAX_S)
             self._count, self._since = 0, now
         if self._rows > QUEUE_ROWS_MAX or self._bytes > QUEUE_BYTES_MAX:
             self.is_full = True
@@ -44,7 +48,7 @@ class Throttle:
         elif self._is_busy and is_all and not self._is_resting:
             self._is_resting = True
             self._pause()
-            self._loop.call_later(_REST_S, self._rested)
+            self._loop.call_later(self._rest_s, self._rested)
 
     def left(self, rows: int, nbytes: int) -> None:
         """Rows were taken off the queue."""

@@ -17,6 +17,7 @@ from gateway import (
     Reading,
     Source,
 )
+from nodes.mqtt._availability import Availability
 from nodes.mqtt._document import find, parse_path
 from nodes.mqtt._intake import Intake, Part
 from nodes.mqtt._payload import Decoder
@@ -88,6 +89,11 @@ class MqttSource(Source[MqttSourceConfig]):
         self._decoder = Decoder(ctx, layout_of(config), self._topics, self._refusals)
         tag = DEFAULT_TAG if config.tag == "{topic}" else config.tag
         self._host = SparkplugHost(ctx, self._refusals, tag) if is_sparkplug else None
+        self._availability: Availability | None = None
+        self._filters = list(self._topics.filters)
+        if config.availability is not None:
+            self._availability = Availability(config.availability, ctx)
+            self._filters.append(config.availability.topic)
         self._sequence = parse_path(config.sequence)
         stored: Mapping[str, Any] = ctx.position or {}
         self._sequences = Sequences(stored.get("sequences"))
@@ -103,13 +109,13 @@ class MqttSource(Source[MqttSourceConfig]):
             self._intake.is_read = True
             return
         self._tell_gap(session)
-        stale = [f for f in self._old_filters if f not in self._topics.filters]
+        stale = [f for f in self._old_filters if f not in self._filters]
         if stale and session.welcome.session_present:
             await session.unsubscribe(stale)
         intake = Intake(
             f"{self.ctx.flow}/{self.ctx.node_id}",
-            self._topics.filters,
-            lambda topic: self._topics.fields(topic) is not None,
+            self._filters,
+            self._is_ours,
             qos=min(self.config.qos, 1),
             retained=_RETAINED[self.config.retained],
         )
@@ -117,7 +123,13 @@ class MqttSource(Source[MqttSourceConfig]):
         if lower:
             self.ctx.say("warning", f"The broker grants only QoS 0 for {', '.join(lower)}.")
         self._session, self._intake = session, intake
-        self._old_filters = list(self._topics.filters)
+        self._old_filters = list(self._filters)
+
+    def _is_ours(self, topic: str) -> bool:
+        config = self.config.availability
+        return self._topics.fields(topic) is not None or (
+            config is not None and topic == config.topic
+        )
 
     def _tell_gap(self, session: Session) -> None:
         """What may have been missed since the last message. No silent gap."""
@@ -142,21 +154,25 @@ class MqttSource(Source[MqttSourceConfig]):
         outputs: dict[str, Message] = {}
         batches: list[Batch] = []
         events: list[Event] = []
+        status: list[Event] = []
         for part in parts:
-            self._decode(part, batches, events)
+            rest = part if self._availability is None else self._said(part, batches, status)
+            self._decode(rest, batches, events)
         if self._host is not None and (commands := self._host.commands()):
             with suppress(Disconnected):  # what was read must not be lost; it is asked again
                 await self._session.publish(commands)
         batch = Batch.concat([b for b in batches if len(b)])
         if len(batch):
             outputs["out"] = batch
+            if self._availability is not None:
+                self._availability.saw(batch)
             bad = int((~batch.good).sum())
             if bad:
                 self.ctx.count("not_good", bad)
         if events:
             outputs["events"] = tuple(events)
-        if self._refusals:
-            outputs["status"] = self._refusals.take()
+        if self._refusals or status:
+            outputs["status"] = (*status, *self._refusals.take())
         self._seen_at = parts[-1].arrival
         return Reading(outputs, (self._session, parts), self._position())
 
@@ -178,10 +194,19 @@ class MqttSource(Source[MqttSourceConfig]):
         return self._topics.fixed()
 
     def _position(self) -> dict[str, Any]:
-        position: dict[str, Any] = {"filters": self._topics.filters, "at": self._seen_at}
+        position: dict[str, Any] = {"filters": self._filters, "at": self._seen_at}
         if self._sequence:
             position["sequences"] = self._sequences.save()
         return position
+
+    def _said(self, part: Part, batches: list[Batch], status: list[Event]) -> Part:
+        """Take what the device says of itself out of a part."""
+        assert self._availability is not None
+        rest, events, bad = self._availability.split(part)
+        status += events
+        if bad is not None:
+            batches.append(bad)
+        return rest
 
     def _decode(self, part: Part, batches: list[Batch], events: list[Event]) -> None:
         if self._host is not None:

@@ -183,11 +183,9 @@ def test_writes_need_permission() -> None:
 
 def test_a_moved_node_loads_and_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.MOVED, "filter.old", "filter.deadband")
-    registry.node_class.cache_clear()
     findings = found(GOOD.replace("filter.deadband", "filter.old"))
     assert [f[0] for f in findings] == ["warning"]
     assert "is called 'filter.deadband' now" in findings[0][4]
-    registry.node_class.cache_clear()
 
 
 def test_a_file_that_is_no_flow_is_one_finding(tmp_path: Path) -> None:

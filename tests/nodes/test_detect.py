@@ -93,7 +93,7 @@ def test_extreme_values_raise_no_warning(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "derived", "unit"),
     [
-        ("detect.sigma", "a#sigma", "1"),
+        ("detect.sigma", "a#sigma", "{sd}"),
         ("detect.flatline", "a#flatline", "s"),
         ("detect.rate_of_change", "a#rate_of_change", "Cel/s"),
     ],

@@ -97,14 +97,14 @@ async def test_plain_template_alarm_and_event(bed: Any, broker: Any) -> None:
 
 
 async def test_more_than_the_window_at_once(bed: Any, make_broker: Any, collect: Any) -> None:
-    broker = make_broker("max_inflight_messages 500")  # mosquitto tells us this limit
+    broker = make_broker("max_inflight_messages 300")  # mosquitto tells us this limit
     await bed.connection(broker.url).open()
     await bed.connection(broker.url, "other", client_id="other").open()
     source = bed.source(connection="other", topics=["o/{x}"], tag="{x}")
     await source.connect()
     sink = bed.sink(topic="o/{tag}", payload="plain")
     await sink.connect()
-    n = 10_000
+    n = 2_000
     batch = Batch.columns(np.full(n, bed.tags.code("a")), np.zeros(n, np.int64), np.arange(n) * 1.0)
     writing = asyncio.create_task(sink.write(batch, "in"))
     seen = collect(source)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway import Batch, Tag, quality
 from nodes.mqtt._sparkplug import DataType, Metric, Payload, decode, encode
+from nodes.mqtt._wire import Outgoing
 from nodes.mqtt.sparkplug_sink import SparkplugSink
 
 INT, BOOL, DOUBLE = DataType.INT32, DataType.BOOLEAN, DataType.DOUBLE
@@ -22,7 +23,7 @@ def test_bytes_are_those_of_the_field_numbers() -> None:
     """Written by hand from the .proto of Sparkplug 3.0.0: field << 3 | wire type."""
     raw = bytes.fromhex(
         "08 05"  # timestamp 5
-        "12 10"  # a metric of 16 bytes
+        "12 0f"  # a metric of 15 bytes
         "0a 01 61"  # name a
         "10 07"  # alias 7
         "18 06"  # timestamp 6
@@ -30,7 +31,7 @@ def test_bytes_are_those_of_the_field_numbers() -> None:
         "28 01"  # historical
         "50 f9ff03"  # int_value 65529
         "18 00"  # seq 0
-    ).replace(b"\x12\x10", b"\x12\x0f")
+    )
     payload = decode(raw)
     assert payload.ts_ms == 5
     assert payload.seq == 0
@@ -234,8 +235,6 @@ async def test_our_edge_node_is_understood_by_our_host(
     assert sink._session is not None
     host_session = bed.connections["broker"].session
     order = encode(Payload(1, (Metric("Node Control/Rebirth", datatype=BOOL, value=True),)))
-    from nodes.mqtt._wire import Outgoing
-
     await host_session.publish([Outgoing("spBv1.0/plant/NCMD/genba", order)])
     await settle(lambda: sink.ctx.counts.get("rebirths") == 1)
 
@@ -257,3 +256,36 @@ async def settle_rows(seen: Any, bed: Any, name: str, n: int) -> None:
     async with asyncio.timeout(10):
         while name not in bed.tags or (seen.batch.tag == bed.tags.code(name)).sum() < n:
             seen.take(await seen.source.read())
+
+
+# What pysparkplug 0.6.1 sent over a broker, recorded.
+PY_NBIRTH = bytes.fromhex(
+    "08abffb9d59f34121c0a086f696c2f74656d7018a8ffb9d59f34200a69000000000040494012130a05736d616c6c"
+    "18a8ffb9d59f34200150f90112130a04776f726418a8ffb9d59f34200250d4fd0312140a036e656718a8ffb9d59f"
+    "34200350f7ffffff0f12190a0362696718a8ffb9d59f342004588080808080e0ffffff0112100a0372756e18a8ff"
+    "b9d59f34200b700112110a016618a8ffb9d59f342009650000c03f120f0a017318a8ffb9d59f34200c7a01781212"
+    "0a05626453657118a8ffb9d59f34200458001800"
+)
+PY_NDEATH = bytes.fromhex("08fd8ebad59f3412120a05626453657118abffb9d59f3420045801")
+
+
+async def test_another_library_is_understood(
+    bed: Any, broker: Any, collect: Any, send: Any
+) -> None:
+    """Its graceful death carries the bdSeq of the next birth, and counts all the same."""
+    source = await _host(bed, broker)
+    seen = collect(source)
+    await send(broker, [("spBv1.0/plant/NBIRTH/py", PY_NBIRTH)])
+    await seen.read(7)
+    assert seen.table() == {
+        "plant/py/oil/temp": [50.5],
+        "plant/py/small": [-7],
+        "plant/py/word": [-300],
+        "plant/py/neg": [-9],
+        "plant/py/big": [-(2.0**40)],
+        "plant/py/run": [1],
+        "plant/py/f": [1.5],
+    }
+    await send(broker, [("spBv1.0/plant/NDEATH/py", PY_NDEATH)])
+    await seen.read(14)
+    assert (seen.batch.quality[7:] == quality.BAD_NO_COMMUNICATION).all()

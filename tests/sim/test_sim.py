@@ -1,0 +1,138 @@
+"""The engine through simulated days of faults; a failure names the seed that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from gateway.engine import egress, runner, sim, store_ledger
+from gateway.engine.sim_day import Report
+from gateway.engine.sim_world import (
+    CLOCK_BACK,
+    CLOCK_FORWARD,
+    CRASH,
+    DISCONNECT,
+    DISK_FULL,
+    REFUSE,
+    Device,
+    Fault,
+    Receiver,
+)
+
+HOT = 90.0
+COLD = 50.0
+
+
+def day(script: Sequence[float | Fault], **receivers: Sequence[float | Fault]) -> Report:
+    """A day with a script of its own; receivers that are not named take everything."""
+    names = ("raw", "trend", "alarms", "valve", "screen")
+    takers = {name: Receiver(receivers.get(name, ())) for name in names}
+    device = Device(("press/oil",), sim.EVERY_S, script)
+    return sim.simulate(0, len(script) * sim.EVERY_S / 3600, {"press": device}, takers)
+
+
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_a_day_of_faults(seed: int) -> None:
+    report = sim.run(seed, hours=0.5)
+    assert not report.problems, f"python -m gateway.engine.sim --seed {seed} --hours 0.5\n{report}"
+    assert report.rows == 2 * 360
+
+
+def test_equal_seeds_give_equal_days() -> None:
+    assert sim.run(7, 0.5).digest == sim.run(7, 0.5).digest
+    assert sim.run(7, 0.5).digest != sim.run(8, 0.5).digest
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        DISCONNECT(30.0),
+        CRASH(),
+        CRASH(600.0),
+        *(CRASH(2.0, point) for point in ("pre_commit", "post_commit", "pre_ack", "mid_step")),
+        *(CRASH(2.0, point) for point in ("pre_snapshot", "post_snapshot")),
+        CLOCK_BACK(3600.0),
+        CLOCK_FORWARD(86_400.0),
+        DISK_FULL(60.0),
+    ],
+    ids=str,
+)
+def test_each_fault_alone(fault: Fault) -> None:
+    script: list[float | Fault] = [*[COLD, COLD + 1] * 50, fault, *[HOT, HOT + 1] * 50]
+    report = day([*script, *[COLD, COLD - 1] * 50])
+    assert report.problems == []
+    assert sum(report.faults.values()) == 1
+
+
+def test_a_crash_while_the_receiver_is_away_loses_nothing() -> None:
+    script: list[float | Fault] = [*[COLD, HOT] * 60, CRASH(), *[COLD, HOT] * 60, CRASH(), COLD]
+    report = day(script, raw=[100.0, DISCONNECT(1000.0)], trend=[50.0, DISCONNECT(2000.0)])
+    assert report.problems == []
+    assert report.faults == {"CRASH": 2, "DISCONNECT": 2}
+
+
+def test_what_is_refused_is_kept_and_costs_nothing_else() -> None:
+    report = day([COLD, HOT] * 100, raw=[100.0, DISCONNECT(60.0), 61.0, REFUSE(), 100.0, REFUSE()])
+    assert report.problems == []
+    assert report.faults["REFUSE"] == 2
+
+
+# ------------------------------------------------------------------ the checks have teeth
+
+
+STORM = [*[COLD, HOT] * 40, CRASH(), *[HOT, COLD] * 40, CRASH(2.0, "mid_step"), *[COLD] * 60]
+
+
+def test_it_finds_an_acknowledgement_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hasty(self: Any, entries: Any) -> None:
+        for entry in entries:
+            if entry.ingress is not None and entry.token is not None:
+                await entry.ingress.acknowledge(entry.token)
+        await serve(self, entries)
+
+    serve = runner.FlowRunner._serve
+    monkeypatch.setattr(runner.FlowRunner, "_serve", hasty)
+    script = [*[COLD, HOT] * 40, CRASH(2.0, "pre_commit"), *[COLD, HOT] * 40]
+    assert any("lost" in text for text in day(script).problems)
+
+
+def test_it_finds_cursors_that_are_not_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(self: Any, offered: int, delivered: int, waiting: Any) -> None:
+        restore(self, offered, offered, ())
+
+    restore = egress.Outbox.restore
+    monkeypatch.setattr(egress.Outbox, "restore", forgetful)
+    script: list[float | Fault] = [*[COLD, HOT] * 100, CRASH(), *[COLD, HOT] * 40]
+    problems = day(script, raw=[250.0, DISCONNECT(900.0)]).problems
+    assert any("acknowledged rows were lost" in text for text in problems), problems
+
+
+def test_it_finds_a_setpoint_that_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def eager(self: Any, port: str, message: Any, *, replay: bool = False) -> None:
+        self._is_up = True
+        offer(self, port, message)
+
+    offer = egress.Egress.offer
+    monkeypatch.setattr(egress.Egress, "offer", eager)
+    problems = day(STORM, valve=[50.0, DISCONNECT(100.0)]).problems
+    assert any("valve" in text for text in problems), problems
+
+
+def test_it_finds_a_snapshot_with_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wrong(self: Any, flow: str, seq: int, ts: int, pack: Any) -> int:
+        return int(await save(self, flow, seq + 1, ts, pack))
+
+    save = store_ledger.LedgerStore.save_snapshot
+    monkeypatch.setattr(store_ledger.LedgerStore, "save_snapshot", wrong)
+    script: list[float | Fault] = [*[COLD, HOT] * 31, CRASH(), *[COLD] * 60]
+    assert day(script).problems
+
+
+def test_it_finds_a_journal_that_is_not_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: Any) -> list[str]:
+        return []
+
+    monkeypatch.setattr(runner.FlowRunner, "_replay", nothing)
+    assert day(STORM).problems
