@@ -20,7 +20,7 @@ def ranges(low: Index, count: Index) -> Index:
         return np.arange(first := int(low[0]), first + int(count[0]))
     ends = count.cumsum()
     total = int(ends[-1]) if len(ends) else 0
-    numbers: Index = np.arange(total) + (low - (ends - count)).repeat(count)
+    numbers: Index = np.arange(total) + np.repeat(low - (ends - count), count)
     return numbers
 
 

@@ -25,7 +25,7 @@ version: 1
 about: A wave and an alarm.
 
 nodes:
-  wave: {type: simulate.source, tag: hall/wave, shape: sine, every_s: 0.05, amplitude: 10}
+  wave: {type: simulate.source, tag: hall/wave, every_s: 0.05, high: 10, period_s: 4}
   high: {type: alarm.limit, tags: hall/wave, hi: 5}
   history: {type: sqlite.sink, folder: history}
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gateway import Disconnected, Event, Reading
+from gateway.engine import store
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.runtime import Runtime
 from tests.engine.gear import (
@@ -41,7 +42,8 @@ RICH = flow(
 
 
 @pytest.fixture
-def script() -> Iterator[Script]:
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    monkeypatch.setattr(store, "COMMIT_INTERVAL_S", 0.002)
     with lent(Script()) as script:
         yield script
 
