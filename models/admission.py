@@ -45,7 +45,7 @@ class Admission:
         baseline starts over with this sample, which is no longer late.
         """
         late = ts < self._newest[tag]
-        if not late.any():  # the common case, and a third of the price
+        if not np.count_nonzero(late):  # the common case, and a third of the price
             self._newest[tag] = ts
             self._late[tag] = 0
             return late, late
@@ -62,7 +62,7 @@ class Admission:
         """Which samples to learn, (n,): not late, not an anomaly unless that goes on."""
         timely = ~late
         beyond = np.abs(score) > self._refuse_above  # False for NaN: nothing is known yet
-        if not beyond.any():
+        if not np.count_nonzero(beyond):
             self._refused[tag[timely]] = 0
             return timely
         run = np.where(beyond, self._refused[tag] + 1, 0)

@@ -142,7 +142,7 @@ class Detector(Kernel):
         """
         codes = tag.astype(np.intp)
         usable = np.abs(value) <= VALUE_MAX
-        if usable.all():
+        if np.count_nonzero(usable) == len(usable):
             self.use(codes)
             return self._round(codes, ts, value)
         scores = np.full(len(value), np.nan)

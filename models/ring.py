@@ -44,6 +44,10 @@ class Ring:
         """Where the row-th oldest row of each tag lies in the flat columns, (n,)."""
         return tag * self._capacity + ((self._head[tag] + row) & (self._capacity - 1))
 
+    def first(self, tag: NDArray[np.intp]) -> NDArray[np.intp]:
+        """`slot` of the oldest row of each tag, (n,)."""
+        return tag * self._capacity + self._head[tag]
+
     def slots(self, tag: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """(slot, held), both (n, m): all rows of n tags, oldest first, m of the longest.
 
@@ -56,7 +60,7 @@ class Ring:
 
     def oldest(self, tag: NDArray[np.intp], column: str) -> NDArray[Any]:
         """The oldest row's cell (n,); it means nothing where a tag has no row."""
-        cells: NDArray[Any] = self._columns[column][self.slot(tag, 0)]
+        cells: NDArray[Any] = self._columns[column][self.first(tag)]
         return cells
 
     def newest(self, tag: NDArray[np.intp], column: str) -> NDArray[Any]:
@@ -67,10 +71,10 @@ class Ring:
     def append(self, tag: NDArray[np.intp], **cells: NDArray[Any]) -> None:
         """Add one row to each tag (n,), which has room; no tag repeats."""
         count = self.count[tag]
-        most = int(count.max(initial=0))
-        assert most < self.rows_max, "drop a row before appending to a full ring"
-        while most >= self._capacity:
-            self._grow()
+        if np.count_nonzero(count >= min(self._capacity, self.rows_max)):
+            assert (count < self.rows_max).all(), "drop a row before appending to a full ring"
+            while count.max() >= self._capacity:
+                self._grow()
         slot = self.slot(tag, count)
         for name, cell in cells.items():
             self._columns[name][slot] = cell

@@ -76,7 +76,7 @@ class Sigma(Detector):
         self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         late, set_back = self._admission.clock(tag, ts)
-        if set_back.any():
+        if np.count_nonzero(set_back):
             self._forget(tag[set_back])
         self._expire(tag, ts - self._window_ns)
         count, mean, m2 = self._baseline(tag)
@@ -84,7 +84,7 @@ class Sigma(Detector):
         score = deviation(value, mean, sd, self._resolution)
         score[count < self._min_rows] = np.nan
         learn = self._admission.learns(tag, score, late)
-        if not learn.all():
+        if np.count_nonzero(learn) < len(learn):
             tag, ts, value = tag[learn], ts[learn], value[learn]
         self._learn(tag, ts, value)
         return score
@@ -95,7 +95,7 @@ class Sigma(Detector):
         """(count, mean, M2) of all rows held, each (n,)."""
         count, turned = self._ring.count[tag], self._turned[tag]
         fresh = count - turned
-        slot = self._ring.slot(tag, 0)
+        slot = self._ring.first(tag)
         old = turned > 0
         old_mean = np.where(old, self._ring["mean"][slot], self._mean[tag])
         old_m2 = np.where(old, self._ring["m2"][slot], 0.0)
@@ -111,7 +111,7 @@ class Sigma(Detector):
         self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
     ) -> None:
         full = self._ring.count[tag] >= self._ring.rows_max
-        if full.any():
+        if np.count_nonzero(full):
             self._drop(tag[full])
         self._ring.append(tag, ts=ts, mean=value)
         fresh = self._ring.count[tag] - self._turned[tag]
@@ -125,7 +125,7 @@ class Sigma(Detector):
         """Drop rows as old as the horizon (n,) [ns] or older, one a tag and turn."""
         while True:
             old = (self._ring.count[tag] > 0) & (self._ring.oldest(tag, "ts") <= horizon)
-            if not old.any():
+            if not np.count_nonzero(old):
                 return
             tag, horizon = tag[old], horizon[old]
             self._drop(tag)

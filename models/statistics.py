@@ -8,12 +8,28 @@ every processor.
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+
+class _once:  # noqa: N801 - reads as a decorator
+    """`functools.cached_property` without its lock, which costs as much as a short statistic."""
+
+    def __init__(self, compute: Callable[[Any], Floats]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, of: Any, owner: type) -> Floats:
+        result = of.__dict__[self._name] = self._compute(of)
+        return result
 
 
 class Statistics:
@@ -46,71 +62,74 @@ class Statistics:
         end: NDArray[np.int64],
     ) -> None:
         first, last = int(offset[0]), int(offset[-1])
-        self._rows = np.diff(offset)  # (k,), bad ones too
+        self._rows = offset[1:] - offset[:-1]  # (k,), bad ones too
         self._all_value, self._all_ts = value[first:last], ts[first:last]
         self._all_good = good[first:last]
         self._start, self._end = start, end
-        if self._all_good.all():
+        if np.count_nonzero(self._all_good) == len(self._all_good):
             self._value, self._ts, self._count = self._all_value, self._all_ts, self._rows
         else:
             kept = np.concatenate(([0], np.cumsum(self._all_good)))
             self._value = self._all_value[self._all_good]
             self._ts = self._all_ts[self._all_good]
-            self._count = np.diff(kept[offset - first])
+            cuts = kept[offset - first]
+            self._count = cuts[1:] - cuts[:-1]
         # reduceat gives nonsense for an empty segment, so only filled windows take part:
         # their starts rise strictly and their rows lie end to end.
         self._filled = self._count > 0
-        self._ends = np.cumsum(self._count)[self._filled]
-        self._some = self._count[self._filled]
+        self._ends, self._some = self._count.cumsum(), self._count
+        if np.count_nonzero(self._filled) < len(self._filled):
+            self._ends, self._some = self._ends[self._filled], self._count[self._filled]
         self._begins = self._ends - self._some
 
-    @cached_property
+    @_once
     def count(self) -> Floats:
         """Good rows; 0 in an empty window."""
         return self._count.astype(np.float64)
 
-    @cached_property
+    @_once
     def percent_good(self) -> Floats:
         """Good rows of all rows [%]; 0 in a window without rows: nothing there is good."""
-        return 100.0 * self._count / np.maximum(self._rows, 1)
+        percent: Floats = 100.0 * self._count / np.maximum(self._rows, 1)
+        return percent
 
-    @cached_property
+    @_once
     def sum(self) -> Floats:
         """Sum, in the tag's unit."""
         return self._spread_out(self._total(self._value))
 
-    @cached_property
+    @_once
     def min(self) -> Floats:
         """Lowest value."""
         return self._spread_out(self._min)
 
-    @cached_property
+    @_once
     def max(self) -> Floats:
         """Highest value."""
         return self._spread_out(self._max)
 
-    @cached_property
+    @_once
     def range(self) -> Floats:
         """Highest minus lowest value."""
         return self._spread_out(self._max - self._min)
 
-    @cached_property
+    @_once
     def mean(self) -> Floats:
         """Arithmetic mean."""
         return self._spread_out(self._mean)
 
-    @cached_property
+    @_once
     def sd(self) -> Floats:
         """Sample standard deviation, n - 1; from two values on."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self._spread_out(np.sqrt(self._m2 / (self._some - 1)))
+        m2 = np.where(self._some > 1, self._m2, np.nan)
+        return self._spread_out(np.sqrt(m2 / np.maximum(self._some - 1, 1)))
 
-    @cached_property
+    @_once
     def rms(self) -> Floats:
         """Root of the mean square; of a vibration, its effective value."""
         return self._spread_out(self._rms)
 
-    @cached_property
+    @_once
     def crest_factor(self) -> Floats:
         """Greatest magnitude ÷ RMS: 1.41 for a sine, more with shocks; NaN at zero RMS.
 
@@ -119,7 +138,7 @@ class Statistics:
         peak = np.maximum(np.abs(self._min), np.abs(self._max))
         return self._spread_out(_ratio(peak, self._rms))
 
-    @cached_property
+    @_once
     def skew(self) -> Floats:
         """Skewness g1 = m3 ÷ m2^1.5: 0 for a symmetric distribution; NaN for a constant.
 
@@ -129,7 +148,7 @@ class Statistics:
         m3 = self._total(self._centred * self._squared) / self._some
         return self._spread_out(_ratio(m3, m2 * np.sqrt(m2)))
 
-    @cached_property
+    @_once
     def kurtosis(self) -> Floats:
         """Excess kurtosis g2 = m4 ÷ m2² - 3: 0 for a normal signal; NaN for a constant.
 
@@ -139,14 +158,14 @@ class Statistics:
         m4 = self._total(self._squared * self._squared) / self._some
         return self._spread_out(_ratio(m4, m2 * m2) - 3.0)
 
-    @cached_property
+    @_once
     def rate(self) -> Floats:
         """Last minus first value ÷ time between them, per second; NaN when it is none."""
         last, first = self._ends - 1, self._begins
         elapsed = (self._ts[last] - self._ts[first]) / 1e9
         return self._spread_out(_ratio(self._value[last] - self._value[first], elapsed))
 
-    @cached_property
+    @_once
     def slope(self) -> Floats:
         """Slope of the least-squares line, per second; NaN if all rows share one time.
 
@@ -158,12 +177,12 @@ class Statistics:
             _ratio(self._total(seconds * self._centred), self._total(seconds * seconds))
         )
 
-    @cached_property
+    @_once
     def median(self) -> Floats:
         """The middle value, or the mean of the middle two."""
         return self.percentile(50.0)
 
-    @cached_property
+    @_once
     def zero_crossings(self) -> Floats:
         """How often the sign changes from one row to the next; zero counts as positive."""
         positive = self._value >= 0
@@ -213,37 +232,37 @@ class Statistics:
         total: Floats = np.add.reduceat(values, self._begins)
         return total
 
-    @cached_property
+    @_once
     def _min(self) -> Floats:
         return np.minimum.reduceat(self._value, self._begins) if len(self._begins) else np.zeros(0)
 
-    @cached_property
+    @_once
     def _max(self) -> Floats:
         return np.maximum.reduceat(self._value, self._begins) if len(self._begins) else np.zeros(0)
 
-    @cached_property
+    @_once
     def _mean(self) -> Floats:
         """(f,); within [min, max], so that ten times 0.1 has the mean 0.1 and no spread."""
         mean = self._total(self._value) / self._some
         return np.minimum(np.maximum(mean, self._min), self._max)
 
-    @cached_property
+    @_once
     def _centred(self) -> Floats:
-        return self._value - np.repeat(self._mean, self._some)
+        return self._value - self._mean.repeat(self._some)
 
-    @cached_property
+    @_once
     def _squared(self) -> Floats:
         return self._centred * self._centred
 
-    @cached_property
+    @_once
     def _m2(self) -> Floats:
         return self._total(self._squared)
 
-    @cached_property
+    @_once
     def _rms(self) -> Floats:
         return np.sqrt(self._total(self._value * self._value) / self._some)
 
-    @cached_property
+    @_once
     def _sorted(self) -> Floats:
         """Good values in ascending order within each window, (g,).
 

@@ -47,9 +47,10 @@ class Batch:
         codes = (
             np.zeros(len(tags), np.uint32) if quality is None else np.asarray(quality, np.uint32)
         )
-        broken = ~np.isfinite(values)
-        if broken.any():
-            codes = np.where(broken & (codes >> 30 < 2), np.uint32(BAD), codes)
+        finite = np.isfinite(values)
+        if np.count_nonzero(finite) < len(values):
+            broken = ~finite if quality is None else ~finite & (codes >> 30 < 2)
+            codes = np.where(broken, np.uint32(BAD), codes)
         batch = cls(tags, np.asarray(ts, np.int64), values, codes)
         assert len(batch.tag) == len(batch.ts) == len(batch.value) == len(batch.quality)
         return batch
@@ -127,6 +128,10 @@ class Batch:
             return
         if n == 1:
             yield np.zeros(1, np.intp)
+            return
+        # Rising codes, as in a poll or the features of a window, are told at once.
+        if np.count_nonzero(self.tag[1:] > self.tag[:-1]) == n - 1:
+            yield np.arange(n)
             return
         order, occurrence = self.occurrences()
         last = int(occurrence.max())

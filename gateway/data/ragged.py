@@ -54,7 +54,7 @@ def falls_within(values: Times, starts: Index) -> bool:
         return False
     falls = values[1:] < values[:-1]
     falls[starts[1:] - 1] = False
-    return bool(falls.any())
+    return bool(np.count_nonzero(falls))
 
 
 def running_max(values: Times, starts: Index) -> Times:

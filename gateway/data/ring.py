@@ -134,6 +134,16 @@ class Ring:
         if len(rows.ts):
             self._write(ranges(self._base[rows.code], rows.count), rows)
         self.count[rows.code] = rows.count
+        self._forget(gone)
+
+    def clear(self, code: int) -> None:
+        """Forget all rows of a tag."""
+        had = int(self.count[code])
+        self.count[code] = 0
+        self._forget(had)
+
+    def _forget(self, gone: int) -> None:
+        """Count rows that went, and shrink an arena that is far too large for what is left."""
         self.rows -= gone
         self._turned += gone
         if self._turned > _TURNS * len(self._ts):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from gateway.data.tag import TagTable
 from gateway.engine.wiring import (
+    RESUMED,
+    ContextFactory,
     Ends,
     Fault,
     Input,
@@ -20,6 +22,7 @@ from gateway.engine.wiring import (
     Route,
     Stage,
     WireCount,
+    bench_contexts,
     in_order,
     new_node,
     rows,
@@ -27,19 +30,12 @@ from gateway.engine.wiring import (
 from gateway.errors import FaultError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
-from gateway.flow.node import Context, Message, Node, Outputs, State, Transform
+from gateway.flow.node import Message, Node, Outputs, State, Transform
 
 COMMUNICATION: Final = "communication"
 """Id of the node that every flow has without being told: one alarm a lost device."""
 WAKES_MAX: Final = 1_000_000
 """Timers of one node in one step: a day of catching up with one every 0.1 s."""
-
-
-class ContextFactory(Protocol):
-    """Makes the context of a node."""
-
-    def __call__(self, node_id: str, cls: type[Node[Any]]) -> Context:
-        """The context for the node with this id."""
 
 
 Observer = Callable[[str, str, Message], None]
@@ -74,7 +70,7 @@ class Graph:
         self.now = 0
         self._trace = trace
         self._observe = observe
-        self._make_context = make_context or _bench_contexts(document.name, tags)
+        self._make_context = make_context or bench_contexts(document.name, tags)
         self.classes: dict[str, type[Node[Any]]] = {
             node_id: registry.node_class(entry.type)
             for node_id, entry in document.nodes.items()
@@ -127,6 +123,9 @@ class Graph:
             now: The time of this step [ns]; it never goes back.
         """
         result = Result()
+        if inputs and inputs[0][:2] == RESUMED:
+            self.resume(now)
+            inputs = inputs[1:]
         if self._sleepers:
             self._wake(now, result)
         self.now = max(now, self.now)
@@ -138,6 +137,16 @@ class Graph:
                 self._emit(node_id, port, message, self._entry.get((node_id, port), ()), result)
             self._drain(result)
         return result
+
+    def resume(self, now: int) -> None:
+        """Go on after the gateway was away: that time counts as silence of nobody.
+
+        It is an input like any other, journalled and replayed; see `RESUMED`.
+        """
+        away = max(now - self.now, 0)
+        for stage in self._order:
+            stage.node.paused(away)
+        self.now = max(now, self.now)
 
     def wake(self, now: int) -> Result:
         """Fire the timers that are due at or before `now`, in order."""
@@ -271,16 +280,6 @@ class Graph:
     def alarm_nodes(self) -> list[str]:
         """Ids of nodes that take operators' actions."""
         return [node_id for node_id, stage in self._stages.items() if "operator" in stage.ports]
-
-
-def _bench_contexts(flow: str, tags: TagTable) -> ContextFactory:
-    """Contexts without an engine, for tests of flows."""
-    from gateway.flow.harness import BenchContext
-
-    def make(node_id: str, cls: type[Node[Any]]) -> Context:
-        return BenchContext(tags=tags, node_id=node_id, flow=flow)
-
-    return make
 
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Runner: one flow as it runs. Take, commit, acknowledge, step, hand on; and start again.
 
-The order is the promise: input is on the disk before its source is told so, and what a step
-gave can be computed again from the journal before it leaves.
+The order is the promise: input is on the disk before its source is told so, and what a step gave
+can be computed again from the journal.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from gateway.engine.metrics import NodeStatus
 from gateway.engine.packing import merged, pack_flow, positions_of, unpack_box
 from gateway.engine.store import Entry, Store
 from gateway.engine.tagbook import TagBook
+from gateway.engine.wiring import RESUMED
 from gateway.engine.workers import WorkerDriver
 from gateway.errors import Disconnected, StateError
 from gateway.flow.node import Clock
@@ -86,15 +87,13 @@ class FlowRunner:
     async def recover(self) -> list[str]:
         """Load the newest snapshot and run the journal behind it through the graph.
 
-        Returns:
-            Sentences about what could not be taken back.
+        Returns: sentences about what could not be taken back.
         """
         if not self.durable:
             return []
         said: list[str] = []
         cursors = await self._store.cursors(self.name, self._revision)
-        stored = await self._store.snapshot(self.name)
-        if stored is None:
+        if (stored := await self._store.snapshot(self.name)) is None:
             for sink, egress in self.egresses.items():
                 egress.outbox.restore(0, cursors.get(sink, 0), ())
         else:
@@ -123,12 +122,19 @@ class FlowRunner:
                     continue
                 alarms += self._hand_on(self.graph.step(inputs, now), replay=True)
             await asyncio.sleep(0)
-        # Timers that came due while nothing ran: what they make is as old as a replay.
-        now = max(self._clock.now(), self.graph.now)
-        alarms += self._hand_on(self.graph.wake(now), replay=True)
         if alarms:  # Those that were stored before are known.
             await persist(self._store, Entry(self.name, self.seq, self.graph.now, alarms=alarms))
+        if self.seq:
+            await self._resume()
         return said
+
+    async def _resume(self) -> None:
+        """Journal that the gateway was away, so that a silence of ours raises no alarm."""
+        now = max(self._clock.now(), self.graph.now)
+        inputs: list[Input] = [(*RESUMED, (Event(now, "engine/resumed"),))]
+        self.seq = self._done_seq = self.seq + 1
+        await persist(self._store, Entry(self.name, self.seq, now, 1, pack_inputs(inputs, now)))
+        self.graph.step(inputs, now)
 
     def _load_snapshot(self, block: bytes, cursors: Mapping[str, int]) -> list[str]:
         states, head = unpack_states(block)
@@ -219,12 +225,12 @@ class FlowRunner:
                 await self._keep(item[0], text, repr(item[2])[:10_000].encode())
                 if item[0] in self.statuses:
                     self.statuses[item[0]].counts["faults"] += 1
-            else:
-                kept.append(item)
+                continue
+            kept.append(item)
         return kept
 
     async def _keep(self, node: str, error: str, data: bytes) -> None:
-        """Put what made a node fail to the dead letters; that is a help, not a promise."""
+        """Dead-letter what made a node fail; that is a help, not a promise."""
         try:
             await self._store.dead_letter(self.name, node, self._clock.now(), error, data)
         except Disconnected as trouble:
@@ -249,7 +255,7 @@ class FlowRunner:
         return alarms
 
     async def drained(self) -> None:
-        """Wait until all that arrived was served and every sink has taken what it was given."""
+        """Wait until all that arrived was served and every sink has taken its part."""
         while self.inbox.rows or self._step_lock.locked():  # noqa: ASYNC110 - only at the end
             await asyncio.sleep(NAP_S)
         for egress in self.egresses.values():
@@ -258,23 +264,19 @@ class FlowRunner:
     def act(self, event: Event) -> int:
         """Hand an operator's action to the nodes it is for; returns how many."""
         alarm = str(event.data.get("alarm", "*"))
-        reached = 0
-        for node in self.graph.alarm_nodes():
-            if alarm == "*" or alarm.startswith(f"{self.name}/{node}:"):
-                self.inbox.put_now(Arrived(node, [("operator", (event,))]), 1)
-                reached += 1
-        return reached
+        nodes = self.graph.alarm_nodes()
+        mine = [n for n in nodes if alarm == "*" or alarm.startswith(f"{self.name}/{n}:")]
+        for node in mine:
+            self.inbox.put_now(Arrived(node, [("operator", (event,))]), 1)
+        return len(mine)
 
     # ------------------------------------------------------------------ checkpoint
 
     async def checkpoint(self) -> int:
-        """Store the state between two steps.
+        """Store the state between two steps. Raises Disconnected when the disk refuses.
 
         Returns:
             Its size [bytes]; 0 when nothing has changed since the last.
-
-        Raises:
-            Disconnected: The disk refused; the older checkpoint stays.
         """
         if not self.durable:
             return 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from gateway.data.tag import TagTable
 from gateway.data.windows import Windows
 from gateway.errors import ConfigError, GatewayError
 from gateway.flow.document import Document
@@ -15,6 +16,8 @@ from gateway.flow.node import Alarms, Context, Message, Node, Transform
 
 Input = tuple[str, str, Message]
 """(node, port, message): a source's output port, or a transform's input port."""
+RESUMED: Final = ("", "resumed")
+"""Node and port of the input that says: the gateway was away until now."""
 Ends = tuple[str, str, str, str]
 """A wire: source, its port, target, its port."""
 _CANNOT: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
@@ -147,3 +150,20 @@ def new_node(
 def rows(message: Message) -> int:
     """Rows in a message; a window counts its samples."""
     return len(message.rows) if isinstance(message, Windows) else len(message)
+
+
+class ContextFactory(Protocol):
+    """Makes the context of a node."""
+
+    def __call__(self, node_id: str, cls: type[Node[Any]]) -> Context:
+        """The context for the node with this id."""
+
+
+def bench_contexts(flow: str, tags: TagTable) -> ContextFactory:
+    """Contexts without an engine, for tests of flows."""
+    from gateway.flow.harness import BenchContext
+
+    def make(node_id: str, cls: type[Node[Any]]) -> Context:
+        return BenchContext(tags=tags, node_id=node_id, flow=flow)
+
+    return make

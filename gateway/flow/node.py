@@ -202,6 +202,12 @@ class Transform(Node[C], Generic[C, M]):
         """The time asked for has come; `now` is at or after it [ns]."""
         return {}
 
+    def paused(self, ns: int) -> None:
+        """The gateway was away for so long [ns]: that silence was ours, not the device's.
+
+        A node that remembers when it saw something, in processing time, moves it by `ns`.
+        """
+
 
 class Worker(Node[C], Generic[C, M]):
     """Slow or remote: a language model, a lookup. Its answers re-enter as journalled input."""

@@ -8,7 +8,7 @@ windows in the same order: that of the rows that closed them. A timer closes a s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gateway.data.batch import Batch
 from gateway.data.ragged import Index, Mask, Times, first_at_least, heads, ranges, running_max
 from gateway.data.ring import Ring, Rows, grouped
-from gateway.data.watermark import BEGIN, NEVER, TS_MAX, TS_MIN, Watermark
+from gateway.data.watermark import BEGIN, NEVER, TS_MAX, TS_MIN
 from gateway.data.windows import Windows
 from gateway.flow.closing import (
     Closed,
@@ -28,9 +28,8 @@ from gateway.flow.closing import (
     whole_runs,
     windows_of,
 )
-from gateway.flow.config import Config
-from gateway.flow.node import Context, Outputs, Port, Transform
-from gateway.flow.select import TagSelect
+from gateway.flow.node import Context, Outputs
+from gateway.flow.window_base import WindowBase
 from gateway.flow.window_config import BoundedConfig, TagsConfig, WindowConfig
 
 _TICK: Final = 100_000_000  # Timers fire on this grid [ns], so that many tags share one.
@@ -39,54 +38,13 @@ _TICK: Final = 100_000_000  # Timers fire on this grid [ns], so that many tags s
 W = TypeVar("W", bound=BoundedConfig)
 
 
-class WindowTransform(Transform[W, Batch]):
+class WindowTransform(WindowBase[W]):
     """Windows by event time: a node adds `judge` (rows in) and `close` (windows out)."""
-
-    Config: ClassVar[type[Config]] = WindowConfig
-    by_arrival: ClassVar[bool] = False  # True: `close` sees rows in order of arrival.
-    outputs: ClassVar[tuple[Port, ...]] = (
-        Port("out", "windows", "Windows that closed."),
-        Port("late", "samples", "Rows after their window, from the future, or without room."),
-    )
 
     def __init__(self, config: W, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._select = TagSelect(config.tags, ctx.tags)
-        late = config.lateness_s if isinstance(config, WindowConfig) else 0
-        self._lateness = nanoseconds(late)
-        self._ring = self.keep("rows", Ring(ctx.tags.limit, config.rows_max))
-        self._clock = Watermark(
-            self.per_tag("watermark", BEGIN, np.int64),
-            self.per_tag("seen", 0, np.int64),
-            self._lateness,
-        )
-        # A lower bound of the watermark at which a window of the tag closes; NEVER: no rows.
-        self._due = self.per_tag("due", NEVER, np.int64)
-        self._future = nanoseconds(config.future_max_s)
         self._wake: int | None = None
         self._wake_known = True
-
-    def judge(self, run: Run) -> tuple[Mask, Mask, Times]:
-        """(keep, late, due), (n,) each: rows to store, rows too late, when each is due."""
-        raise NotImplementedError
-
-    def close(self, pending: Pending) -> tuple[Closed, Mask, Times]:
-        """Windows that close at the marks, rows to keep (n,), and when tags are due (k,)."""
-        raise NotImplementedError
-
-    def alone(self, row: Batch, code: int, ts: int, before: int, after: int) -> int | None:
-        """When a tag is due once one row came, where that is plain; None: ask `judge`."""
-        return None
-
-    def cut(self, run: Run, keep: Mask) -> int:
-        """Rows to work on before the rest, where one call could not tell them apart; 0: all."""
-        return 0
-
-    def note_due(self, run: Run, keep: Mask, due: Times) -> None:
-        """Remember when the tags of a run are due."""
-        least = np.minimum.reduceat(np.where(keep, due, NEVER), run.starts)
-        code = run.rows.code
-        self._due[code] = np.minimum(self._due[code], least)
 
     def process(self, message: Batch, port: str) -> Outputs:
         out: list[Windows] = []
@@ -95,7 +53,7 @@ class WindowTransform(Transform[W, Batch]):
         return outputs(out, late)
 
     def _work(self, batch: Batch, out: list[Windows], late: list[Batch]) -> None:
-        if len(batch) == 1 and self._one(batch):
+        if len(batch) == 1 and self._one(batch, out):
             return
         while len(batch):
             n = self._step(batch, out, late)
@@ -111,52 +69,61 @@ class WindowTransform(Transform[W, Batch]):
             self._wake_known = True
         return self._wake
 
+    def paused(self, ns: int) -> None:
+        self._clock.seen[self._clock.seen != 0] += ns
+        self._wake_known = False
+
     def wake(self, now: int) -> Outputs:
         self._wake_known = False
         code = self._waiting()
         mark = self._clock.idle(code, now)
         ripe = mark >= self._due[code]
-        if not ripe.any():
+        if not np.count_nonzero(ripe):
             return {}
         code, mark = code[ripe], mark[ripe]
+        if len(code) == 1:
+            whole = self._close_whole(int(code[0]), int(mark[0]))
+            if whole is not None:
+                self._clock.idle_move(code, np.maximum(self._clock.at[code], whole.end))
+                return {"out": whole}
         pending = self._pending(code.astype(np.uint16), self._clock.at[code], mark)
-        if not self.by_arrival:
-            pending.sort()
-        closed, rest, due = self.close(pending)
+        closed = self._shut(pending)
         # No further than the windows that closed: what a source still brings is not late.
         at = pending.floor.copy()
         group = pending.group[closed.low]
         np.maximum.at(at, group, closed.at)
-        self._settle(pending, rest, due)
         # In the order of their times, so that a timer that fires late changes nothing.
         time = -(-self._clock.reaches(code[group], closed.at) // _TICK)
         self._clock.idle_move(code, at)
         if not len(closed.low):
             return {}
         order = np.lexsort((closed.start, group, time))
-        windows = windows_of(pending.rows, group, closed, order)
-        return {"out": sorted_windows(windows) if self.by_arrival else windows}
+        return {"out": self._windows(pending, closed, order)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         super().restore(state)
         self._wake_known = False
 
-    def _waiting(self) -> Index:
-        """Codes of the tags with rows; only of tags that exist, which may be few of many."""
-        return (self._due[: len(self.ctx.tags)] < NEVER).nonzero()[0]
-
-    def _one(self, batch: Batch) -> bool:
-        """The idle plant, in plain numbers: one row that fits and closes nothing."""
+    def _one(self, batch: Batch, out: list[Windows]) -> bool:
+        """The idle plant, in plain numbers: one row that fits and has a plain window."""
         code, ts, now = int(batch.tag[0]), int(batch.ts[0]), self.ctx.now
         if not TS_MIN < ts <= min(now + self._future, TS_MAX) or self._ring.room == 0:
             return False
         before = int(self._clock.at[code])
         after = max(before, ts - self._lateness)
         due = self.alone(batch, code, ts, before, after)
-        if due is None or due <= after:
+        if due is not None and due <= after:
+            whole = self._close_whole(code, after)
+            if whole is not None:  # And now the row is the only one that waits.
+                out.append(whole)
+                due = self.alone(batch, code, ts, before, after)
+        if due is None:
             return False
         self._ring.add(code, ts, float(batch.value[0]), int(batch.quality[0]))
         self._clock.at[code], self._clock.seen[code], self._due[code] = after, now, due
+        if due <= after:
+            self._close_one(code, before, after, out)
+            due = int(self._due[code])
         if due < NEVER:
             self._alarm_at(now + due - after)
         return True
@@ -238,13 +205,6 @@ class WindowTransform(Transform[W, Batch]):
         if self._wake_known and (self._wake is None or time < self._wake):
             self._wake = -(-time // _TICK) * _TICK
 
-    def _pending(self, code: NDArray[np.uint16], floor: Times, mark: Times) -> Pending:
-        rows = self._ring.gather(code)
-        ends = rows.count.cumsum()
-        group = np.arange(len(code)).repeat(rows.count)
-        arrival = np.full(len(rows.ts), -1, np.intp)
-        return Pending(rows, ends - rows.count, group, arrival, floor, mark)
-
     def _close_run(self, run: Run, keep: Mask, closing: Mask, out: list[Windows]) -> None:
         code = run.rows.code[closing]
         pending = self._pending(code, run.before[run.starts[closing]], run.last[closing])
@@ -253,10 +213,7 @@ class WindowTransform(Transform[W, Batch]):
         added = np.add.reduceat(keep, run.starts, dtype=np.intp)[closing]
         ends = pending.starts + pending.rows.count
         pending.arrival[ranges(ends - added, added)] = run.order[fresh]
-        if not self.by_arrival:
-            pending.sort()
-        closed, rest, due = self.close(pending)
-        self._settle(pending, rest, due)
+        closed = self._shut(pending)
         if not len(closed.low):
             return
         group = pending.group[closed.low]
@@ -264,15 +221,7 @@ class WindowTransform(Transform[W, Batch]):
         closer = run.order[first_at_least(run.after, low, low + count[closing][group], closed.at)]
         if closed.own is not None:
             closer = np.maximum(closer, closed.own)
-        order = np.lexsort((closed.start, closer))
-        windows = windows_of(pending.rows, group, closed, order)
-        out.append(sorted_windows(windows) if self.by_arrival else windows)
-
-    def _settle(self, pending: Pending, rest: Mask, due: Times) -> None:
-        rows = pending.rows
-        count = np.add.reduceat(rest, pending.starts, dtype=np.intp)
-        self._ring.put(Rows(rows.code, count, rows.ts[rest], rows.value[rest], rows.quality[rest]))
-        self._due[rows.code] = due
+        out.append(self._windows(pending, closed, np.lexsort((closed.start, closer))))
 
 
 __all__ = [

@@ -140,6 +140,9 @@ class LevelNode(DeskNode[L]):
             ),
         )
 
+    def paused(self, ns: int) -> None:
+        self._watch.paused(ns)
+
     def _receive(self, message: Batch) -> list[AlarmEvent]:
         return self._watch.feed(message)
 

@@ -75,7 +75,7 @@ class Watch(Generic[T]):
             return []
         at = batch.tag.astype(np.intp)
         quiet = self._quiet.rows(batch, at, self._last[at])
-        if quiet.all():
+        if np.count_nonzero(quiet) == len(quiet):
             self._value[at] = batch.value
             self._remember(at, batch.ts)
             return []
@@ -222,6 +222,10 @@ class Watch(Generic[T]):
         return self._last[at]
 
     # ------------------------------------------------------------------ timers
+
+    def paused(self, ns: int) -> None:
+        """Nobody listened for so long [ns]: the clocks of silent tags stood still."""
+        self._seen[self._seen != 0] += ns
 
     def wake_at(self) -> int | None:
         """When the next delay ends for tags that fall silent [ns], or None."""

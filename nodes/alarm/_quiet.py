@@ -111,7 +111,7 @@ class Quiet:
 
 
 def _disordered(batch: Batch) -> bool:
-    return len(batch) > 1 and bool((batch.ts[1:] < batch.ts[:-1]).any())
+    return len(batch) > 1 and bool(np.count_nonzero(batch.ts[1:] < batch.ts[:-1]))
 
 
 def _late(batch: Batch) -> NDArray[np.bool_]:

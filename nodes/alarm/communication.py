@@ -189,6 +189,10 @@ class Communication(DeskNode[CommunicationConfig]):
         mine = condition == "COMM" and tag in self._links.by_device
         return self._alarm(tag) if mine else None
 
+    def paused(self, ns: int) -> None:
+        for link in self._links.by_device.values():
+            link.seen += ns
+
     def _timer_at(self) -> int | None:
         waiting = (
             link.seen + self._delay_ns

@@ -153,6 +153,10 @@ class Stale(DeskNode[StaleConfig]):
         mine = condition == "STALE" and tag in self.ctx.tags and self._fits(tag)
         return self._alarm(tag) if mine else None
 
+    def paused(self, ns: int) -> None:
+        self._seen[self._seen != 0] += ns
+        self._next = None if self._next is None else self._next + ns
+
     def _timer_at(self) -> int | None:
         return self._next
 

@@ -67,13 +67,15 @@ class Scoring(Transform[C, Batch]):
         use = batch.usable
         if self._fits is not None:
             use &= self._selected(batch.tag)
-        rows = batch if use.all() else batch.where(use)
+        rows = batch if np.count_nonzero(use) == len(use) else batch.where(use)
         score = self._scores(rows)
         known = ~np.isnan(score)
-        if not known.any():
+        count = np.count_nonzero(known)
+        if count == 0:
             return {}
-        rows = rows.where(known)
-        return {"out": Batch(self._names(rows.tag), rows.ts, score[known], rows.quality)}
+        if count < len(known):
+            rows, score = rows.where(known), score[known]
+        return {"out": Batch(self._names(rows.tag), rows.ts, score, rows.quality)}
 
     def _scores(self, rows: Batch) -> NDArray[np.float64]:
         """The score of each row, (n,), NaN where there is none."""
@@ -95,9 +97,10 @@ class Scoring(Transform[C, Batch]):
 
     def _names(self, tag: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Codes of the derived tags, (n,); new ones are made in the order of the rows."""
-        fresh = tag[~self._is_derived[tag]]
-        for code in dict.fromkeys(fresh.tolist()):
-            unit = self.unit(self.ctx.tags[code].unit)
-            self._derived[code] = self.ctx.tags.derive(code, self.config.output, unit=unit)
-            self._is_derived[code] = True
+        known = self._is_derived[tag]
+        if np.count_nonzero(known) < len(known):
+            for code in dict.fromkeys(tag[~known].tolist()):
+                unit = self.unit(self.ctx.tags[code].unit)
+                self._derived[code] = self.ctx.tags.derive(code, self.config.output, unit=unit)
+                self._is_derived[code] = True
         return self._derived[tag]

@@ -55,7 +55,7 @@ class Features:
         """
         return Batch.columns(
             self._derived(windows.tag).ravel(),
-            np.repeat(windows.end, len(self._names)),
+            windows.end.repeat(len(self._names)),
             table.ravel(),
             self._status(percent_good),
         )
@@ -71,12 +71,16 @@ class Features:
 
     def _derived(self, tag: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Codes of the derived tags, (k, f); new ones are made in the windows' order."""
-        fresh = tag[~self._known[tag]]
-        for code in dict.fromkeys(fresh.tolist()):
-            parent = self._tags[code].unit
-            units = {PARENT: parent, PER_SECOND: f"{parent}/s" if parent else ""}
-            for column, (name, unit) in enumerate(zip(self._names, self._units, strict=True)):
-                derived = self._tags.derive(code, name, unit=units.get(unit, unit))
-                self._codes[code, column] = derived
-            self._known[code] = True
+        known = self._known[tag]
+        if np.count_nonzero(known) < len(known):
+            for code in dict.fromkeys(tag[~known].tolist()):
+                self._derive(code)
         return self._codes[tag]
+
+    def _derive(self, code: int) -> None:
+        parent = self._tags[code].unit
+        units = {PARENT: parent, PER_SECOND: f"{parent}/s" if parent else ""}
+        for column, (name, unit) in enumerate(zip(self._names, self._units, strict=True)):
+            derived = self._tags.derive(code, name, unit=units.get(unit, unit))
+            self._codes[code, column] = derived
+        self._known[code] = True

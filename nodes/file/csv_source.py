@@ -6,6 +6,7 @@ import asyncio
 import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,7 @@ from gateway import (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_MAX = 2**62  # The year 2116: what is later is no time of a machine, and sums would overflow.
 
 
 class CsvSourceConfig(Config):
@@ -141,7 +143,7 @@ class CsvSource(Source[CsvSourceConfig]):
         return Reading(outputs, position={"row": self._row})
 
     def _at_end(self) -> Reading:
-        if not self.config.repeat:
+        if not self.config.repeat or self._first_ts is None:
             raise EOFError(f"{self.config.path} was read to its end, {self._row} rows.")
         self._row = 0
         self._rows = self._open(self.ctx.data_dir / self.config.path)
@@ -208,13 +210,26 @@ def _time(text: str) -> int:
     """Nanoseconds since 1970 of ISO 8601 (UTC where no zone is given) or of seconds."""
     text = text.strip()
     try:
-        return round(float(text) * 1e9)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text[:40]!r} is no time; write 2026-05-01T12:00:00Z.") from None
+        ts = _seconds(text)
+    except (ValueError, ArithmeticError):
+        try:
+            ts = _iso(text)
+        except ValueError:
+            raise ValueError(f"{text[:40]!r} is no time; write 2026-05-01T12:00:00Z.") from None
+    if abs(ts) > _NS_MAX:
+        raise ValueError(f"{text[:40]!r} is beyond the year 2116.")
+    return ts
+
+
+def _seconds(text: str) -> int:
+    """Decimal seconds; exact to the nanosecond, which a float is not."""
+    if abs(float(text)) > _NS_MAX:  # Such as 1e999999: an exact one would fill the memory.
+        return 2 * _NS_MAX
+    return round(Decimal(text) * 1_000_000_000)
+
+
+def _iso(text: str) -> int:
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     passed = moment - _EPOCH

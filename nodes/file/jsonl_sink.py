@@ -68,9 +68,19 @@ class JsonlSink(Sink[JsonlSinkConfig]):
     async def connect(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
+            self._file = self._path.open("a+b")
+            self._end_line()
         except OSError as error:
             raise Disconnected(f"{self._path} cannot be written: {error.strerror}.") from error
+
+    def _end_line(self) -> None:
+        """Half a line, left by a power cut or a full disk, must not spoil the next one."""
+        assert self._file is not None
+        if self._file.seek(0, os.SEEK_END):
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
+                self._file.flush()
 
     async def write(self, message: Message, port: str) -> None:
         lines = b"".join(line_of(row) for row in rows_of(message, self.ctx.tags))

@@ -79,6 +79,10 @@ class Stale(Transform[StaleConfig, Batch]):
             self._is_known = True
         return self._next
 
+    def paused(self, ns: int) -> None:
+        self._due[self._due != _NEVER] += ns
+        self._is_known = False
+
     def wake(self, now: int) -> Outputs:
         tag = np.flatnonzero(self._due[: len(self.ctx.tags)] <= now).astype(np.uint16)
         if not len(tag):

@@ -22,6 +22,7 @@ from gateway import (
     Sink,
 )
 
+_TS_END = 253_402_300_800 * 10**9  # The year 10000, for which there is no file name.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tag (code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, unit TEXT);
 CREATE TABLE IF NOT EXISTS sample (code INTEGER NOT NULL, ts INTEGER NOT NULL, value REAL,
@@ -85,6 +86,9 @@ class SqliteSink(Sink[SqliteSinkConfig]):
     async def _samples(self, batch: Batch) -> None:
         days: dict[str, list[tuple[int, int, float | None, int]]] = {}
         for tag, ts, value, status in batch.rows():
+            if not 0 <= ts < _TS_END:
+                self.ctx.count("bad_time")
+                continue
             kept = value if value == value and abs(value) != float("inf") else None
             days.setdefault(day_of(ts), []).append((tag, ts, kept, status))
         for day, rows in days.items():

@@ -106,6 +106,13 @@ class Tumbling(windowing.WindowTransform[TumblingConfig]):
         end = ((ts - self._offset) // self._size + 1) * self._size + self._offset
         return None if end <= before else min(end, int(self._due[code]))
 
+    def whole(self, first: int, last: int, mark: int) -> tuple[int, int] | None:
+        if self._zone is not None:
+            return None
+        start = (first - self._offset) // self._size * self._size + self._offset
+        end = start + self._size
+        return (start, end) if last < end <= mark else None
+
     def judge(self, run: windowing.Run) -> tuple[windowing.Mask, windowing.Mask, windowing.Times]:
         _, end = self._spans(run.rows.ts)
         late = end <= run.before

@@ -167,7 +167,8 @@ BAD = {
         "bad.flow.yaml:4: error: a.type: There is no node 'filter.deadbend'",
     ),
     "an option that is wrong": (
-        b"flow: x\nversion: 1\nnodes:\n  a: {type: simulate.source, tag: t, every_s: -1}\nwires: []\n",
+        b"flow: x\nversion: 1\nnodes:\n  a: {type: simulate.source, tag: t, every_s: -1}\n"
+        b"wires: []\n",
         "bad.flow.yaml:4: error: a.every_s",
     ),
     "a wire to nowhere": (

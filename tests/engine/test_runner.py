@@ -141,6 +141,9 @@ async def test_replaying_the_very_same_journal_gives_the_very_same_state(
     after = runtime.runners["test"].graph.snapshot()
     for node, arrays in before.items():
         for key, array in arrays.items():
+            if key.endswith("seen"):  # The time away counts as silence of nobody.
+                assert ((array != 0) == (after[node][key] != 0)).all()
+                continue
             assert array.tobytes() == after[node][key].tobytes(), (node, key)
     await runtime.stop()
 
