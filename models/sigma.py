@@ -93,13 +93,16 @@ class Sigma(Detector):
         self, tag: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
         """(count, mean, M2) of all rows held, each (n,)."""
-        count, turned = self._ring.count[tag], self._turned[tag]
+        count, turned, mean = self._ring.count[tag], self._turned[tag], self._mean[tag]
         fresh = count - turned
         slot = self._ring.first(tag)
-        old = turned > 0
-        old_mean = np.where(old, self._ring["mean"][slot], self._mean[tag])
-        old_m2 = np.where(old, self._ring["m2"][slot], 0.0)
-        delta = np.where(fresh > 0, self._mean[tag] - old_mean, 0.0)
+        old_mean, old_m2 = self._ring["mean"][slot], self._ring["m2"][slot]
+        if np.count_nonzero(turned) < len(tag):
+            old_mean = np.where(turned > 0, old_mean, mean)
+            old_m2 = np.where(turned > 0, old_m2, 0.0)
+        delta = mean - old_mean
+        if np.count_nonzero(fresh) < len(tag):
+            delta = np.where(fresh > 0, delta, 0.0)
         share = fresh / np.maximum(count, 1)
         return (
             count,

@@ -17,7 +17,8 @@ PAGE: Final = """<!doctype html>
  table { border-collapse:collapse; width:100%; }
  th,td { text-align:left; padding:4px 10px; border-bottom:1px solid var(--line); }
  th { color:#9da7b3; font-weight:600; }
- td.n { text-align:right; font-variant-numeric:tabular-nums; }
+ .n { text-align:right; font-variant-numeric:tabular-nums; }
+ td:empty::before { content:"\\a0"; }
  .bad { color:var(--bad); } .warn { color:var(--warn); } .good { color:var(--good); }
  button { font:inherit; background:#21262d; color:inherit; border:1px solid var(--line);
           border-radius:6px; padding:6px 14px; cursor:pointer; min-height:36px; }
@@ -29,24 +30,37 @@ PAGE: Final = """<!doctype html>
 <h2>Tags</h2><div class="scroll"><table id="tags"></table></div>
 <h2>Wires</h2><div class="scroll"><table id="wires"></table></div>
 <h2>Nodes</h2><div class="scroll"><table id="nodes"></table></div>
+<h2>Messages</h2><div class="scroll"><table id="lines"></table></div>
 </main>
 <script>
 const get = async path => { const r = await fetch(path); if (!r.ok) throw new Error(await r.text());
   return r.json(); };
-let last = null;
+const kept = [];  // What there was in the last seconds, to take rates over.
 const time = ns => ns ? new Date(ns / 1e6).toLocaleTimeString() : "";
 const number = v => v === null ? "–" : Number(v.toPrecision(6)).toString();
+// A column's name with a > before it is one of numbers. Only what has changed is touched, so
+// that a button is not taken away from under a finger and a selection stays.
 function fill(id, heads, rows) {
-  const table = document.getElementById(id); table.replaceChildren();
-  const head = table.insertRow();
-  for (const text of heads) { const th = document.createElement("th"); th.textContent = text;
-    head.append(th); }
-  for (const cells of rows) { const row = table.insertRow();
-    for (const cell of cells) { const td = row.insertCell();
-      if (cell instanceof Node) td.append(cell);
-      else if (typeof cell === "object") { td.textContent = cell.text; td.className = cell.css; }
-      else { td.textContent = cell; if (typeof cell === "number") td.className = "n"; } } }
-  if (!rows.length) { const td = table.insertRow().insertCell(); td.textContent = "None."; }
+  const table = document.getElementById(id);
+  if (!table.tHead) for (const text of heads) {
+    const th = document.createElement("th"); th.textContent = text.replace(/^>/, "");
+    if (text[0] === ">") th.className = "n";
+    (table.tHead?.rows[0] ?? table.createTHead().insertRow()).append(th); }
+  const body = table.tBodies[0] ?? table.createTBody();
+  const shown = rows.length ? rows : [["None."]];
+  while (body.rows.length > shown.length) body.deleteRow(-1);
+  shown.forEach((cells, i) => {
+    const row = body.rows[i] ?? body.insertRow();
+    while (row.cells.length > cells.length) row.deleteCell(-1);
+    cells.forEach((cell, j) => {
+      const td = row.cells[j] ?? row.insertCell();
+      if (cell?.key) { if (td.dataset.key !== cell.key) {
+        td.dataset.key = cell.key; td.className = ""; td.replaceChildren(cell.make()); } return; }
+      const text = String(cell?.text ?? cell);
+      const css = [cell?.css ?? "", heads[j][0] === ">" ? "n" : ""].join(" ").trim();
+      if (td.dataset.key) delete td.dataset.key;
+      if (td.textContent !== text) td.textContent = text;
+      if (td.className !== css) td.className = css; }); });
 }
 function ackButton(alarm) {
   const b = document.createElement("button"); b.textContent = "Acknowledge";
@@ -57,27 +71,35 @@ function ackButton(alarm) {
   return b;
 }
 const css = q => q.startsWith("Good") ? "good" : q.startsWith("Unc") ? "warn" : "bad";
+const priority = { urgent:"bad", high:"bad", medium:"warn", low:"" };
+const level = { error:"bad", warning:"warn", info:"" };
+const place = w => w.from.split(".")[0];
 async function tick() {
   try {
     const [status, tags, alarms] = await Promise.all(
       [get("/api/status"), get("/api/tags"), get("/api/alarms")]);
-    const rate = {};
-    if (last) for (const t of tags) rate[t.tag] =
-      (t.rows - (last.rows[t.tag] ?? 0)) / ((status.now - last.now) / 1e9);
-    last = { now: status.now, rows: Object.fromEntries(tags.map(t => [t.tag, t.rows])) };
-    fill("alarms", ["Since", "Priority", "State", "Reason", ""], alarms.map(a => [time(a.ts),
-      { text:a.priority, css:a.priority === "low" ? "" : "bad" },
-      a.state + (a.overlay === "NONE" ? "" : " " + a.overlay), a.text,
-      a.state === "UNACK" || a.state === "RTNUN" ? ackButton(a) : ""]));
-    fill("tags", ["Tag", "Value", "Unit", "Quality", "Rows/s", "Time"], tags.map(t => [t.tag,
-      { text:number(t.value), css:"n" }, t.unit, { text:t.quality, css:css(t.quality) },
-      { text:(rate[t.tag] ?? 0).toFixed(1), css:"n" }, time(t.ts)]));
-    fill("wires", ["Flow", "From", "To", "Rows", "Dropped", "Queued"], status.wires.map(w =>
-      [w.flow, w.from, w.to, w.rows, w.dropped, w.queued]));
+    kept.push({ now:status.now, rows:Object.fromEntries(tags.map(t => [t.tag, t.rows])) });
+    if (kept.length > 6) kept.shift();
+    const first = kept[0], seconds = (status.now - first.now) / 1e9;
+    const rate = t => seconds ? (t.rows - (first.rows[t.tag] ?? t.rows)) / seconds : 0;
+    const late = Object.fromEntries(status.nodes.map(n => [n.flow + " " + n.node, n.counts.late]));
+    fill("alarms", ["Since", "Priority", "State", "Reason", ""], alarms.map(a =>
+      [time(a.raised_ts), { text:a.priority, css:priority[a.priority] },
+      a.state + (a.overlay === "NONE" ? "" : " " + a.overlay), a.reason,
+      ["UNACK", "RTNUN", "LATUN"].includes(a.state)
+        ? { key:a.alarm + " " + a.occurrence, make:() => ackButton(a) } : ""]));
+    fill("tags", ["Tag", ">Value", "Unit", "Quality", ">Rows/s", "Time"], tags.map(t => [t.tag,
+      number(t.value), t.unit, { text:t.quality, css:css(t.quality) }, rate(t).toFixed(1),
+      time(t.ts)]));
+    fill("wires", ["Flow", "From", "To", ">Rows", ">Late", ">Dropped", ">Queued"],
+      status.wires.map(w => [w.flow, w.from, w.to, w.rows, late[w.flow + " " + place(w)] ?? 0,
+        { text:w.dropped, css:w.dropped ? "bad" : "" }, w.queued]));
     fill("nodes", ["Flow", "Node", "Type", "State", "Status", "Counts"], status.nodes.map(n =>
       [n.flow, n.node, n.type, { text:n.state, css:
         n.state === "running" || n.state === "connected" ? "good" : "bad" }, n.text,
        Object.entries(n.counts).map(([k, v]) => k + " " + v).join(", ")]));
+    fill("lines", ["Time", "Where", "What"], status.lines.slice(-20).reverse().map(l =>
+      [time(l[0]), l[2], { text:l[3], css:level[l[1]] ?? "" }]));
     document.getElementById("summary").textContent =
       `${status.tags} tags, ${alarms.length} open alarms, up ${Math.round(status.uptime_s)} s`;
     document.getElementById("state").textContent = "Live";

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from gateway.api.client import URL, Client
@@ -65,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
             for row in rows:
                 print(json.dumps(row, ensure_ascii=False))
         else:
-            Console().print(_table(rows) if rows else "No alarm.")
+            console = Console(soft_wrap=True, highlight=False)
+            for row in rows:
+                console.print(_lines(row, is_history=args.history))
+            if not rows:
+                console.print("No alarm.")
         return 0
     more: dict[str, Any] = {"reason": args.reason} if args.reason else {}
     alarm = "*" if args.alarm in ("all", "*") else _find(client, args.alarm)["alarm"]
@@ -113,14 +115,12 @@ def _find(client: Client, wanted: str) -> dict[str, Any]:
     raise ConfigError(f"{wanted!r} may be {names}.", hint="Write more of the id.")
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, header_style="bold")
-    for name in ("Time", "Priority", "State", "Alarm", "Reason"):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        at = datetime.fromtimestamp(row["ts"] / 1e9, UTC).astimezone()
-        state = row["state"] if row["overlay"] == "NONE" else f"{row['state']}/{row['overlay']}"
-        cells = (f"{at:%Y-%m-%d %H:%M:%S}", row["priority"], state, row["alarm"], row["text"])
-        # As text, because a tag's name must not be read as markup.
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    return table
+def _lines(row: dict[str, Any], *, is_history: bool) -> Text:
+    """Two lines an alarm: when, how urgent, what and why; then the id that the verbs take."""
+    at = datetime.fromtimestamp(row["ts" if is_history else "raised_ts"] / 1e9, UTC).astimezone()
+    state = row["state"] if row["overlay"] == "NONE" else f"{row['state']}/{row['overlay']}"
+    why = row["text"] if is_history else row["reason"]
+    # As text, because a tag's name must not be read as markup.
+    text = Text(f"{at:%Y-%m-%d %H:%M:%S}  {row['priority']:<7} {state:<6} ")
+    text.append(printable(why), "bold" if row["state"] == "UNACK" else "")
+    return text.append(f"\n    {printable(row['alarm'])}", "dim")

@@ -121,7 +121,7 @@ class LiveView:
         for event in sorted(alarms, key=lambda a: a.state is not AlarmState.UNACK):
             style = _COLOURS[event.priority] if event.state is AlarmState.UNACK else "dim"
             when = time.strftime("%H:%M:%S", time.localtime(event.ts / 1e9))
-            reason = Text(printable(event.text)).wrap(self._console, width)
+            reason = Text(printable(self._runtime.book.reason(event))).wrap(self._console, width)
             for i, line in enumerate(reason[:2]):
                 if i == 1 and len(reason) > 2:
                     line.append(" …")

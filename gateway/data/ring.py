@@ -112,17 +112,18 @@ class Ring:
 
     def gather(self, code: NDArray[np.uint16]) -> Rows:
         """A copy of all rows of some tags (k,), in the order in which they are kept."""
-        count = self.count[code]
         if len(code) == 1:
-            low = int(self._base[code[0]])
-            part = slice(low, low + int(count[0]))
+            one = int(code[0])
+            low, n = int(self._base[one]), int(self.count[one])
+            part = slice(low, low + n)
             return Rows(
                 code,
-                count,
+                np.array([n]),
                 self._ts[part].copy(),
                 self._value[part].copy(),
                 self._quality[part].copy(),
             )
+        count = self.count[code]
         at = ranges(self._base[code], count)
         return Rows(code, count, self._ts.take(at), self._value.take(at), self._quality.take(at))
 

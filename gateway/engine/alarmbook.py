@@ -13,6 +13,7 @@ from gateway.engine.codec import plain
 
 PRIORITIES: Final = get_args(Priority)
 """From the least to the most urgent."""
+_BY_THE_PROCESS: Final = ("raised", "realarmed", "returned")
 _Key = tuple[str, int, str, str, str, int, str]
 
 
@@ -42,6 +43,7 @@ class AlarmBook:
         self._known: set[_Key] = set()
         self._current: dict[str, AlarmEvent] = {}
         self._raised: dict[str, int] = {}
+        self._reason: dict[str, str] = {}
         self._followers: list[_Follower] = []
 
     def __len__(self) -> int:
@@ -66,9 +68,12 @@ class AlarmBook:
         if event.state is AlarmState.NORM and event.overlay is Overlay.NONE:
             self._current.pop(event.alarm, None)
             self._raised.pop(event.alarm, None)
+            self._reason.pop(event.alarm, None)
             return
         if event.change == "raised" or event.alarm not in self._raised:
             self._raised[event.alarm] = event.ts
+        if event.change in _BY_THE_PROCESS or event.alarm not in self._reason:
+            self._reason[event.alarm] = event.text
         self._current[event.alarm] = event
 
     def open(self) -> list[AlarmEvent]:
@@ -87,9 +92,14 @@ class AlarmBook:
         """The newest event of an alarm that is open or hidden."""
         return self._current.get(alarm)
 
+    def reason(self, event: AlarmEvent) -> str:
+        """What the process did, also after a person has acted on the alarm."""
+        return self._reason.get(event.alarm, event.text)
+
     def row(self, event: AlarmEvent) -> dict[str, Any]:
-        """An alarm as JSON values, with the time since when it is raised."""
-        return {**plain(event), "raised_ts": self._raised.get(event.alarm, event.ts)}
+        """An alarm as JSON values, with its reason and the time since when it is raised."""
+        raised = self._raised.get(event.alarm, event.ts)
+        return {**plain(event), "reason": self.reason(event), "raised_ts": raised}
 
     def counts(self) -> dict[str, int]:
         """Open alarms by priority, with ``unacknowledged`` and ``hidden`` besides."""

@@ -64,6 +64,23 @@ def positions_of(entries: Sequence[Arrived]) -> dict[str, str]:
     return found
 
 
+def storable(inputs: list[Input], now: int) -> tuple[list[Input], list[tuple[Input, Exception]]]:
+    """Inputs that can be written down, and those that cannot, such as an event that is no JSON."""
+    kept: list[Input] = []
+    refused: list[tuple[Input, Exception]] = []
+    for item in inputs:
+        if isinstance(item[2], Batch):
+            kept.append(item)
+            continue
+        try:
+            pack_inputs([item], now)
+        except (TypeError, ValueError, RecursionError) as error:
+            refused.append((item, error))
+        else:
+            kept.append(item)
+    return kept, refused
+
+
 def merged(entries: Sequence[Arrived]) -> list[Input]:
     """All messages in order; neighbours from the same port as one batch."""
     inputs: list[Input] = []

@@ -24,7 +24,7 @@ from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
 from gateway.engine.journal import persist
 from gateway.engine.metrics import NodeStatus
-from gateway.engine.packing import merged, pack_flow, positions_of, unpack_box
+from gateway.engine.packing import merged, pack_flow, positions_of, storable, unpack_box
 from gateway.engine.store import Entry, Store
 from gateway.engine.tagbook import TagBook
 from gateway.engine.wiring import RESUMED
@@ -122,19 +122,21 @@ class FlowRunner:
                     continue
                 alarms += self._hand_on(self.graph.step(inputs, now), replay=True)
             await asyncio.sleep(0)
+        if self.seq:
+            alarms += await self._resume()
         if alarms:  # Those that were stored before are known.
             await persist(self._store, Entry(self.name, self.seq, self.graph.now, alarms=alarms))
-        if self.seq:
-            await self._resume()
         return said
 
-    async def _resume(self) -> None:
+    async def _resume(self) -> list[AlarmEvent]:
         """Journal that the gateway was away, so that a silence of ours raises no alarm."""
         now = max(self._clock.now(), self.graph.now)
         inputs: list[Input] = [(*RESUMED, (Event(now, "engine/resumed"),))]
-        self.seq = self._done_seq = self.seq + 1
-        await persist(self._store, Entry(self.name, self.seq, now, 1, pack_inputs(inputs, now)))
-        self.graph.step(inputs, now)
+        entry = Entry(self.name, self.seq + 1, now, 1, pack_inputs(inputs, now))
+        await persist(self._store, entry)
+        self.seq = self._done_seq = entry.seq
+        # What timers make now is as late as a replay: nothing for a sink that wants it fresh.
+        return self._hand_on(self.graph.step(inputs, now), replay=True)
 
     def _load_snapshot(self, block: bytes, cursors: Mapping[str, int]) -> list[str]:
         states, head = unpack_states(block)
@@ -171,12 +173,15 @@ class FlowRunner:
     async def _serve(self, entries: Sequence[Arrived]) -> None:
         inputs = merged(entries)
         now = max(self._clock.now(), self.graph.now)
-        if self.durable and entries:
-            inputs = await self._commit(entries, inputs, now)
+        due = self.graph.wake_at()
+        if self.durable and (entries or (due is not None and due <= now)):
+            inputs = await self._commit(entries, inputs, now, due)
         for entry in entries:
             if entry.ingress is not None and entry.token is not None:
                 crash_point("pre_ack")
                 await entry.ingress.acknowledge(entry.token)
+        if self.durable and self._done_seq == self.seq:
+            return  # Nothing came and no timer is due: the state stays as the journal has it.
         result = self.graph.step(inputs, now)
         self._done_seq = self.seq
         crash_point("mid_step")
@@ -187,16 +192,19 @@ class FlowRunner:
             await self._keep(fault.node, fault.detail, poison(fault, now))
 
     async def _commit(
-        self, entries: Sequence[Arrived], inputs: list[Input], now: int
+        self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
     ) -> list[Input]:
-        """Have the input on the disk; returns what of it could be stored."""
+        """Have the step on the disk, timers too; returns what of the input could be stored."""
         block = None
-        if inputs:
-            try:
-                block = pack_inputs(inputs, now)
-            except (TypeError, ValueError, RecursionError):
-                inputs = await self._without_poison(inputs, now)
-                block = pack_inputs(inputs, now)
+        if inputs or (due is not None and due <= now):
+            inputs, refused = storable(inputs, now)
+            for (node, _, message), error in refused:
+                text = f"{node} sent what cannot be stored: {error}."
+                _log.error("%s", text)
+                await self._keep(node, text, repr(message)[:10_000].encode())
+                if node in self.statuses:
+                    self.statuses[node].counts["faults"] += 1
+            block = pack_inputs(inputs, now)
             self.seq += 1
         entry = Entry(
             self.name,
@@ -212,22 +220,6 @@ class FlowRunner:
         await persist(self._store, entry)
         self._tag_book.saved(entry.tags)
         return inputs
-
-    async def _without_poison(self, inputs: Sequence[Input], now: int) -> list[Input]:
-        """Inputs less those that cannot be written down, such as an event that is no JSON."""
-        kept: list[Input] = []
-        for item in inputs:
-            try:
-                pack_inputs([item], now)
-            except (TypeError, ValueError, RecursionError) as error:
-                text = f"{item[0]} sent what cannot be stored: {error}."
-                _log.error("%s", text)
-                await self._keep(item[0], text, repr(item[2])[:10_000].encode())
-                if item[0] in self.statuses:
-                    self.statuses[item[0]].counts["faults"] += 1
-                continue
-            kept.append(item)
-        return kept
 
     async def _keep(self, node: str, error: str, data: bytes) -> None:
         """Dead-letter what made a node fail; that is a help, not a promise."""

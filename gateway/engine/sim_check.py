@@ -149,6 +149,10 @@ def _fresh(name: str, receiver: Receiver, truth: Truth) -> Iterator[str]:
         seen.add(row)
 
 
+def _item(event: AlarmEvent) -> tuple[object, ...]:
+    return (event.alarm, event.ts, event.change, event.occurrence, event.state.value)
+
+
 def _states(runtime: Runtime, truth: Truth) -> Iterator[str]:
     """The state at the end is that of a life without interruptions, bit for bit."""
     (runner,) = runtime.runners.values()
@@ -163,6 +167,10 @@ def _states(runtime: Runtime, truth: Truth) -> Iterator[str]:
                     array, other = array.view(np.uint64), other.view(np.uint64)
             if not np.array_equal(array, other):
                 yield f"{node}: the state {key!r} differs from that of an uninterrupted run."
+    told, due = ([_item(e) for e in events] for events in (runtime.book.history(), truth.alarms))
+    if told != list(dict.fromkeys(due)):
+        odd = set(told) ^ set(due)
+        yield f"The alarm history is not that of the journal: {sorted(odd, key=repr)[:SHOWN_MAX]}."
     opened: dict[str, AlarmEvent] = {}
     for event in truth.alarms:
         opened[event.alarm] = event

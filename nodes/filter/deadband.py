@@ -77,6 +77,7 @@ class Deadband(Transform[DeadbandConfig, Batch]):
         self._value = self.per_tag("value", np.nan)
         self._ts = self.per_tag("ts", 0, np.int64)
         self._severity = self.per_tag("severity", _NEVER, np.uint8)
+        self._percent = config.kind == "percent"
         self._heartbeat_ns = round(config.heartbeat_s * 1e9) or 2**63 - 1
 
     def process(self, batch: Batch, port: str) -> Outputs:
@@ -121,7 +122,8 @@ class Deadband(Transform[DeadbandConfig, Batch]):
         code, x = batch.tag[0], float(batch.value[0])
         ts = min(max(int(batch.ts[0]), -_TIME_MAX), _TIME_MAX)
         severity, last = int(batch.quality[0]) >> 30, float(self._value[code])
-        near = abs(x - last) <= float(self._band(batch.tag)[0]) or (x != x and last != last)
+        band = float(self._band(batch.tag)[0]) if self._percent else self.config.band
+        near = abs(x - last) <= band or (x != x and last != last)
         beats = ts - int(self._ts[code]) >= self._heartbeat_ns
         if near and severity == self._severity[code] and not beats:
             return False
@@ -129,7 +131,7 @@ class Deadband(Transform[DeadbandConfig, Batch]):
         return True
 
     def _band(self, tag: NDArray[np.uint16]) -> NDArray[np.float64]:
-        if self.config.kind == "percent":
+        if self._percent:
             return self.config.band / 100 * self.ctx.tags.span[tag]
         return np.full(len(tag), self.config.band)
 

@@ -155,7 +155,9 @@ async def test_a_disk_that_refuses_is_said(api: Api) -> None:
     assert (status, answer) == (503, b"The disk is full.")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8780", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8780", "127.0.0.1.evil.example", ""]
+)
 async def test_another_host_is_refused(api: Api, host: str) -> None:
     status, _, _ = await api.ask("GET", "/api/status", headers={"Host": host})
     assert status in (400, 421)

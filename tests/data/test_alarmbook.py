@@ -87,3 +87,14 @@ async def test_followers_get_every_event_and_a_slow_one_the_newest() -> None:
     book.apply([replace(LO, ts=ts) for ts in (5, 6, 8, 9)])
     await listening
     assert got == [2, 8, 9]
+
+
+def test_a_reason_outlives_what_a_person_does() -> None:
+    book = AlarmBook()
+    raised = AlarmEvent("a", "t", 1, "raised", AlarmState.UNACK, text="t 9 is above 8")
+    acked = AlarmEvent("a", "t", 2, "acked", AlarmState.ACKED, text="anna acknowledged it")
+    book.apply([raised, acked])
+    (opened,) = book.open()
+    assert book.row(opened)["text"] == "anna acknowledged it"
+    assert book.row(opened)["reason"] == "t 9 is above 8"
+    assert book.row(opened)["raised_ts"] == 1

@@ -21,6 +21,7 @@ async def main(folder: Path) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await runtime.start()
+    (folder / "ready").touch()
     await stop.wait()
     await runtime.stop()
 

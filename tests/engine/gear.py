@@ -8,8 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from gateway import Batch, Config, Context, Disconnected, Message, Port, Reading, Sink, Source
-from gateway import Transform, Worker
+from gateway import (
+    Batch,
+    Config,
+    Context,
+    Disconnected,
+    Message,
+    Port,
+    Reading,
+    Sink,
+    Source,
+    Transform,
+    Worker,
+)
 from gateway.engine.runtime import Runtime
 from gateway.flow import registry
 from gateway.flow.document import Document
@@ -50,7 +61,7 @@ class Script:
         self.slow = asyncio.Event()
         self.slow.set()
 
-    def nodes(self) -> dict[str, type[Any]]:
+    def nodes(self) -> dict[str, type[Any]]:  # noqa: C901 - seven small classes
         """Node classes that follow this script."""
         script = self
 
@@ -200,9 +211,7 @@ def samples(ctx: Context | Runtime, text: str) -> Batch:
 
 def values(script: Script) -> list[float]:
     """All values that the sinks took, in order."""
-    return [
-        v for _, message in script.written if isinstance(message, Batch) for v in message.value
-    ]
+    return [v for _, message in script.written if isinstance(message, Batch) for v in message.value]
 
 
 __all__ = [

@@ -268,7 +268,9 @@ async def test_losses_in_a_row_are_told_once_each_way(script: Script, tmp_path: 
     await runtime.stop()
 
 
-@pytest.mark.parametrize("error", [ConfigError("No such node."), LimitError("tags_max", 1, "Full.")])
+@pytest.mark.parametrize(
+    "error", [ConfigError("No such node."), LimitError("tags_max", 1, "Full.")]
+)
 async def test_a_config_error_is_tried_again_slowly(
     script: Script, tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

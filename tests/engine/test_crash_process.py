@@ -79,12 +79,13 @@ def raw(folder: Path) -> list[tuple[str, int]]:
 
 def finish(folder: Path) -> None:
     """Run until all is read and written, then stop in order."""
+    (folder / "ready").unlink(missing_ok=True)
     process = start(folder, slow=False)
     deadline = time.monotonic() + 60
     try:
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.1)
-            if len(set(raw(folder))) == ROWS:
+            if (folder / "ready").exists() and len(set(raw(folder))) == ROWS:
                 break
         time.sleep(0.3)
     finally:

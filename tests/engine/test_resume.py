@@ -46,7 +46,9 @@ def changes(flow: Graph, *steps: tuple[str, int]) -> list[tuple[int, str, str]]:
         else:
             result = flow.wake(now)
         found += [
-            (event.ts // S, node, event.change) for node, events in result.alarms for event in events
+            (event.ts // S, node, event.change)
+            for node, events in result.alarms
+            for event in events
         ]
     return found
 

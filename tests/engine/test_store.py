@@ -72,7 +72,10 @@ async def test_all_parts_of_an_entry(store: Store) -> None:
     assert await store.positions("f") == {"src": {"row": 5}}
     assert await store.cursors("f", "r1") == {"out": 3}
     assert await store.cursors("f", "r2") == {}
-    assert [(e.ts, e.change) for e in await store.alarm_events()] == [(1, "raised"), (2, "returned")]
+    assert [(e.ts, e.change) for e in await store.alarm_events()] == [
+        (1, "raised"),
+        (2, "returned"),
+    ]
     (fact,) = await store.tags()
     assert (fact["name"], fact["unit"], fact["low"], fact["high"]) == ("TT1", "Cel", 0.0, None)
 
@@ -100,9 +103,7 @@ async def test_a_snapshot_drops_the_records_it_contains(store: Store) -> None:
     assert [seq for seq, _ in await store.journal("other", 0)] == [1]
 
 
-async def test_old_rows_go_at_a_checkpoint(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_old_rows_go_at_a_checkpoint(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(store_file.ROWS_MAX, "dead_letter", 3)  # type: ignore[index]  # a limit
     for i in range(10):
         await store.dead_letter("f", "n", i, "no", b"x")

@@ -168,9 +168,7 @@ def test_a_straight_line_keeps_its_ends_only(trend: list[tuple[int, float]]) -> 
 
 
 @given(TRENDS, st.sampled_from([7.0, 20.0]))
-def test_max_s_keeps_a_sample_often_enough(
-    trend: list[tuple[int, float]], max_s: float
-) -> None:
+def test_max_s_keeps_a_sample_often_enough(trend: list[tuple[int, float]], max_s: float) -> None:
     _, kept = compressed([(step, 0.0) for step, _ in trend], 0.5, max_s)
     gaps = np.diff([t for t, _ in kept]) / S
     assert (gaps <= max_s).all()

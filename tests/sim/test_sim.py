@@ -73,6 +73,20 @@ def test_a_crash_while_the_receiver_is_away_loses_nothing() -> None:
     assert report.faults == {"CRASH": 2, "DISCONNECT": 2}
 
 
+def test_alarms_that_timers_raised_outlive_a_crash() -> None:
+    quiet = [COLD] * 20
+    script: list[float | Fault] = [*quiet, DISCONNECT(300.0), *quiet, *quiet, CRASH(5.0), *quiet]
+    report = day([*script, *quiet, DISCONNECT(200.0), *quiet, CRASH(400.0), *quiet, *quiet])
+    assert report.problems == []
+
+
+def test_a_gateway_that_is_away_is_no_silent_device() -> None:
+    script: list[float | Fault] = [*[COLD] * 20, CRASH(1000.0), *[COLD] * 300]
+    report = day(script)
+    assert report.problems == []
+    assert "silent" not in str(report)
+
+
 def test_what_is_refused_is_kept_and_costs_nothing_else() -> None:
     report = day([COLD, HOT] * 100, raw=[100.0, DISCONNECT(60.0), 61.0, REFUSE(), 100.0, REFUSE()])
     assert report.problems == []
