@@ -34,6 +34,8 @@ def test_the_contracts_are_kept(root: Path) -> None:
 PLANTED = {
     "nodes/filter/deadband.py": "import gateway.engine.clock",
     "nodes/filter/quality.py": "import nodes.filter.deadband, nodes.mqtt",
+    "nodes/_line.py": "import nodes.modbus.connection",
+    "nodes/mqtt/source.py": "import nodes._line",
     "gateway/data/batch.py": "import gateway.flow.node",
     "gateway/flow/registry.py": "import gateway.engine.clock",
     "models/kernel.py": "import gateway",

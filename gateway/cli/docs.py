@@ -55,7 +55,12 @@ def page(topic: str) -> str:
     spec = find_spec(topic) if "." in topic else None
     if spec is not None:
         return spec.page
-    raise ConfigError(f"There is no page {topic!r}.", hint=near(topic, [*guides, *names()]))
+    if any(name.startswith(f"{topic}.") for name in names()):
+        hint = f"`genba nodes {topic}.` lists this family; `genba docs` lists the guides."
+    else:
+        otherwise = "`genba docs` lists the guides, `genba nodes` the nodes."
+        hint = near(topic, [*guides, *names()], otherwise)
+    raise ConfigError(f"There is no page {topic!r}.", hint=hint)
 
 
 def pages() -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ def add(commands: Any) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("lint", help="check flows before they run")
     parser.add_argument("flows", nargs="*", type=Path, help="flow files or folders; else flows/")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a value for ${NAME} in the flows",
+    )
     parser.add_argument("--strict", action="store_true", help="warnings fail too")
     parser.add_argument("--json", action="store_true", help="print findings as JSON")
     parser.add_argument("--write", action="store_true", help="rewrite files in canonical form")
@@ -33,19 +39,39 @@ def run(args: argparse.Namespace) -> int:
     values = settings(args.set)
     findings: list[Finding] = []
     files = flow_files(args.flows)
+    names: dict[str, Path] = {}
     for file in files:
-        findings += lint_file(file, values)
-        if args.write:
-            with suppress(ConfigError):  # A file that is no flow is among the findings.
-                Document.load(file).save(file)
+        found = lint_file(file, values)
+        with suppress(ConfigError):  # A file that is no flow is among the findings.
+            document = Document.load(file)
+            found += _between(file, document.name, names, is_in_folder=file not in args.flows)
+            if args.write:
+                document.save(file)
+        findings += [replace(finding, file=str(file)) for finding in found]
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
         for finding in findings:
             print(finding)
         errors = sum(f.severity == "error" for f in findings)
-        print(f"{len(files)} flows, {errors} errors, {len(findings) - errors} warnings.")
+        warnings = len(findings) - errors
+        counts = ((len(files), "flow"), (errors, "error"), (warnings, "warning"))
+        print(", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + ".")
     return int(any(f.severity == "error" or args.strict for f in findings))
+
+
+def _between(
+    file: Path, name: str, names: dict[str, Path], *, is_in_folder: bool
+) -> Iterator[Finding]:
+    """What keeps `genba run` from running flows together that are good one by one."""
+    if is_in_folder and not file.name.endswith(".flow.yaml"):
+        text = "`genba run` takes only files named *.flow.yaml from a folder."
+        hint = f"Rename it to {file.name.removesuffix(file.suffix)}.flow.yaml."
+        yield Finding("warning", str(file), 1, "", "", text, hint)
+    other = names.setdefault(name, file)
+    if other != file:
+        text = f"This flow is called {name!r}, as is that of {other}."
+        yield Finding("error", str(file), 1, "", "flow", text, "Give each flow a name of its own.")
 
 
 def flow_files(paths: Sequence[Path]) -> list[Path]:
@@ -61,9 +87,10 @@ def flow_files(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise ConfigError(f"There is no file {path}.", hint="Name a flow file or a folder.")
+            hint = "Name a flow file or a folder; `genba docs start` shows how to begin."
+            raise ConfigError(f"There is no file {path}.", hint=hint)
     if not found:
-        raise ConfigError("There is no flow here.", hint="Name a flow file or a folder.")
+        raise ConfigError("There is no flow here.", hint="Name a flow file or a folder of them.")
     return found
 
 

@@ -142,11 +142,12 @@ class LiveView:
         table = Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0))
         for _ in range(columns):
             table.add_column("tag", no_wrap=True, overflow="ellipsis", ratio=1)
-            table.add_column("value", justify="right", no_wrap=True, width=11)
+            table.add_column("value", justify="right", no_wrap=True, width=10)
             table.add_column("unit", no_wrap=True, overflow="ellipsis", width=6)
             table.add_column("quality", no_wrap=True, overflow="ellipsis", width=quality_width)
-            table.add_column("rows/s", justify="right", no_wrap=True, width=8)
-        alarmed = {event.tag.partition("#")[0] for event in alarms}
+            table.add_column("rows/s", justify="right", no_wrap=True, width=7)
+        active = (AlarmState.UNACK, AlarmState.ACKED)
+        alarmed = {event.tag.partition("#")[0] for event in alarms if event.state in active}
         order, live = self._codes(), self._runtime.live
         names = self._runtime.tags
         is_troubled = {

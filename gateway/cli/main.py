@@ -58,6 +58,10 @@ def _command(words: list[str]) -> int:
             importlib.import_module(f"gateway.cli.{name}").add(commands)
         else:
             commands.add_parser(name, help=about, add_help=False)
+    if words and wanted is None and not words[0].startswith("-"):
+        from gateway.flow.findings import near
+
+        parser.error(f"invalid choice: {words[0]!r}. {near(words[0], COMMANDS)}")
     args = parser.parse_args(words)
     if args.version:
         from importlib.metadata import version

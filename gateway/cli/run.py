@@ -137,7 +137,10 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
     documents, problems = load(args.flows or [Path("flows")], variables(args.set))
-    if not args.live:
+    args.live = args.live and sys.stdout.isatty()
+    if args.live:
+        logging.disable(logging.CRITICAL)  # The live view owns the terminal.
+    else:
         log_to_stderr()
     for text in problems:
         _log.error("This flow does not run: %s", text)

@@ -11,7 +11,13 @@ def add(commands: Any) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("test", help="run the tests inside flows")
     parser.add_argument("flows", nargs="*", type=Path, help="flow files or folders; else flows/")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a value for ${NAME} in the flows",
+    )
     parser.add_argument("-k", dest="title", default="", help="only tests whose title has this")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
     parser.set_defaults(run=run)
@@ -23,13 +29,20 @@ def run(args: argparse.Namespace) -> int:
     from gateway.engine.flowtest import Outcome, junit, run_tests
     from gateway.errors import ConfigError
     from gateway.flow.document import Document
+    from gateway.flow.lint import lint
     from gateway.flow.variables import resolve
 
     values = settings(args.set)
     outcomes: list[Outcome] = []
     for file in flow_files(args.flows):
         try:
-            document = Document.load(file).with_values(lambda value: resolve(value, values))
+            written = Document.load(file)
+            errors = [str(one) for one in lint(written, values) if one.severity == "error"]
+            if errors:  # What does not run proves nothing, whatever its tests say.
+                title = "The flow can run (genba lint)"
+                outcomes.append(Outcome(written.name, file.name, 1, title, tuple(errors)))
+                continue
+            document = written.with_values(lambda value: resolve(value, values))
         except ConfigError as error:
             outcomes.append(Outcome(file.name, file.name, 1, "The file loads", (str(error),)))
             continue
@@ -42,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
         args.junit.write_text(junit(outcomes), "utf-8")
     failed = sum(not outcome.passed for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
-    print(f"{len(outcomes)} tests, {failed} failed, {seconds:.2f} s.")
-    if not outcomes:
+    plural = "" if len(outcomes) == 1 else "s"
+    print(f"{len(outcomes)} test{plural}, {failed} failed, {seconds:.2f} s.")
+    if not outcomes and args.title:
+        print(f"No test's title contains {args.title!r}.")
+    elif not outcomes:
         print("No flow has a test. Add `tests:` to one; see `genba docs flow_file`.")
     return int(failed > 0 or not outcomes)

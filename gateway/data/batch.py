@@ -49,8 +49,10 @@ class Batch:
         )
         finite = np.isfinite(values)
         if np.count_nonzero(finite) < len(values):
-            broken = ~finite if quality is None else ~finite & (codes >> 30 < 2)
-            codes = np.where(broken, np.uint32(BAD), codes)
+            if quality is None:
+                codes[~finite] = BAD
+            else:
+                codes = np.where(~finite & (codes >> 30 < 2), np.uint32(BAD), codes)
         batch = cls(tags, np.asarray(ts, np.int64), values, codes)
         assert len(batch.tag) == len(batch.ts) == len(batch.value) == len(batch.quality)
         return batch

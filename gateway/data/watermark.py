@@ -67,8 +67,8 @@ class Watermark:
         """Where the marks of silent tags (k,) may be moved to by now."""
         return self.at[code] + np.maximum(now - self.seen[code], 0)
 
-    def idle_move(self, code: Index, at: Times) -> None:
-        """Move the marks of silent tags to `at` (k,), no further than `idle` says.
+    def idle_move(self, code: Index | int, at: Times | int) -> None:
+        """Move the marks of silent tags to `at` (k,), no further than `idle` says; or of one.
 
         What silence remains is kept, so that moving in two steps is moving in one.
         """

@@ -137,3 +137,15 @@ class Lines:
         """Remember one sentence."""
         self.kept.append((ts, level, where, text))
         self.number += 1
+
+    def teller(self, now: Callable[[], int], where: str) -> Callable[[str, str], None]:
+        """A function that remembers (level, sentence) of one place, but no sentence twice."""
+        last = ""
+
+        def tell(level: str, text: str) -> None:
+            nonlocal last
+            if text != last:
+                self.add(now(), level, where, text)
+            last = text
+
+        return tell

@@ -69,6 +69,7 @@ class Runtime:
         self.lines = Lines()
         self.book = AlarmBook()
         self.store = store or Store(state_dir / "genba.db")
+        self.store.told = self.lines.teller(self.clock.now, "store")
         self.runners: dict[str, FlowRunner] = {}
         self._board = StatusBoard()
         self.started_s = self.clock.monotonic()
@@ -172,8 +173,6 @@ class Runtime:
                 self._say("error", runner.name, f"No checkpoint: {error}")
             except Exception as error:  # noqa: BLE001 - one flow must not cost the others theirs
                 self._say("error", runner.name, f"No checkpoint by an error of ours: {error!r}.")
-
-    # ------------------------------------------------------------------ building
 
     async def _add_flow(self, document: Document) -> None:
         document = document.with_values(lambda value: resolve(value, self._variables))

@@ -53,19 +53,24 @@ def run(seed: int, hours: float = 24.0) -> Report:
     return simulate(seed, hours, {"press": device}, receivers)
 
 
-_KINDS: Final = ("disconnect", "crash", "point", "clock", "disk")
+_KINDS: Final = ("disconnect", "dark", "crash", "point", "clock", "disk")
 
 
 def _day(chance: random.Random, steps: int, kinds: Sequence[str]) -> list[float | Fault]:
     """Values of one device: a slow wave with steps in it, and faults of the kinds chosen."""
     script: list[float | Fault] = []
+    later: dict[int, Fault] = {}
     level = 0.0
     for k in range(steps):
+        if k in later:
+            script.append(later[k])
         if chance.random() < 0.01:
             level = chance.choice((0.0, 0.0, 25.0))
         script.append(55.0 + 10 * math.sin(k / 40) + level + round(chance.gauss(0, 0.5), 2))
         if kinds and k + 1 < steps and chance.random() < 0.004:
-            script.append(_fault(chance, chance.choice(kinds)))
+            script.append(_fault(chance, kind := chance.choice(kinds)))
+            if kind == "dark":  # It dies while the device is away and only timers run.
+                later[k + chance.randrange(10, 70)] = CRASH(chance.choice((1.0, 100.0)))
     return script
 
 
@@ -73,6 +78,8 @@ def _fault(chance: random.Random, kind: str) -> Fault:
     match kind:
         case "disconnect":
             return DISCONNECT(chance.choice((0.5, 8.0, 40.0, 400.0)))
+        case "dark":
+            return DISCONNECT(400.0)
         case "crash":
             return CRASH(chance.choice((1.0, 30.0, 600.0)))
         case "point":

@@ -113,12 +113,13 @@ class SimEvery(Sink[SimConfig]):
             await asyncio.Event().wait()  # The dead write nothing.
         self._check()
         receiver, rows = self._receiver, rows_of(message, self.ctx.tags)
-        if receiver.refusing:
+        if receiver.refusing and rows[0] not in receiver.taken:
             receiver.refusing = False
             receiver.poison.add(rows[0])
         if not receiver.poison.isdisjoint(rows):
             raise Rejected("It was told to refuse this.")
         now_s = self._world.loop.time()
+        receiver.taken.update(rows)
         receiver.got += [(self._life, now_s, row) for row in rows]
 
 

@@ -98,6 +98,7 @@ class Receiver:
     got: list[tuple[int, float, Row]] = field(default_factory=list)
     refusing: bool = False
     poison: set[Row] = field(default_factory=set)
+    taken: set[Row] = field(default_factory=set)
     away_until_s: float = 0.0
 
 

@@ -61,6 +61,7 @@ class Store:
         self._log_bytes = 0
         self.commits = 0
         self.bytes_written = 0
+        self.told: Callable[[str, str], None] = lambda level, text: None  # For the screens.
 
     async def open(self) -> str:
         """Open or make the file.

@@ -43,9 +43,10 @@ Hertz = Annotated[float, Field(gt=0, json_schema_extra={"unit": "Hz"})]
 Percent = Annotated[float, Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
 Rows = Annotated[int, Field(gt=0, json_schema_extra={"unit": "rows"})]
 Bytes = Annotated[int, Field(gt=0, json_schema_extra={"unit": "bytes"})]
+TAG_PATTERN = r"^[^\s+]+$"
 TagName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=255, pattern=r"^[^\s+]+$"),
+    StringConstraints(min_length=1, max_length=255, pattern=TAG_PATTERN),
     Field(json_schema_extra={"widget": "tag"}),
 ]
 TagFilter = Annotated[

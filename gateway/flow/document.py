@@ -67,7 +67,14 @@ class Document:
                     where=path.name,
                     hint="Split the flow in two.",
                 )
-            text = path.read_bytes().decode("utf-8-sig")
+            data = path.read_bytes()
+            if b"\0" in data:
+                raise ConfigError(
+                    "This is no text, or text in UTF-16.",
+                    where=path.name,
+                    hint="Save the file as UTF-8.",
+                )
+            text = data.decode("utf-8-sig")
         except OSError as error:
             raise ConfigError(
                 f"The flow cannot be read: {error.strerror}.",
@@ -159,11 +166,14 @@ class Document:
     ) -> Mapping[str, Entry]:
         done = {}
         for key, entry in entries.items():
-            try:
-                done[key] = replace(entry, config=change(entry.config))
-            except ConfigError as error:
-                where = self.where(section, key)
-                raise ConfigError(error.text, where=where, hint=error.hint) from error
+            config = {}
+            for option, value in entry.config.items():
+                try:
+                    config[option] = change(value)
+                except ConfigError as error:
+                    where = self.where(section, key, option)
+                    raise ConfigError(error.text, where=where, hint=error.hint) from error
+            done[key] = replace(entry, config=config)
         return done
 
     def with_config(self, changes: Mapping[str, Mapping[str, Any]]) -> Document:

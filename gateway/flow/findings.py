@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigError
+from gateway.flow.config import TAG_PATTERN
 
 ConfigType = TypeVar("ConfigType", bound=BaseModel)
 Severity = Literal["error", "warning"]
@@ -62,7 +64,7 @@ def config_problems(
     try:
         model.model_validate(dict(config))
     except ValidationError as error:
-        return _told(model, error)
+        return _told(model, error, config)
     return []
 
 
@@ -83,18 +85,21 @@ def valid_config(
     try:
         return model.model_validate(dict(config))
     except ValidationError as error:
-        path, text, hint = _told(model, error)[0]
+        path, text, hint = _told(model, error, config)[0]
         raise ConfigError(text, where=where(*path), hint=hint) from error
 
 
 def _told(
-    model: type[BaseModel], error: ValidationError
+    model: type[BaseModel], error: ValidationError, config: Mapping[str, Any]
 ) -> list[tuple[tuple[str | int, ...], str, str]]:
     schema = model.model_json_schema()
     found: dict[tuple[str | int, ...], tuple[str, str]] = {}
     for item in error.errors(include_url=False):
         path, about = _walk(schema, item["loc"])
         text, hint = _sentence(dict(item), path, about)
+        if not path:  # A rule between options: its sentence names the one to mend first.
+            path = next(((n,) for n in re.findall(r"`(\w+)`", text) if n in config), ())
+            text = re.sub(r"^`\w+`: ", "", text) if path else text
         if path in found and found[path][0] != text:
             # A union: every branch says why it is not meant.
             text = f"{found[path][0].rstrip('.')}, or: {text[:1].lower()}{text[1:]}"
@@ -153,6 +158,8 @@ def _sentence(
     unit = f" {about['unit']}" if about.get("unit") else ""
     wish = str(about.get("description", ""))
     shown = _show(value) + (unit if isinstance(value, int | float) else "")
+    if _is_secret(about):
+        return "This is no reference to a secret.", "Write {secret: a_name}."
     match item["type"]:
         case "missing":
             return f"The option `{name}` is missing.", wish
@@ -175,6 +182,8 @@ def _sentence(
             return text[:1].upper() + text[1:].rstrip(".") + ".", wish
         case "finite_number":
             return f"{shown} is not finite.", "Write a number."
+        case "string_pattern_mismatch" if context.get("pattern") == TAG_PATTERN:
+            return f"{shown} cannot be a tag's name: it has no spaces and no +.", ""
         case "string_pattern_mismatch":
             return f"{shown} has not the form {context.get('pattern')}.", wish
         case "string_too_short" | "too_short":
@@ -202,6 +211,12 @@ def _type_sentence(kind: str, shown: str, unit: str, message: str) -> str:
     if word is None:
         return f"{shown}: {message.rstrip('.')}."
     return f"{shown} is not {word}{f' (in{unit})' if unit else ''}."
+
+
+def _is_secret(about: Mapping[str, Any]) -> bool:
+    """True for an option that takes {secret: name}; what stands there must not be shown."""
+    refs = [str(part.get("$ref", "")) for part in (about, *about.get("anyOf", ()))]
+    return about.get("title") == "Secret" or any(ref.endswith("/Secret") for ref in refs)
 
 
 def _limit(context: Mapping[str, Any], key: str) -> str:

@@ -5,7 +5,7 @@ A finding names file, line, node, field, what is wrong and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gateway.flow.document import Document
 from gateway.flow.entries import Entry
 from gateway.flow.findings import Finding, config_problems, near
 from gateway.flow.layout import layout_path, load_layout
+from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
 from gateway.flow.node import Node
@@ -69,7 +70,10 @@ def lint(document: Document, variables: Mapping[str, str] | None = None) -> list
     findings += linter.secrets(document)
     findings += wire_findings(whole)
     findings += unit_clashes(whole, linter.configs)
-    findings += linter.tests()
+    findings += test_findings(whole)
+    if not whole.nodes:
+        text, hint = "The flow has no node.", "Write `nodes:`; `genba docs start` shows a flow."
+        findings.append(Finding("warning", whole.file, whole.line("nodes"), "", "", text, hint))
     return sorted(set(findings), key=lambda f: (f.line, f.node, f.field, f.text))
 
 
@@ -121,9 +125,12 @@ class _Linter:
     def config(
         self, place: Place, cls: type[Node[Any]], config: Mapping[str, Any]
     ) -> Iterator[Finding]:
+        clear = set(_clear_secrets(config, ()))
         for path, text, hint in config_problems(cls.Config, config):
+            if path in clear:
+                continue  # Said by `secrets`, which does not repeat the secret.
             if text.startswith("There is no option") and len(path) == 1:
-                hint = near(str(path[0]), cls.Config.model_fields)
+                hint = _unknown_option(str(path[0]), cls.Config.model_fields)
             yield self.found("error", place, path, text, hint)
         try:
             self.configs[str(place[1])] = cls.Config.model_validate(dict(config))
@@ -187,21 +194,10 @@ class _Linter:
                         (section, name),
                         path,
                         "A secret stands here in clear.",
-                        "Write {secret: a_name} and set it with `genba docs secrets`.",
+                        "Leave it out of the URL; see `genba docs secrets`."
+                        if path[-1] == "url"
+                        else "Write {secret: a_name}; `genba docs secrets` says where it is kept.",
                     )
-
-    def tests(self) -> Iterator[Finding]:
-        """Tests that name nodes there are not."""
-        document = self.document
-        for i, test in enumerate(document.tests):
-            for key in ("given", "expect", "config"):
-                for end in getattr(test, key):
-                    node = end.partition(".")[0]
-                    if node not in document.nodes:
-                        line = document.line("tests", i, key, end)
-                        text = f"Test {test.title!r} names {node!r}, which is no node."
-                        hint = near(node, document.nodes)
-                        yield Finding("error", document.file, line, "", f"tests.{i}", text, hint)
 
     def found(
         self, severity: Any, place: Place, path: tuple[str | int, ...], text: str, hint: str
@@ -209,6 +205,16 @@ class _Linter:
         line = self.document.line(*place, *path)
         field = ".".join(map(str, path))
         return Finding(severity, self.document.file, line, str(place[1]), field, text, hint)
+
+
+def _unknown_option(name: str, known: Iterable[str]) -> str:
+    """What to do about an option that is not there."""
+    option, colon, value = name.partition(":")
+    if name.isdigit():
+        return "Write decimals with a point, such as 7.5."
+    if colon and option in known:
+        return f"Write a space behind the colon: `{option}: {value}`."
+    return near(name, known)
 
 
 def _connection_fields(cls: type[Node[Any]] | None) -> list[str]:

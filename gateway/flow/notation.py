@@ -116,6 +116,9 @@ def _parse_alarm(line: str) -> AlarmEvent:
     if len(parts) < 7:
         raise ValueError(f"{line!r} is no alarm. Write: 15s TT101 HI raised UNACK 76 75")
     state, _, overlay = parts[4].partition("/")
+    if state not in {s.value for s in AlarmState}:
+        known = ", ".join(s.value for s in AlarmState)
+        raise ValueError(f"{state!r} is no state of an alarm. There is {known}.")
     return AlarmEvent(
         alarm=f"test:{parts[1]}:{parts[2]}",
         tag=parts[1],

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from gateway.errors import ConfigError
 from gateway.flow.entries import TEST_KEYS, Entry, FlowTest, ends_of
+from gateway.flow.findings import near
 from gateway.flow.yaml_read import Parsed, Path
 
 FORMAT: Final = 1
@@ -31,6 +32,8 @@ class Shape:
         Raises:
             ConfigError: Something is missing, unknown or of the wrong type.
         """
+        if self.parsed.value is None:
+            raise self.wrong((), "The file is empty.", "Begin with `flow: press-line`.")
         top = self.mapping((), self.parsed.value)
         self.only(top, _KEYS, ())
         if "flow" not in top:
@@ -83,6 +86,9 @@ class Shape:
                 f"{place[-1]!r} cannot be an id.",
                 "Begin with a letter; use letters, digits, - and _.",
             )
+        if isinstance(value, str) and "." in value:
+            hint = f"Write `{place[-1]}: {{type: {value}}}`."
+            raise self.wrong(place, f"{place[-1]!r} is no mapping.", hint)
         data = dict(self.mapping(place, value))
         if "type" not in data:
             raise self.wrong(place, "The type is missing.", "Write `type: family.node`.")
@@ -114,10 +120,15 @@ class Shape:
             title=self.text((*place, "title"), data["title"]),
             given=self.texts((*place, "given"), data["given"]),
             expect=self.texts((*place, "expect"), data["expect"]),
-            until=None if until is None else self.text((*place, "until"), until),
+            until=None if until is None else self.until((*place, "until"), until),
             tags=self.tables((*place, "tags"), data.get("tags", {})),
             config=self.tables((*place, "config"), data.get("config", {})),
         )
+
+    def until(self, place: Path, value: Any) -> str:
+        if not isinstance(value, str):
+            raise self.wrong(place, f"{_show(value)} is no time.", "Write its unit: 90s, 5min, 2h.")
+        return value
 
     def texts(self, place: Path, value: Any) -> dict[str, str]:
         return {k: self.text((*place, k), v) for k, v in self.mapping(place, value).items()}
@@ -162,9 +173,8 @@ class Shape:
     def only(self, data: Mapping[str, Any], known: tuple[str, ...], place: Path) -> None:
         for key in data:
             if key not in known:
-                raise self.wrong(
-                    (*place, key), f"There is no key {key!r} here.", f"There is {', '.join(known)}."
-                )
+                hint = near(key, known, f"There is {', '.join(known)}.")
+                raise self.wrong((*place, key), f"There is no key {key!r} here.", hint)
 
     def wrong(self, place: Path, text: str, hint: str) -> ConfigError:
         lines = self.parsed.lines

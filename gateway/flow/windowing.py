@@ -82,9 +82,10 @@ class WindowTransform(WindowBase[W]):
             return {}
         code, mark = code[ripe], mark[ripe]
         if len(code) == 1:
-            whole = self._close_whole(int(code[0]), int(mark[0]))
+            one = int(code[0])
+            whole = self._close_whole(one, int(mark[0]))
             if whole is not None:
-                self._clock.idle_move(code, np.maximum(self._clock.at[code], whole.end))
+                self._clock.idle_move(one, max(int(self._clock.at[one]), int(whole.end[0])))
                 return {"out": whole}
         pending = self._pending(code.astype(np.uint16), self._clock.at[code], mark)
         closed = self._shut(pending)

@@ -94,14 +94,43 @@ def read(text: str, file: str) -> Parsed:
     return Parsed(value, builder.lines, comments)
 
 
+# What the parser says, in words for people: a sign of it, what is wrong, what to do, and
+# whether the line is that where the thing begins, such as a quote that nothing closes.
+_QUOTE: Final = 'Put a text that has one of { } [ ] , : # in quotes: "a{b}".'
+_SYNTAX: Final = (
+    ("\\t", "There is a tab.", "Indent with spaces; tabs are not allowed.", False),
+    ("quoted scalar", "A quote is opened here and not closed.", "Close it.", True),
+    ("flow sequence", "This list in [ ] cannot be read, or is not closed.", _QUOTE, True),
+    ("flow mapping", "This mapping in { } cannot be read, or is not closed.", _QUOTE, True),
+    ("mapping values are not allowed", "There is a colon too much.", _QUOTE, False),
+    (
+        "expected ':'",
+        "This line is no `key: value`.",
+        "Write a colon and a space behind the key.",
+        True,
+    ),
+    (
+        "block end",
+        "This line does not fit those above.",
+        "What belongs together begins in the same column, and a list has a - before each entry.",
+        False,
+    ),
+)
+
+
 def _syntax(error: YAMLError, file: str) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
-    where = f"{file}:{mark.line + 1}" if mark is not None else file
     problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+    context = str(getattr(error, "context", None) or "")
+    text = f"This is no YAML: {problem}."
     hint = "Look at this line and the one before: quotes, brackets and indents must match."
-    if "\\t" in problem or "tab" in problem.lower():
-        hint = "Indent with spaces; tabs are not allowed."
-    return ConfigError(f"This is no YAML: {problem}.", where=where, hint=hint)
+    for sign, plain, todo, is_at_start in _SYNTAX:
+        if sign in f"{context} {problem}":
+            text, hint = plain, todo
+            mark = getattr(error, "context_mark", None) or mark if is_at_start else mark
+            break
+    where = f"{file}:{mark.line + 1}" if mark is not None else file
+    return ConfigError(text, where=where, hint=hint)
 
 
 class _Builder:

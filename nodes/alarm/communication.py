@@ -194,6 +194,8 @@ class Communication(DeskNode[CommunicationConfig]):
             link.seen += ns
 
     def _timer_at(self) -> int | None:
+        if not self._links.by_device:
+            return None
         waiting = [
             link.seen + self._delay_ns
             for link in self._links.by_device.values()

@@ -48,7 +48,7 @@ class ExpressionConfig(Config):
         try:
             Formula(self.formula, list(self.inputs) or ["value"])
         except ConfigError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(f"`formula`: {error}") from error
         return self
 
 

@@ -58,7 +58,7 @@ class Sigma(Scoring[SigmaConfig]):
     device's clock was set back, and the baseline starts over.
 
     State: the samples of the window, at most `rows_max`, per tag: 24 bytes each.
-    Cost: 75 µs a batch and 0.3 µs a row when tags differ; 60 µs a row when one tag bursts.
+    Cost: 55 µs a batch and 0.3 µs a row when tags differ; 60 µs a row when one tag bursts.
     Once a window all samples of a tag are worked over again, 30 ns each.
     Source: Shewhart (1931), Economic Control of Quality of Manufactured Product; for the
     mathematics see `models.sigma`.

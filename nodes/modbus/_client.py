@@ -11,17 +11,17 @@ from contextlib import asynccontextmanager
 from typing import Final, Literal
 
 from gateway import Disconnected
+from nodes._line import Line
 from nodes.modbus import _pdu
 from nodes.modbus._arbiter import Arbiter, Breaker
 from nodes.modbus._frame import FrameError, mbap, rtu
 from nodes.modbus._late import Owed
-from nodes.modbus._link import Link, Target, Timing, open_link
+from nodes.modbus._link import Target, Timing, open_link
 from nodes.modbus._listener import Listener
 from nodes.modbus._pdu import BadReply, NoReply, Refused, Request, UnitAway
 
 _QUIET_ROUNDS_MAX: Final = 10  # a line that never falls silent must not hold its bus for ever
 _SILENT_SESSION: Final = 3  # requests without one byte back, then a TCP session is given up
-_OPEN_TIMEOUT_S: Final = 5.0
 
 Ask = Callable[[int, Request], Awaitable[bytes]]
 """Asks a unit and returns the data bytes of its reply."""
@@ -66,7 +66,7 @@ class Bus:
         self._is_tcp = target.framing == "tcp"
         self._ordered = not self._is_tcp or accept_tid_zero
         self._arbiter = Arbiter()
-        self._link: Link | None = None
+        self._link: Line | None = None
         self._state: Literal["closed", "open", "idle"] = "closed"
         self._lost: asyncio.Future[str] | None = None
         self._listener = Listener(is_tcp=self._is_tcp, accept_tid_zero=accept_tid_zero, count=count)
@@ -87,7 +87,7 @@ class Bus:
     async def _connect(self) -> None:
         self._listener.reset()
         self._unheard = 0
-        self._link = await open_link(self.target, self._on_data, self._drop, _OPEN_TIMEOUT_S)
+        self._link = await open_link(self.target, self._on_data, self._drop)
         self._state = "open"
         if self._is_tcp:
             self._owed.clear()  # a new session brings no old replies

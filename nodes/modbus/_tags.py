@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import Field, field_validator, model_validator
 
 from gateway import Config, PositiveSeconds
+from nodes._setpoints import Greatest, Least
 from nodes.modbus._planner import Span
 from nodes.modbus._registers import (
     ORDERS,
@@ -119,8 +120,8 @@ class ReadTag(PointConfig):
 class WriteTag(PointConfig):
     """One value to write."""
 
-    min: float | None = Field(None, description="A value below it is refused, in the tag's unit.")
-    max: float | None = Field(None, description="A value above it is refused, in the tag's unit.")
+    min: Least = None
+    max: Greatest = None
 
     @model_validator(mode="after")
     def _can_be_written(self) -> WriteTag:

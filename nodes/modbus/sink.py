@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -15,11 +14,11 @@ from gateway import (
     Context,
     Example,
     Message,
-    PositiveSeconds,
     Rejected,
     Sink,
     TagName,
 )
+from nodes._setpoints import MaxAge, newest_allowed
 from nodes.modbus import _pdu
 from nodes.modbus._client import Ask, Bus, CutOff
 from nodes.modbus._pdu import DeviceError, NoReply, UnitAway
@@ -36,9 +35,7 @@ class ModbusSinkConfig(Config):
         examples=[{"press1/oil/setpoint": {"address": "holding:20", "min": 0, "max": 80}}],
         description="What to write: tag to address, type, order and limits.",
     )
-    max_age_s: PositiveSeconds = Field(
-        5.0, description="An older value is dropped: a setpoint that comes late does harm."
-    )
+    max_age_s: MaxAge = 5.0
     base: Literal[0, 1] = Field(
         1, description="Number of the first address in reference numbers: 40001 or 40000."
     )
@@ -113,8 +110,9 @@ class ModbusSink(Sink[ModbusSinkConfig]):
 
     async def write(self, message: Message, port: str) -> None:
         assert isinstance(message, Batch)
-        refused: list[str] = []
-        for name, value in self._newest(message, refused).items():
+        config = self.config
+        allowed, refused = newest_allowed(message, config.tags, config.max_age_s, self.ctx)
+        for name, value in allowed.items():
             point = self._points[name]
             try:
                 await self._write(point, value)
@@ -124,33 +122,6 @@ class ModbusSink(Sink[ModbusSinkConfig]):
                 self.ctx.count("written")
         if refused:
             raise Rejected("; ".join(refused) + ".")
-
-    def _newest(self, batch: Batch, refused: list[str]) -> dict[str, float]:
-        """The newest value of each tag that may be written; the rest is counted or refused."""
-        oldest = self.ctx.clock.now() - round(self.config.max_age_s * 1e9)
-        found: dict[str, tuple[int, float]] = {}
-        for code, ts, value, status in batch.rows():
-            name = self.ctx.tags.name(code)
-            if name not in self._points:
-                self.ctx.count("unmapped")
-            elif status >> 30 or not math.isfinite(value):
-                self.ctx.count("dropped_bad")
-            elif ts < oldest:
-                self.ctx.count("dropped_stale")
-                self.ctx.say("warning", f"{name} = {value:g} was too old and is not written.")
-            elif name not in found or ts >= found[name][0]:
-                found[name] = (ts, value)
-        allowed = {}
-        for name, (_, value) in found.items():
-            tag = self.config.tags[name]
-            low = -math.inf if tag.min is None else tag.min
-            high = math.inf if tag.max is None else tag.max
-            if low <= value <= high:
-                allowed[name] = value
-            else:
-                self.ctx.count("dropped_limit")
-                refused.append(f"{name} = {value:g} is outside its limits {low:g} to {high:g}")
-        return allowed
 
     async def _write(self, point: Point, value: float) -> None:
         """Write one value in one turn on the bus."""

@@ -94,7 +94,7 @@ class MqttSourceConfig(Config):
             TopicMap(topics, "{topic}" if is_sparkplug else self.tag)
             TopicMap(topics, self.publisher)
         except ConfigError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(f"`topics`: {error}") from error
         return self
 
 

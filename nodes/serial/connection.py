@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from gateway import Bytes, Config, Connection, Context, Disconnected, Example
-from nodes.serial._port import Line, Parity, Port, Stream, open_port
+from nodes._line import Line, Parity, Port
+from nodes.serial._port import Stream, open_line
 
 
 class SerialConnectionConfig(Config):
@@ -51,23 +52,23 @@ class SerialConnection(Connection[SerialConnectionConfig]):
 
     def __init__(self, config: SerialConnectionConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._port: Port | None = None
+        self._line: Line | None = None
         self._lost: asyncio.Future[str] | None = None
         self._streams: set[Stream] = set()
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         config = self.config
-        line = Line(
+        port = Port(
             config.port,
             config.baud,
-            config.data_bits,
             config.parity,
             config.stop_bits,
+            config.data_bits,
             config.flow,
         )
         self._lost = asyncio.get_running_loop().create_future()
-        self._port = await open_port(line, self._on_data, self._end)
+        self._line = await open_line(port, self._on_data, self._end)
 
     async def lost(self) -> str:
         if self._lost is None:
@@ -79,7 +80,7 @@ class SerialConnection(Connection[SerialConnectionConfig]):
 
     def check_open(self) -> None:
         """Raises Disconnected while the line is not open."""
-        if self._port is None:
+        if self._line is None:
             raise Disconnected(f"Serial {self.config.port} is not open.")
 
     def listen(self) -> Stream:
@@ -94,12 +95,12 @@ class SerialConnection(Connection[SerialConnectionConfig]):
         self._streams.discard(stream)
 
     @asynccontextmanager
-    async def speak(self) -> AsyncIterator[Port]:
+    async def speak(self) -> AsyncIterator[Line]:
         """Hold the line to send, and to wait for what is answered. Raises Disconnected."""
         async with self._turn:
             self.check_open()
-            assert self._port is not None
-            yield self._port
+            assert self._line is not None
+            yield self._line
 
     def _on_data(self, data: bytes) -> None:
         now = self.ctx.clock.now()
@@ -107,9 +108,9 @@ class SerialConnection(Connection[SerialConnectionConfig]):
             stream.put(now, data)
 
     def _end(self, why: str) -> None:
-        if self._port is not None:
-            self._port.close()
-            self._port = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
         text = f"Serial {self.config.port} is gone: {why}."
         for stream in self._streams:
             stream.end(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import string
 from typing import Any
@@ -23,8 +22,10 @@ from gateway import (
     Sink,
     TagName,
 )
+from nodes._line import Line
+from nodes._setpoints import Greatest, Least, MaxAge, newest_allowed
 from nodes.serial._framing import excerpt
-from nodes.serial._port import Port, Stream
+from nodes.serial._port import Stream
 from nodes.serial.connection import SerialConnection
 
 _NAMES = {"value", "tag", "unit"}
@@ -39,8 +40,8 @@ class LineTag(Config):
         examples=["SP {value:.1f}\r\n"],
         description="What to send; {value}, {tag} and {unit} are filled in.",
     )
-    min: float | None = Field(None, description="A value below it is refused, in the tag's unit.")
-    max: float | None = Field(None, description="A value above it is refused, in the tag's unit.")
+    min: Least = None
+    max: Greatest = None
 
     @model_validator(mode="before")
     @classmethod
@@ -65,9 +66,7 @@ class SerialSinkConfig(Config):
         description="What to send: tag to line.",
     )
     encoding: str = Field("ascii", description="How text becomes bytes: ascii, utf-8 or latin-1.")
-    max_age_s: PositiveSeconds = Field(
-        5.0, description="An older value is dropped: a setpoint that comes late does harm."
-    )
+    max_age_s: MaxAge = 5.0
     answer: str | None = Field(
         None, examples=["OK"], description="Regular expression that the device must answer with."
     )
@@ -119,8 +118,9 @@ class SerialSink(Sink[SerialSinkConfig]):
     async def write(self, message: Message, port: str) -> None:
         assert isinstance(message, Batch)
         assert self._line is not None
-        refused: list[str] = []
-        for name, value in self._newest(message, refused).items():
+        config = self.config
+        allowed, refused = newest_allowed(message, config.tags, config.max_age_s, self.ctx)
+        for name, value in allowed.items():
             try:
                 async with self._line.speak() as line:
                     problem = await self._send(line, name, value)
@@ -133,44 +133,18 @@ class SerialSink(Sink[SerialSinkConfig]):
         if refused:
             raise Rejected("; ".join(refused) + ".")
 
-    def _newest(self, batch: Batch, refused: list[str]) -> dict[str, float]:
-        """The newest value of each tag that may be sent; the rest is counted or refused."""
-        oldest = self.ctx.clock.now() - round(self.config.max_age_s * 1e9)
-        found: dict[str, tuple[int, float]] = {}
-        for code, ts, value, status in batch.rows():
-            name = self.ctx.tags.name(code)
-            tag = self.config.tags.get(name)
-            if tag is None:
-                self.ctx.count("unmapped")
-            elif status >> 30 or not math.isfinite(value):
-                self.ctx.count("dropped_bad")
-            elif ts < oldest:
-                self.ctx.count("dropped_stale")
-                self.ctx.say("warning", f"{name} = {value:g} was too old and is not sent.")
-            elif name not in found or ts >= found[name][0]:
-                found[name] = (ts, value)
-        allowed = {}
-        for name, (_, value) in found.items():
-            low, high = self.config.tags[name].min, self.config.tags[name].max
-            if (low is not None and value < low) or (high is not None and value > high):
-                self.ctx.count("dropped_limit")
-                refused.append(f"{name} = {value:g} is outside its limits {low} to {high}")
-            else:
-                allowed[name] = value
-        return allowed
-
-    async def _send(self, port: Port, name: str, value: float) -> str:
+    async def _send(self, line: Line, name: str, value: float) -> str:
         """Send one line in one turn; returns what is wrong with the answer."""
         assert self._line is not None
         unit = self.ctx.tags[self.ctx.tags.code(name)].unit
         text = self.config.tags[name].line.format(value=value, tag=name, unit=unit)
         data = text.encode(self.config.encoding)
         if self.config.answer is None:
-            port.write(data)
+            line.write(data)
             return ""
         stream = self._line.listen()
         try:
-            port.write(data)
+            line.write(data)
             return await self._answer(stream, re.compile(self.config.answer))
         except Disconnected as error:
             return f"the line broke, so it may or may not be taken ({error})"

@@ -54,7 +54,7 @@ class Tumbling(windowing.WindowTransform[TumblingConfig]):
     Samples of a closed window leave by `late`. Bad samples stay in, with their quality.
 
     State: the rows of open windows; watermark, last step time and next end per tag.
-    Cost: ~110 ns a row for thousands of rows, ~5 µs for one that closes nothing.
+    Cost: ~110 ns a row for thousands of rows; ~5 µs for one, ~17 µs if it closes a window.
     Source: Akidau et al., The Dataflow Model, VLDB 2015, 2.2 (fixed windows).
     """
 

@@ -136,7 +136,7 @@ def test_variables_and_test_configs() -> None:
     with pytest.raises(ConfigError, match="no node 'x'"):
         document.with_config({"x": {}})
     loose = Document.parse("flow: a\nnodes:\n  b: {type: x.y, url: '${nowhere}'}", "f.yaml")
-    with pytest.raises(ConfigError, match=r"f\.yaml:3 nodes\.b: The variable 'nowhere'"):
+    with pytest.raises(ConfigError, match=r"f\.yaml:3 nodes\.b\.url: The variable 'nowhere'"):
         loose.with_values(lambda v: resolve(v, {}))
 
 

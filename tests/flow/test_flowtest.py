@@ -129,17 +129,35 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(FLOW + "  - {title: good, given: {clean: a 0s 1}, expect: {clean: a 0s 1}}\n")
     report = tmp_path / "report.xml"
     assert main(["test", str(tmp_path), "--junit", str(report)]) == 0
-    assert "1 tests, 0 failed" in capsys.readouterr().out
+    assert "1 test, 0 failed" in capsys.readouterr().out
     assert ET.parse(report).getroot().attrib["failures"] == "0"
     assert main(["test", str(file), "-k", "other"]) == 1
-    assert "No flow has a test" in capsys.readouterr().out
+    assert "No test's title contains 'other'." in capsys.readouterr().out
     assert main(["lint", str(file)]) == 0
     assert main(["lint", str(file), "--strict"]) == 1, "nothing takes what stats gives"
     file.write_text(file.read_text().replace("band: 0.2", "bnad: 0.2"))
     assert main(["lint", str(file)]) == 1
     assert "press.yaml:4: error: clean.bnad" in capsys.readouterr().out
+    assert main(["test", str(file)]) == 1, "what cannot run is not tested"
+    assert "press.yaml:4: error: clean.bnad" in capsys.readouterr().out
     assert main(["lint", str(tmp_path / "absent.yaml")]) == 1
     assert "There is no file" in capsys.readouterr().err
+
+
+def test_lint_says_what_run_would_not_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two flows of one name, and a file that `genba run` would pass over in its folder."""
+    for name in ("a.flow.yaml", "b.flow.yaml"):
+        (tmp_path / name).write_text("flow: twin\nnodes: {log: {type: log.sink}}\n", "utf-8")
+    (tmp_path / "c.yaml").write_text("flow: c\n", "utf-8")
+    assert main(["lint", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert "b.flow.yaml:1: error: flow: This flow is called 'twin', as is that of " in out
+    assert "c.yaml:1: warning: `genba run` takes only files named *.flow.yaml" in out
+    assert main(["lint", str(tmp_path), "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["file"] for row in rows} == {str(p) for p in tmp_path.iterdir()}
 
 
 def test_lint_writes_the_canonical_form(tmp_path: Path) -> None:

@@ -134,11 +134,59 @@ CASES = {
     ),
     "a test of a node that is not there": (
         GOOD + "tests:\n  - {title: t, given: {klean: a 0s 1}, expect: {}}\n",
-        ("error", 11, "", "tests.0", "names 'klean', which is no node. Did you mean clean?"),
+        (
+            "error",
+            11,
+            "",
+            "tests.0.given.klean",
+            "names 'klean', which is no node. Did you mean clean?",
+        ),
     ),
     "a variable without a value": (
         with_line("tag: a", "tag: '${tag}'"),
-        ("error", 3, "sim", "", "The variable 'tag' has no value."),
+        ("error", 3, "sim", "tag", "The variable 'tag' has no value."),
+    ),
+    "a test of a port that is not there": (
+        GOOD + "tests:\n  - {title: t, given: {clean: a 0s 1}, expect: {clean.oat: ''}}\n",
+        ("error", 11, "", "tests.0.expect.clean.oat", "no output 'oat'. Did you mean out?"),
+    ),
+    "a test with a text that cannot be read": (
+        GOOD + "tests:\n  - {title: t, given: {clean: a 0 1}, expect: {clean: ''}}\n",
+        ("error", 11, "", "tests.0.given.clean", "'0' is no time. Write a number and ms"),
+    ),
+    "a test with a state of an alarm that is not there": (
+        GOOD.replace("log.sink}", "log.sink}\n  hi: {type: alarm.limit, hi: 3}")
+        + "  - clean -> hi\ntests:\n"
+        + "  - {title: t, given: {clean: a 0s 1}, expect: {hi: 1s a HI raised UNAK 4 3}}\n",
+        ("error", 13, "", "tests.0.expect.hi", "'UNAK' is no state of an alarm. There is NORM"),
+    ),
+    "a test that gives to a sink": (
+        GOOD + "tests:\n  - {title: t, given: {log: a 0s 1}, expect: {}}\n",
+        ("error", 11, "", "tests.0.given.log", "'log' is a sink"),
+    ),
+    "a test that ends at no time": (
+        GOOD + "tests:\n  - {title: t, given: {clean: a 0s 1}, expect: {}, until: soon}\n",
+        ("error", 11, "", "tests.0.until", "'soon' is no time."),
+    ),
+    "an option with its colon too near": (
+        with_line("band: 0.2", "band:0.2"),
+        ("error", 4, "clean", "band:0.2", "Write a space behind the colon: `band: 0.2`."),
+    ),
+    "a decimal comma": (
+        with_line("band: 0.2", "band: 7,5"),
+        ("error", 4, "clean", "5", "Write decimals with a point, such as 7.5."),
+    ),
+    "a formula that cannot be read": (
+        with_line("filter.deadband, band: 0.2", "compute.expression, formula: valeu * 2"),
+        ("error", 4, "clean", "formula", "The expression uses 'valeu', which is not known here."),
+    ),
+    "a rule between two options": (
+        GOOD.replace("log.sink}", "log.sink}\n  hi: {type: alarm.limit, hi: 3, lo: 4}"),
+        ("error", 8, "hi", "lo", "`lo` is 4; it must be below `hi`, which is 3."),
+    ),
+    "a flow without a node": (
+        "flow: x\n",
+        ("warning", 1, "", "", "The flow has no node."),
     ),
     "one tag in two units": (
         with_line("  clean:", "  two: {type: simulate.source, tag: a, unit: Cel}\n  clean:"),
@@ -166,6 +214,65 @@ def test_a_cycle_names_its_nodes_and_is_found_once() -> None:
     assert "clean -> b -> clean" in cycles[0][4]
     itself = [f for f in found(GOOD + "  - clean -> clean\n") if "cycle" in f[4]]
     assert len(itself) == 1
+
+
+def test_a_secret_in_clear_is_said_once_and_not_shown() -> None:
+    line = "c: {type: mqtt.connection, url: 'mqtt://x', username: u, password: hunter2}"
+    findings = [f for f in found(GOOD + f"connections:\n  {line}\n") if f[2] == "c"]
+    assert [f[:4] for f in findings if f[0] == "error"] == [("error", 11, "c", "password")]
+    assert "hunter2" not in str(findings)
+    wrong = line.replace("password: hunter2", "password: [hunter2]")
+    findings = [f for f in found(GOOD + f"connections:\n  {wrong}\n") if f[2] == "c"]
+    assert any(
+        "This is no reference to a secret. Write {secret: a_name}." in f[4] for f in findings
+    )
+    assert "hunter2" not in str(findings)
+
+
+SYNTAX = {
+    "a tab": ("  clean:", "\tclean:", 4, "There is a tab. Indent with spaces"),
+    "an indent": ("  clean:", "   clean:", 4, "This line does not fit those above."),
+    "an open quote": ("tag: a", "tag: 'a", 3, "A quote is opened here and not closed."),
+    "an open bracket": ("size_s: 60}", "size_s: 60", 5, "This mapping in { } cannot be read"),
+    "braces in a list": ("tag: a", "tag: [a{b}]", 3, "This list in [ ] cannot be read"),
+    "no colon": ("wires:", "wires", 8, "This line is no `key: value`."),
+    "a colon too much": ("flow: good", "flow: go: od", 1, "There is a colon too much."),
+    "a node without braces": ("{type: log.sink}", "log.sink", 7, "Write `log: {type: log.sink}`"),
+    "a key nearly right": (
+        "wires:",
+        "wire:",
+        8,
+        "There is no key 'wire' here. Did you mean wires?",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SYNTAX)
+def test_a_file_that_cannot_be_read_is_said_in_plain_words(case: str, tmp_path: Path) -> None:
+    old, new, line, says = SYNTAX[case]
+    file = tmp_path / "x.yaml"
+    file.write_text(with_line(old, new), "utf-8")
+    (finding,) = lint_file(file)
+    assert finding.line == line, str(finding)
+    assert says in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "The file is empty."),
+        (b"# nothing\n", "The file is empty."),
+        (bytes(range(256)), "This is no text"),
+        (GOOD.encode("utf-16"), "Save the file as UTF-8."),
+        (GOOD.encode() + b"# \xff", "is no UTF-8"),
+        (b"# " + b"x" * 3_000_000, "flow_bytes_max"),
+    ],
+)
+def test_a_file_that_is_no_text(data: bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_bytes(data)
+    (finding,) = lint_file(file)
+    assert says in str(finding)
 
 
 def test_equal_units_are_no_clash() -> None:

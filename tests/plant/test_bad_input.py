@@ -339,8 +339,13 @@ async def test_a_full_disk(tmp_path: Path, port: int, small_disk: Path) -> None:
         await _publish(port, range(200, 300), base_ns)
         await until(lambda: product.said().count(REFUSED) == 2, "it says so again")
         assert await product.open_alarms() == seen
+        told = [line for line in await product.lines() if line.startswith("store:")]
+        assert len(told) == 1
+        assert "Is the disk full or read-only?" in told[0]
         ballast.unlink()
         await until(lambda: _good(product, "test/good") == list(range(300)), "it goes on")
+        told = [line for line in await product.lines() if line.startswith("store:")]
+        assert told[1:] == ["store: The state file can be written again."]
         assert await product.terminate() == 0
     product.said()
 
