@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernel import Kernel, deviation
+from models.kernel import Detector, Kernel, deviation
 
 
 class Baseline:
@@ -31,11 +33,11 @@ class Baseline:
         self,
         kernel: Kernel,
         *,
-        rows: int,
-        resolution: float,
-        mean: float | None,
-        sd: float | None,
-        relearn_rows: int,
+        rows: int = 50,
+        resolution: float = 0.0,
+        mean: float | None = None,
+        sd: float | None = None,
+        relearn_rows: int = 0,
     ) -> None:
         if rows < 2:
             raise ValueError(f"A baseline of {rows} rows has no spread; it needs at least 2.")
@@ -90,3 +92,41 @@ class Baseline:
         self._mean[dropped] = 0.0
         self._m2[dropped] = 0.0
         return dropped
+
+
+class BaselineOptions(TypedDict, total=False):
+    """What `Baseline` takes, see there."""
+
+    rows: int
+    resolution: float
+    mean: float | None
+    sd: float | None
+    relearn_rows: int
+
+
+class Chart(Detector):
+    """A control chart: while the baseline of a tag is learnt there is no score.
+
+    Args:
+        limit: Number of tag codes.
+        baseline: What `Baseline` takes.
+    """
+
+    def __init__(self, limit: int, **baseline: Unpack[BaselineOptions]) -> None:
+        super().__init__(limit)
+        self._baseline = Baseline(self, **baseline)
+
+    def _round(
+        self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        known = self._baseline.known(tag)
+        if known.all():
+            return self._chart(tag, value)
+        self._baseline.learn(tag[~known], value[~known])
+        score = np.full(len(tag), np.nan)
+        score[known] = self._chart(tag[known], value[known])
+        return score
+
+    def _chart(self, tag: NDArray[np.intp], value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score tags whose baseline stands, (n,)."""
+        raise NotImplementedError

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baseline import Baseline
-from models.kernel import Detector
+from models.baseline import BaselineOptions, Chart
 
 HELD_AT = 2.0
 """The sums are held at this multiple of the limit: so an alarm ends when the shift ends."""
 
 
-class Cusum(Detector):
+class Cusum(Chart):
     """Score [σ]: the greater of the two one-sided sums; the lower one is negative.
 
     With z = (x - mean) ÷ sd: up = max(0, up + z - k), down = max(0, down - z - k). Beyond
@@ -29,10 +30,7 @@ class Cusum(Detector):
         limit: Number of tag codes.
         k: Slack, half the shift worth finding [σ].
         h: Decision limit [σ].
-        rows: Samples the baseline is learnt from.
-        resolution: Least sd that counts, in the tag's unit.
-        mean, sd: The baseline, where it is known.
-        relearn_rows: Samples in a row beyond h after which the baseline is learnt anew; 0 never.
+        baseline: What `Baseline` takes; the limit that it speaks of is `h`.
 
     >>> cusum = Cusum(1, k=0.5, h=5, mean=10.0, sd=1.0)
     >>> tag, ts = np.zeros(1, np.uint16), np.zeros(1, np.int64)
@@ -46,33 +44,15 @@ class Cusum(Detector):
         *,
         k: float = 0.5,
         h: float = 5.0,
-        rows: int = 50,
-        resolution: float = 0.0,
-        mean: float | None = None,
-        sd: float | None = None,
-        relearn_rows: int = 0,
+        **baseline: Unpack[BaselineOptions],
     ) -> None:
-        super().__init__(limit)
+        super().__init__(limit, **baseline)
         if k < 0 or h <= 0:
             raise ValueError(f"k is {k} and h is {h}; k is at least 0, and h is above 0.")
         self._k = k
         self._h = h
-        self._baseline = Baseline(
-            self, rows=rows, resolution=resolution, mean=mean, sd=sd, relearn_rows=relearn_rows
-        )
         self._up = self.per_tag("up", 0.0)
         self._down = self.per_tag("down", 0.0)
-
-    def _round(
-        self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        known = self._baseline.known(tag)
-        if known.all():
-            return self._chart(tag, value)
-        self._baseline.learn(tag[~known], value[~known])
-        score = np.full(len(tag), np.nan)
-        score[known] = self._chart(tag[known], value[known])
-        return score
 
     def _chart(self, tag: NDArray[np.intp], value: NDArray[np.float64]) -> NDArray[np.float64]:
         z = self._baseline.standardised(tag, value)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baseline import Baseline
-from models.kernel import Detector
+from models.baseline import BaselineOptions, Chart
 
 
-class Ewma(Detector):
+class Ewma(Chart):
     """Score [σ of the average]: (EWMA - mean) ÷ its own sd; a usual limit is 3.
 
     EWMA(t) = λ·x(t) + (1-λ)·EWMA(t-1) with EWMA(0) = mean, and its variance is exact from
@@ -22,11 +23,8 @@ class Ewma(Detector):
     Args:
         limit: Number of tag codes.
         weight: λ, the weight of the newest sample, above 0 and at most 1; 0.05 to 0.3 is usual.
-        rows: Samples the baseline is learnt from.
-        resolution: Least sd that counts, in the tag's unit.
-        mean, sd: The baseline, where it is known.
         relearn_above: |score| beyond which the process is out of control [σ].
-        relearn_rows: Samples in a row beyond it after which the baseline is learnt anew.
+        baseline: What `Baseline` takes; the limit that it speaks of is `relearn_above`.
 
     >>> ewma = Ewma(1, weight=0.3, mean=50.0, sd=2.0539)  # the handbook's example
     >>> tag, ts = np.zeros(1, np.uint16), np.zeros(1, np.int64)
@@ -39,36 +37,18 @@ class Ewma(Detector):
         limit: int,
         *,
         weight: float = 0.2,
-        rows: int = 50,
-        resolution: float = 0.0,
-        mean: float | None = None,
-        sd: float | None = None,
         relearn_above: float = 3.0,
-        relearn_rows: int = 0,
+        **baseline: Unpack[BaselineOptions],
     ) -> None:
-        super().__init__(limit)
+        super().__init__(limit, **baseline)
         if not 0 < weight <= 1:
             raise ValueError(f"weight is {weight}; it lies above 0 and is at most 1.")
         self._weight = weight
         self._relearn_above = relearn_above
-        self._baseline = Baseline(
-            self, rows=rows, resolution=resolution, mean=mean, sd=sd, relearn_rows=relearn_rows
-        )
         # Both in units of σ from the mean, so that a start at zero is a start at the mean.
         self._average = self.per_tag("average", 0.0)
         # 1 - (1-λ)^2t, advanced by multiplication: powers differ between processors.
         self._settled = self.per_tag("settled", 0.0)
-
-    def _round(
-        self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        known = self._baseline.known(tag)
-        if known.all():
-            return self._chart(tag, value)
-        self._baseline.learn(tag[~known], value[~known])
-        score = np.full(len(tag), np.nan)
-        score[known] = self._chart(tag[known], value[known])
-        return score
 
     def _chart(self, tag: NDArray[np.intp], value: NDArray[np.float64]) -> NDArray[np.float64]:
         weight, keep = self._weight, 1 - self._weight

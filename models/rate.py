@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.admission import Admission
-from models.kernel import Detector, nanoseconds
+from models.kernel import nanoseconds
+from models.recent import Recent
 
 ROWS = 32
 """Rows kept per tag. They are spread over the horizon, whatever the sampling rate."""
@@ -14,7 +14,7 @@ ROWS = 32
 _LATE_ROWS_MAX = 10
 
 
-class Rate(Detector):
+class Rate(Recent):
     """Score [unit/s]: (value - reference) ÷ time since the reference.
 
     The reference is the oldest kept sample at most `horizon_s` old, or the sample before
@@ -35,23 +35,24 @@ class Rate(Detector):
     """
 
     def __init__(self, limit: int, *, horizon_s: float) -> None:
-        super().__init__(limit)
-        self._horizon_ns = nanoseconds(horizon_s)
-        if self._horizon_ns < ROWS:
+        horizon_ns = nanoseconds(horizon_s)
+        if horizon_ns < ROWS:
             raise ValueError(f"horizon_s is {horizon_s}; it is at least {ROWS} ns.")
-        self._spacing_ns = -(-self._horizon_ns // (ROWS - 1))
-        self._admission = Admission(
-            self, refuse_above=np.inf, refuse_rows_max=0, late_rows_max=_LATE_ROWS_MAX
+        super().__init__(
+            limit,
+            span_ns=horizon_ns + 1,  # a sample exactly as old as the horizon is in it
+            rows_max=ROWS,
+            columns={"value": float},
+            late_rows_max=_LATE_ROWS_MAX,
+            rows_kept=1,
         )
-        self._ring = self.ring("rows", ROWS, {"ts": np.int64, "value": float})
+        self._horizon_ns = horizon_ns
+        self._spacing_ns = -(-horizon_ns // (ROWS - 1))
 
     def _round(
         self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        late, set_back = self._admission.clock(tag, ts)
-        if set_back.any():
-            self._ring.clear(tag[set_back])
-        self._expire(tag, ts - self._horizon_ns)
+        late = self._advance(tag, ts)
         some = self._ring.count[tag] > 0
         span = np.where(some, ts - self._ring.oldest(tag, "ts"), 0)
         enough = (2 * span >= self._horizon_ns) & ~late
@@ -60,21 +61,5 @@ class Rate(Detector):
         score[enough] = change[enough] / (span[enough] / 1e9)
         last = self._ring.newest(tag, "ts")
         keep = ~late & (~some | (ts - last >= self._spacing_ns))
-        self._learn(tag[keep], ts[keep], value[keep])
+        self._append(tag[keep], ts[keep], value=value[keep])
         return score
-
-    def _learn(
-        self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
-    ) -> None:
-        full = self._ring.count[tag] >= ROWS
-        self._ring.drop(tag[full])
-        self._ring.append(tag, ts=ts, value=value)
-
-    def _expire(self, tag: NDArray[np.intp], horizon: NDArray[np.int64]) -> None:
-        """Drop what is older than the horizon [ns], but not the last row."""
-        while True:
-            old = (self._ring.count[tag] > 1) & (self._ring.oldest(tag, "ts") < horizon)
-            if not old.any():
-                return
-            tag, horizon = tag[old], horizon[old]
-            self._ring.drop(tag)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.admission import Admission
-from models.kernel import Detector, deviation, nanoseconds
+from models.kernel import deviation, nanoseconds
+from models.recent import Recent
 
 MAD_TO_SD = 1.4826
 """1 ÷ Φ⁻¹(3/4): makes the median absolute deviation estimate the sd of a normal signal.
@@ -18,7 +18,7 @@ _CELLS_MAX = 1 << 18
 """Cells sorted at once: bounds the working memory to a few megabytes."""
 
 
-class RobustZ(Detector):
+class RobustZ(Recent):
     """Score [σ]: (value - median) ÷ (1.4826 · MAD) of the last `window_s` seconds.
 
     Up to half of the baseline may be anomalies and the score still holds, so it needs no
@@ -53,24 +53,22 @@ class RobustZ(Detector):
         min_rows: int = 10,
         resolution: float = 0.0,
     ) -> None:
-        super().__init__(limit)
         if not 2 <= min_rows <= rows_max:
             raise ValueError(f"min_rows is {min_rows}; it lies between 2 and rows_max {rows_max}.")
-        self._window_ns = nanoseconds(window_s)
+        super().__init__(
+            limit,
+            span_ns=nanoseconds(window_s),
+            rows_max=rows_max,
+            columns={"value": float},
+            late_rows_max=min_rows,
+        )
         self._min_rows = min_rows
         self._resolution = resolution
-        self._admission = Admission(
-            self, refuse_above=np.inf, refuse_rows_max=0, late_rows_max=min_rows
-        )
-        self._ring = self.ring("rows", rows_max, {"ts": np.int64, "value": float})
 
     def _round(
         self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        late, set_back = self._admission.clock(tag, ts)
-        if set_back.any():
-            self._ring.clear(tag[set_back])
-        self._expire(tag, ts - self._window_ns)
+        late = self._advance(tag, ts)
         score = np.full(len(tag), np.nan)
         ready = np.flatnonzero(self._ring.count[tag] >= self._min_rows)
         step = max(1, _CELLS_MAX // self._ring.rows_max)
@@ -79,7 +77,7 @@ class RobustZ(Detector):
             centre, spread = self._baseline(tag[part])
             score[part] = deviation(value[part], centre, spread, self._resolution)
         timely = ~late
-        self._learn(tag[timely], ts[timely], value[timely])
+        self._append(tag[timely], ts[timely], value=value[timely])
         return score
 
     def _baseline(self, tag: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -93,21 +91,6 @@ class RobustZ(Detector):
         np.abs(rows, out=rows)
         rows.sort(axis=1)
         return median, MAD_TO_SD * _middle(rows, count)
-
-    def _expire(self, tag: NDArray[np.intp], horizon: NDArray[np.int64]) -> None:
-        while True:
-            old = (self._ring.count[tag] > 0) & (self._ring.oldest(tag, "ts") <= horizon)
-            if not old.any():
-                return
-            tag, horizon = tag[old], horizon[old]
-            self._ring.drop(tag)
-
-    def _learn(
-        self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
-    ) -> None:
-        full = self._ring.count[tag] >= self._ring.rows_max
-        self._ring.drop(tag[full])
-        self._ring.append(tag, ts=ts, value=value)
 
 
 def _middle(rows: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:

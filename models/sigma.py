@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.admission import Admission
-from models.kernel import Detector, deviation, nanoseconds
+from models.kernel import deviation, nanoseconds
+from models.recent import Recent
 
 _FLIP_TAGS = 1024
 """Tags turned over at once: bounds the working memory to a few tens of megabytes."""
 
 
-class Sigma(Detector):
+class Sigma(Recent):
     """Score [σ]: (value - mean) ÷ sd of the samples in the last `window_s` seconds.
 
     The baseline slides with every sample and nothing is ever subtracted from a sum: old
@@ -53,21 +53,21 @@ class Sigma(Detector):
         refuse_above: float = np.inf,
         refuse_rows_max: int = 0,
     ) -> None:
-        super().__init__(limit)
         if not 2 <= min_rows <= rows_max:
             raise ValueError(f"min_rows is {min_rows}; it lies between 2 and rows_max {rows_max}.")
-        self._window_ns = nanoseconds(window_s)
-        self._min_rows = min_rows
-        self._resolution = resolution
-        self._admission = Admission(
-            self,
+        super().__init__(
+            limit,
+            span_ns=nanoseconds(window_s),
+            rows_max=rows_max,
+            # A row not yet turned over has its value in `mean`; a turned one has the mean
+            # and M2 of itself and all rows turned with it that are younger.
+            columns={"mean": float, "m2": float},
+            late_rows_max=min_rows,
             refuse_above=refuse_above,
             refuse_rows_max=refuse_rows_max,
-            late_rows_max=min_rows,
         )
-        # A row not yet turned over has its value in `mean`; a turned one has the mean and
-        # M2 of itself and all rows turned with it that are younger.
-        self._ring = self.ring("rows", rows_max, {"ts": np.int64, "mean": float, "m2": float})
+        self._min_rows = min_rows
+        self._resolution = resolution
         self._turned = self.per_tag("turned", 0, np.intp)
         self._mean = self.per_tag("mean", 0.0)
         self._m2 = self.per_tag("m2", 0.0)
@@ -75,10 +75,7 @@ class Sigma(Detector):
     def _round(
         self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        late, set_back = self._admission.clock(tag, ts)
-        if np.count_nonzero(set_back):
-            self._forget(tag[set_back])
-        self._expire(tag, ts - self._window_ns)
+        late = self._advance(tag, ts)
         count, mean, m2 = self._baseline(tag)
         sd = np.sqrt(m2 / np.maximum(count - 1, 1))
         score = deviation(value, mean, sd, self._resolution)
@@ -113,10 +110,7 @@ class Sigma(Detector):
     def _learn(
         self, tag: NDArray[np.intp], ts: NDArray[np.int64], value: NDArray[np.float64]
     ) -> None:
-        full = self._ring.count[tag] >= self._ring.rows_max
-        if np.count_nonzero(full):
-            self._drop(tag[full])
-        self._ring.append(tag, ts=ts, mean=value)
+        self._append(tag, ts, mean=value)
         fresh = self._ring.count[tag] - self._turned[tag]
         mean = self._mean[tag]
         delta = value - mean
@@ -124,22 +118,12 @@ class Sigma(Detector):
         self._mean[tag] = mean
         self._m2[tag] += delta * (value - mean)
 
-    def _expire(self, tag: NDArray[np.intp], horizon: NDArray[np.int64]) -> None:
-        """Drop rows as old as the horizon (n,) [ns] or older, one a tag and turn."""
-        while True:
-            old = (self._ring.count[tag] > 0) & (self._ring.oldest(tag, "ts") <= horizon)
-            if not np.count_nonzero(old):
-                return
-            tag, horizon = tag[old], horizon[old]
-            self._drop(tag)
-
     def _drop(self, tag: NDArray[np.intp]) -> None:
-        """Forget the oldest row of each tag, which has one."""
         bare = tag[self._turned[tag] == 0]
         for start in range(0, len(bare), _FLIP_TAGS):
             self._turn(bare[start : start + _FLIP_TAGS])
         self._turned[tag] -= 1
-        self._ring.drop(tag)
+        super()._drop(tag)
 
     def _turn(self, tag: NDArray[np.intp]) -> None:
         """Replace values by suffix aggregates, from the youngest row to the oldest."""
@@ -165,7 +149,7 @@ class Sigma(Detector):
         self._m2[tag] = 0.0
 
     def _forget(self, tag: NDArray[np.intp]) -> None:
-        self._ring.clear(tag)
+        super()._forget(tag)
         self._turned[tag] = 0
         self._mean[tag] = 0.0
         self._m2[tag] = 0.0

@@ -39,12 +39,19 @@ class ExpressionConfig(Config):
         description="The tag to write; needed with `inputs`, otherwise each tag keeps its name.",
     )
     unit: str = Field("", max_length=32, description="Unit of `output` (UCUM).")
+    together: bool = Field(
+        False,
+        description="Compute only when all inputs have come with one time, and use each sample "
+        "once: price and size of one trade, the sums of one window.",
+    )
     tags: TagFilter = Field("#", description="Without `inputs`: tags to work on; others pass.")
 
     @model_validator(mode="after")
     def _can_be_computed(self) -> ExpressionConfig:
         if bool(self.inputs) != (self.output is not None):
             raise ValueError("`inputs` and `output` go together.")
+        if self.together and not self.inputs:
+            raise ValueError("`together` needs `inputs`.")
         try:
             Formula(self.formula, list(self.inputs) or ["value"])
         except ConfigError as error:
@@ -60,8 +67,8 @@ class ExpressionNode(Transform[ExpressionConfig, Batch]):
     is Bad. The language is total: it cannot hang, call anything or grow (see the help page
     on expressions).
 
-    State: the newest value and quality of each input.
-    Cost: ~0.1 µs a row over `value`; with `inputs` ~1 µs a row.
+    State: the newest value, quality and time of each input.
+    Cost: ~0.1 µs a row over `value`; with `inputs` ~1 µs a row, ~10 µs with `together`.
     """
 
     Config = ExpressionConfig
@@ -95,6 +102,17 @@ class ExpressionNode(Transform[ExpressionConfig, Batch]):
             given="X 0s 5\nY 1s 2 uncertain | 2s 2",
             expect="diff 1s 3 uncertain | 2s 3",
         ),
+        Example(
+            "What belongs together is computed once",
+            {
+                "formula": "price * size",
+                "inputs": {"price": "P", "size": "S"},
+                "output": "turnover",
+                "together": True,
+            },
+            given="P 0s 10 | 1s 11 | 3s 12\nS 0s 2 | 2s 5 | 3s 4",
+            expect="turnover 0s 20 | 3s 48",
+        ),
     )
 
     def __init__(self, config: ExpressionConfig, ctx: Context) -> None:
@@ -104,6 +122,8 @@ class ExpressionNode(Transform[ExpressionConfig, Batch]):
         if config.inputs:
             self._value = self.per_tag("value", np.nan)
             self._quality = self.per_tag("quality", quality.BAD_WAITING, np.uint32)
+            self._ts = self.per_tag("ts", 0, np.int64)
+            self._is_new = self.per_tag("is_new", False, np.bool_)
             self._codes = {name: ctx.tags.code(tag) for name, tag in config.inputs.items()}
             self._output = ctx.tags.add(Tag(str(config.output), unit=config.unit))
 
@@ -127,6 +147,8 @@ class ExpressionNode(Transform[ExpressionConfig, Batch]):
         n = len(batch)
         if not n:
             return {}
+        if self.config.together:
+            return self._together(batch)
         status = np.zeros(n, np.uint32)
         is_known = np.ones(n, np.bool_)
         columns = {}
@@ -141,6 +163,31 @@ class ExpressionNode(Transform[ExpressionConfig, Batch]):
         value = self._formula(columns)
         out = Batch.columns(np.full(n, self._output, np.uint16), batch.ts, value, status)
         return {"out": out if is_known.all() else out.where(is_known)}
+
+    def _together(self, batch: Batch) -> Outputs:
+        """A result at each row that completes a set of unused samples of one time.
+
+        Row by row, because whether a sample is used up depends on the rows before it.
+        """
+        codes = list(self._codes.values())
+        rows: list[int] = []
+        values: list[NDArray[np.float64]] = []
+        states: list[NDArray[np.uint32]] = []
+        for i, (code, ts) in enumerate(zip(batch.tag.tolist(), batch.ts.tolist(), strict=True)):
+            self._value[code], self._quality[code] = batch.value[i], batch.quality[i]
+            self._ts[code], self._is_new[code] = ts, True
+            if self._is_new[codes].all() and (self._ts[codes] == ts).all():
+                self._is_new[codes] = False
+                rows.append(i)
+                values.append(self._value[codes])
+                states.append(self._quality[codes])
+        if not rows:
+            return {}
+        table, worst = np.array(values), np.array(states)
+        status = worst[np.arange(len(rows)), np.argmax(worst >> 30, axis=1)]
+        value = self._formula({name: table[:, k] for k, name in enumerate(self._codes)})
+        tag = np.full(len(rows), self._output, np.uint16)
+        return {"out": Batch.columns(tag, batch.ts[rows], value, status)}
 
     def _held(self, batch: Batch, code: int) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
         """Value and quality of one input as of every row, (n,) each."""

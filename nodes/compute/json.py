@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
+import orjson
 from pydantic import Field
 
 from gateway import (
@@ -41,7 +43,8 @@ class Json(Transform[JsonConfig, Events]):
     """Make samples of numbers inside JSON events: ticks, logs, webhooks.
 
     True and false are 1 and 0, and a text that is a number is read as one. A path that leads
-    nowhere gives no sample; one that leads to something else gives Bad_DecodingError.
+    nowhere gives no sample; one that leads to something else gives Bad_DecodingError. A text
+    on the way that is JSON itself is looked into, such as the `text` of a raw MQTT message.
 
     State: none.
     Cost: ~2 µs a value.
@@ -67,6 +70,12 @@ class Json(Transform[JsonConfig, Events]):
             {"values": {"a": "missing", "b": "name"}},
             given='1s t {"name": "pump"}',
             expect="b 1s nan Bad_DecodingError",
+        ),
+        Example(
+            "JSON in a text, as a raw MQTT message has it",
+            {"values": {"web/status": "text.status"}},
+            given='1s log/web {"text": "{\\"status\\": 500}"}\n2s log/web {"text": "no JSON"}',
+            expect="web/status 1s 500",
         ),
     )
 
@@ -105,6 +114,8 @@ _NOTHING = object()
 def _at(data: Any, path: list[str]) -> Any:
     """What stands at a path; `_NOTHING` when it leads nowhere."""
     for key in path:
+        if isinstance(data, str):
+            data = _parsed(data)
         if isinstance(data, dict) and key in data:
             data = data[key]
         elif isinstance(data, list | tuple) and key.isdigit() and int(key) < len(data):
@@ -112,6 +123,15 @@ def _at(data: Any, path: list[str]) -> Any:
         else:
             return _NOTHING
     return data
+
+
+@functools.lru_cache(maxsize=1)  # The paths of one event share what is parsed.
+def _parsed(text: str) -> Any:
+    """What a text holds as JSON; `_NOTHING` when it is none."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _NOTHING
 
 
 def number(found: Any) -> float:

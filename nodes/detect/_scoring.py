@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gateway import Batch, Config, Context, Outputs, Port, TagFilter, Transform, pattern_of
+from gateway import (
+    Batch,
+    Config,
+    Context,
+    Outputs,
+    Port,
+    PositiveSeconds,
+    Rows,
+    TagFilter,
+    Transform,
+    pattern_of,
+)
 from models.kernel import Detector
 
 _UNKNOWN, _WANTED, _UNWANTED = 0, 1, 2
@@ -23,12 +34,58 @@ ScoreName = Annotated[
     ),
 ]
 
+# Fields that several detectors have, each at its own place and with its own default.
+LearnRows = Annotated[
+    Rows, Field(ge=2, description="Samples from which mean and sd are learnt, then held.")
+]
+GivenMean = Annotated[
+    float | None,
+    Field(description="Mean of the process in order, in the tag's unit; empty learns it."),
+]
+GivenSd = Annotated[
+    float | None,
+    Field(gt=0, description="Its standard deviation, in the tag's unit; empty learns it."),
+]
+RowsMax = Annotated[
+    Rows,
+    Field(le=65_536, description="Samples kept per tag; a faster signal has a shorter baseline."),
+]
+Resolution = Annotated[
+    float, Field(ge=0, description="Least standard deviation that counts, in the tag's unit.")
+]
+RefuseAbove = Annotated[
+    float,
+    Field(
+        ge=0,
+        examples=[6],
+        description="Samples with a score beyond this do not enter the baseline [σ]; 0 takes all.",
+    ),
+]
+
 
 class ScoringConfig(Config):
     """The fields every detector has."""
 
     tags: TagFilter = Field("#", description="Tags to score; `#` is all that arrive.")
     output: ScoreName
+
+
+class RecentConfig(ScoringConfig):
+    """The fields of detectors that learn from the last seconds."""
+
+    window_s: PositiveSeconds = Field(
+        300, description="Length of the baseline; a sample exactly this old has left it."
+    )
+    min_rows: Rows = Field(
+        10, ge=2, description="Samples the baseline needs before there is a score."
+    )
+    rows_max: RowsMax
+
+    @model_validator(mode="after")
+    def _baseline_can_fill(self) -> Self:
+        if self.min_rows > self.rows_max:
+            raise ValueError("min_rows is greater than rows_max: there would never be a score.")
+        return self
 
 
 C = TypeVar("C", bound=ScoringConfig)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from gateway import Example, Rows
+from gateway import Example
 from models.cusum import Cusum as Kernel
-from nodes.detect._scoring import ScoreName, Scoring, ScoringConfig
+from nodes.detect._scoring import (
+    GivenMean,
+    GivenSd,
+    LearnRows,
+    Resolution,
+    ScoreName,
+    Scoring,
+    ScoringConfig,
+)
 
 
 class CusumConfig(ScoringConfig):
@@ -18,20 +26,10 @@ class CusumConfig(ScoringConfig):
         description="Decision limit [σ]; the alarm's limit should be the same. The sums are held "
         "at twice this, so that an alarm ends when the shift ends.",
     )
-    rows: Rows = Field(
-        50, ge=2, description="Samples from which mean and sd are learnt, then held."
-    )
-    mean: float | None = Field(
-        None, description="Mean of the process in order, in the tag's unit; empty learns it."
-    )
-    sd: float | None = Field(
-        None,
-        gt=0,
-        description="Its standard deviation, in the tag's unit; empty learns it.",
-    )
-    resolution: float = Field(
-        0, ge=0, description="Least standard deviation that counts, in the tag's unit."
-    )
+    rows: LearnRows = 50
+    mean: GivenMean = None
+    sd: GivenSd = None
+    resolution: Resolution = 0
     relearn_rows: int = Field(
         0,
         ge=0,

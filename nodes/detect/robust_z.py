@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from gateway import Example, PositiveSeconds, Rows
+from gateway import Example
 from models.robust_z import RobustZ as Kernel
-from nodes.detect._scoring import ScoreName, Scoring, ScoringConfig
+from nodes.detect._scoring import RecentConfig, RowsMax, ScoreName, Scoring
 
 
-class RobustZConfig(ScoringConfig):
+class RobustZConfig(RecentConfig):
     output: ScoreName = "robust_z"
-    window_s: PositiveSeconds = Field(
-        300, description="Length of the baseline; a sample exactly this old has left it."
-    )
-    min_rows: Rows = Field(
-        10, ge=2, description="Samples the baseline needs before there is a score."
-    )
-    rows_max: Rows = Field(
-        300,
-        le=65_536,
-        description="Samples kept per tag; a faster signal has a shorter baseline.",
-    )
+    rows_max: RowsMax = 300
     resolution: float = Field(
         0,
         ge=0,
@@ -31,12 +19,6 @@ class RobustZConfig(ScoringConfig):
         description="Least robust standard deviation that counts, in the tag's unit; a signal "
         "that mostly stands still has none of its own.",
     )
-
-    @model_validator(mode="after")
-    def _baseline_can_fill(self) -> Self:
-        if self.min_rows > self.rows_max:
-            raise ValueError("min_rows is greater than rows_max: there would never be a score.")
-        return self
 
 
 class RobustZ(Scoring[RobustZConfig]):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from gateway import Example, PositiveSeconds, Rows
 from models.seasonal import Seasonal as Kernel
-from nodes.detect._scoring import ScoreName, Scoring, ScoringConfig
+from nodes.detect._scoring import RefuseAbove, Resolution, ScoreName, Scoring, ScoringConfig
 
 
 class SeasonalConfig(ScoringConfig):
@@ -32,15 +32,8 @@ class SeasonalConfig(ScoringConfig):
     memory_rows: Rows = Field(
         10_000, description="Samples over which a bin remembers; older ones fade."
     )
-    resolution: float = Field(
-        0, ge=0, description="Least standard deviation that counts, in the tag's unit."
-    )
-    refuse_above: float = Field(
-        0,
-        ge=0,
-        examples=[6],
-        description="Samples with a score beyond this do not enter the baseline [σ]; 0 takes all.",
-    )
+    resolution: Resolution = 0
+    refuse_above: RefuseAbove = 0
     refuse_rows_max: Rows = Field(
         60,
         description="Refused samples in a row in a bin after which they enter all the same.",

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from gateway import Example, PositiveSeconds, Rows
+from gateway import Example, Rows
 from models.sigma import Sigma as Kernel
-from nodes.detect._scoring import ScoreName, Scoring, ScoringConfig
+from nodes.detect._scoring import RecentConfig, RefuseAbove, RowsMax, ScoreName, Scoring
 
 
-class SigmaConfig(ScoringConfig):
+class SigmaConfig(RecentConfig):
     output: ScoreName = "sigma"
-    window_s: PositiveSeconds = Field(
-        300, description="Length of the baseline; a sample exactly this old has left it."
-    )
-    min_rows: Rows = Field(
-        10, ge=2, description="Samples the baseline needs before there is a score."
-    )
-    rows_max: Rows = Field(
-        1000,
-        le=65_536,
-        description="Samples kept per tag; a faster signal has a shorter baseline.",
-    )
+    rows_max: RowsMax = 1000
     resolution: float = Field(
         0,
         ge=0,
@@ -32,22 +20,11 @@ class SigmaConfig(ScoringConfig):
         description="Least standard deviation that counts, in the tag's unit, such as the "
         "sensor's step: without it the first movement of a constant signal scores a million.",
     )
-    refuse_above: float = Field(
-        0,
-        ge=0,
-        examples=[6],
-        description="Samples with a score beyond this do not enter the baseline [σ]; 0 takes all.",
-    )
+    refuse_above: RefuseAbove = 0
     refuse_rows_max: Rows = Field(
         60,
         description="Refused samples in a row after which they enter: the process has a new level.",
     )
-
-    @model_validator(mode="after")
-    def _baseline_can_fill(self) -> Self:
-        if self.min_rows > self.rows_max:
-            raise ValueError("min_rows is greater than rows_max: there would never be a score.")
-        return self
 
 
 class Sigma(Scoring[SigmaConfig]):
