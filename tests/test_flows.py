@@ -6,16 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.run import load
 from gateway.engine.flowtest import run_tests
 from gateway.flow.document import Document
 from gateway.flow.lint import lint_file
 from gateway.flow.variables import resolve
 
-FLOWS = sorted((Path(__file__).resolve().parent.parent / "flows").glob("*.yaml"))
+FOLDER = Path(__file__).resolve().parent.parent / "flows"
+FLOWS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("examples/*.yaml")])
 
 
 def test_there_are_flows() -> None:
     assert FLOWS
+    names = [Document.load(path).name for path in FLOWS]
+    assert len(set(names)) == len(names)
+
+
+def test_the_examples_are_not_run_with_the_others() -> None:
+    documents, problems = load([FOLDER], {})
+    assert not problems
+    assert {d.file for d in documents} == {path.name for path in FOLDER.glob("*.flow.yaml")}
+    examples, problems = load([FOLDER / "examples"], {})
+    assert not problems
+    assert len(examples) >= 10, "each of them can run"
 
 
 @pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.stem)

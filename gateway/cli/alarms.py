@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import getpass
 import json
 from datetime import UTC, datetime
@@ -25,6 +26,17 @@ _ACTIONS = {
     "unsuppress": "end a suppression by design",
     "remove_from_service": "take an alarm out of service, for maintenance",
     "return_to_service": "put an alarm back into service",
+}
+
+
+_ASKED_S = 0.1
+_ASKED_MAX = 30
+# What an action is about: the gateway refuses it otherwise, and says so only in its log.
+_NEEDS = {
+    "reset": ("state", ("LATUN", "LATACK"), "is not latched, so there is nothing to reset"),
+    "unshelve": ("overlay", ("SHLVD",), "is not shelved"),
+    "unsuppress": ("overlay", ("DSUPR",), "is not suppressed"),
+    "return_to_service": ("overlay", ("OOSRV",), "is not out of service"),
 }
 
 
@@ -57,23 +69,25 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand; returns the exit code."""
     client = Client(args.api)
     verb = (args.verb or "list").replace("-", "_")
-    if verb == "list":
-        rows = _rows(client, args)
-        if args.json:
-            for row in rows:
-                print(json.dumps(row, ensure_ascii=False))
-        else:
-            console = Console(soft_wrap=True, highlight=False)
-            for row in rows:
-                console.print(_lines(row, is_history=args.history))
-            if not rows:
-                console.print("No alarm.")
+    if verb != "list":
+        print(printable(_act(client, verb, args)))
         return 0
+    rows = _rows(client, args)
+    if args.json:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+        return 0
+    console = Console(soft_wrap=True, highlight=False)
+    for row in rows:
+        console.print(_lines(row, is_history=args.history))
+    if not rows:
+        console.print("No alarm.")
+    return 0
+
+
+def _act(client: Client, verb: str, args: argparse.Namespace) -> str:
+    """Ask the gateway for an action; returns what became of it."""
     more: dict[str, Any] = {"reason": args.reason} if args.reason else {}
-    alarm = "*" if args.alarm in ("all", "*") else _find(client, args.alarm)["alarm"]
-    if verb == "ack" and alarm != "*":
-        shown = _find(client, args.alarm)["occurrence"]
-        more["occurrence"] = shown if args.occurrence is None else args.occurrence
     if verb == "shelve":
         if not args.reason:
             raise ConfigError("Shelving needs a reason.", hint='Add --reason "pump in repair".')
@@ -81,9 +95,37 @@ def run(args: argparse.Namespace) -> int:
             more["for_s"] = parse_time(args.for_) / 1e9
         except ValueError as error:
             raise ConfigError(str(error), where="--for") from error
+    if args.alarm in ("all", "*"):
+        client.act(verb, "*", args.actor, **more)
+        return f"{verb.replace('_', ' ')}: asked of all alarms"
+    row = _find(client, args.alarm)
+    alarm = row["alarm"]
+    if verb in _NEEDS:
+        field, wanted, text = _NEEDS[verb]
+        if row[field] not in wanted:
+            hint = "`genba alarms list --history` shows what became of it."
+            raise ConfigError(f"The alarm {alarm} {text}.", hint=hint)
+    if verb == "ack":
+        more["occurrence"] = row["occurrence"] if args.occurrence is None else args.occurrence
+    seen = client.alarms(history=True)
     client.act(verb, alarm, args.actor, **more)
-    print(f"{verb.replace('_', ' ')}: {'all alarms' if alarm == '*' else alarm}")
-    return 0
+    return _outcome(client, seen, alarm, args.actor)
+
+
+def _outcome(client: Client, seen: list[dict[str, Any]], alarm: str, actor: str) -> str:
+    """What became of an action: the gateway takes it as input, and its node may refuse it.
+
+    Raises:
+        ConfigError: It was refused, or the gateway is too busy to say.
+    """
+    for _ in range(_ASKED_MAX):
+        for row in client.alarms(history=True):
+            if row["alarm"] == alarm and row["actor"] == actor and row not in seen:
+                return str(row["text"])
+        asyncio.run(asyncio.sleep(_ASKED_S))
+    raise ConfigError(
+        f"The alarm {alarm} has not changed.", hint="The gateway's log says why it refused."
+    )
 
 
 def _rows(client: Client, args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -25,8 +26,8 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a page, or write those of all nodes."""
     if args.write:
-        changed = write_pages()
-        print(f"{len(changed)} pages changed in {NODES}." if changed else "All pages are fresh.")
+        changed = [*write_pages(), *write_guides()]
+        print(f"{len(changed)} pages changed in {HELP}." if changed else "All pages are fresh.")
         return 0
     if not args.topic:
         print("Guides (genba docs NAME):")
@@ -49,9 +50,9 @@ def page(topic: str) -> str:
     from gateway.flow.registry import names
     from gateway.flow.spec import find_spec
 
-    guides = {path.stem: path for path in HELP.glob("*.md")}
-    if topic in guides:
-        return guides[topic].read_text("utf-8")
+    known = {name.removesuffix(".md"): text for name, text in guides().items()}
+    if topic in known:
+        return re.sub(r"<!--.*?-->\n\n?", "", known[topic])
     spec = find_spec(topic) if "." in topic else None
     if spec is not None:
         return spec.page
@@ -59,7 +60,7 @@ def page(topic: str) -> str:
         hint = f"`genba nodes {topic}.` lists this family; `genba docs` lists the guides."
     else:
         otherwise = "`genba docs` lists the guides, `genba nodes` the nodes."
-        hint = near(topic, [*guides, *names()], otherwise)
+        hint = near(topic, [*known, *names()], otherwise)
     raise ConfigError(f"There is no page {topic!r}.", hint=hint)
 
 
@@ -89,6 +90,26 @@ def write_pages(folder: Path = NODES) -> list[str]:
             (folder / name).write_text(wanted[name], "utf-8", newline="\n")
         else:
             (folder / name).unlink()
+    return changed
+
+
+def guides() -> dict[str, str]:
+    """The guides as they should be: what is generated in them is made anew."""
+    from gateway.flow.page import functions_table
+
+    table = f"<!-- functions -->\n\n{functions_table()}\n<!-- end -->"
+    part = re.compile(r"<!-- functions -->.*?<!-- end -->", re.DOTALL)
+    found = {path.name: path.read_text("utf-8") for path in sorted(HELP.glob("*.md"))}
+    return {name: part.sub(lambda _: table, text) for name, text in found.items()}
+
+
+def write_guides(folder: Path = HELP) -> list[str]:
+    """Write the guides whose generated part is stale."""
+    changed = [
+        name for name, text in guides().items() if (folder / name).read_text("utf-8") != text
+    ]
+    for name in changed:
+        (folder / name).write_text(guides()[name], "utf-8", newline="\n")
     return changed
 
 

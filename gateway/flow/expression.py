@@ -71,7 +71,12 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., Column], int, int, str]]] = {
     "hypot": (np.hypot, 2, 2, "Length of the diagonal."),
     "min": (_fold(np.minimum), 1, 16, "Smallest of its arguments."),
     "max": (_fold(np.maximum), 1, 16, "Largest of its arguments."),
-    "clamp": (lambda x, low, high: np.minimum(np.maximum(x, low), high), 3, 3, "x kept in range."),
+    "clamp": (
+        lambda x, low, high: np.minimum(np.maximum(x, low), high),
+        3,
+        3,
+        "x kept in range: clamp(x, low, high).",
+    ),
     "isnan": (lambda x: _number(np.isnan(x)), 1, 1, "1 where there is no number."),
 }
 CONSTANTS: Final = {"pi": math.pi, "e": math.e, "true": 1.0, "false": 0.0, "nan": math.nan}

@@ -38,7 +38,10 @@ def unit_clashes(document: Document, configs: Mapping[str, Any]) -> Iterator[Fin
         if cls is None or cls.kind != "source" or entry.disabled:
             continue
         config = configs[node].model_dump(mode="json") if node in configs else entry.config
+        is_path = cls.Config.model_json_schema()["properties"].get("unit", {}).get("is_path")
         for tag, path, unit in _tag_units(config, ()):
+            if is_path and path == ("unit",):
+                continue  # Such as of mqtt.source: where the unit stands in each message.
             said = _Said(node, path, unit)
             by_node.setdefault(node, {})[tag] = unit
             yield from _known(document, said)

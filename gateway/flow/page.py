@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.flow.entries import Entry, entry_data
+from gateway.flow.expression import FUNCTIONS
 from gateway.flow.node import Example, Port
 from gateway.flow.yaml_write import write
 
@@ -135,4 +136,15 @@ def _cell(text: str) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
-__all__ = ["index_of", "page_of"]
+def functions_table() -> str:
+    """The functions of the expression language, as a table for its guide."""
+    rows = ["| function | gives |", "| - | - |"]
+    for name, (_, least, most, sentence) in sorted(FUNCTIONS.items()):
+        names = ("x", "y", "z")[:least] if least == most else ("x", "y", "...")
+        text, _, call = sentence.removesuffix(".").partition(": ")
+        call = call if call.startswith(f"{name}(") else f"{name}({', '.join(names)})"
+        rows.append(f"| `{call}` | {_cell(text)}. |")
+    return "\n".join(rows) + "\n"
+
+
+__all__ = ["functions_table", "index_of", "page_of"]

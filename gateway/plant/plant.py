@@ -217,7 +217,10 @@ class Plant:
             marks = [(f.start_s, True, f) for f in faults.cycle(self.setting.seed, n)]
             marks += [(f.end_s, False, f) for f in faults.cycle(self.setting.seed, n)]
             for at, begins, fault in sorted(marks, key=lambda mark: mark[0]):
-                await asyncio.sleep(moment.until(at))
+                wait_s = moment.until(at)
+                while wait_s > 0:  # uvloop may wake us a millisecond early.
+                    await asyncio.sleep(wait_s)
+                    wait_s = moment.until(at)
                 kind: Literal["fault_begins", "fault_ends"] = (
                     "fault_begins" if begins else "fault_ends"
                 )

@@ -45,8 +45,7 @@ async def publish(setting: Setting, port: int) -> None:
         try:
             await _session(setting, view, moment, port)
         except (aiomqtt.MqttError, OSError):
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if _is_told_to_leave():
                 return  # Leaving went wrong on the broker's side; we were told to leave.
             await asyncio.sleep(_RETRY_S)
 
@@ -57,9 +56,9 @@ async def _session(setting: Setting, view: PlantView, moment: Moment, port: int)
     async with aiomqtt.Client(
         "127.0.0.1", port, identifier="genba-plant-sensors", will=will, protocol=version
     ) as client:
-        await client.publish(STATUS_TOPIC, b"online", qos=1, retain=True)
-        child.say_ready(setting.dir, "sensors")
-        try:
+        try:  # Who hears "online" may end us before its acknowledgement is here.
+            await _send(client, STATUS_TOPIC, b"online", retain=True)
+            child.say_ready(setting.dir, "sensors")
             await _measure(client, view, moment)
         finally:
             await client.publish(STATUS_TOPIC, b"offline", qos=1, retain=True)
@@ -72,4 +71,20 @@ async def _measure(client: aiomqtt.Client, view: PlantView, moment: Moment) -> N
         k = max(k + EVERY_STEPS, moment.step() // EVERY_STEPS * EVERY_STEPS)
         await asyncio.sleep(moment.until(k * STEP_S))
         for signal, topic in found:
-            await client.publish(topic.topic, payload(view, moment, signal, topic, k), qos=1)
+            await _send(client, topic.topic, payload(view, moment, signal, topic, k))
+
+
+async def _send(client: aiomqtt.Client, topic: str, data: bytes, *, retain: bool = False) -> None:
+    """Publish; a cancel that comes with the acknowledgement counts too.
+
+    Source: github.com/python/cpython/issues/86296: asyncio.wait_for, which aiomqtt waits with,
+    loses such a cancel before Python 3.12.
+    """
+    await client.publish(topic, data, qos=1, retain=retain)
+    if _is_told_to_leave():
+        raise asyncio.CancelledError
+
+
+def _is_told_to_leave() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

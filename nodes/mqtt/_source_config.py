@@ -55,7 +55,12 @@ class MqttSourceConfig(Config):
     quality: str = Field(
         "quality", min_length=1, description="Path of the quality: a StatusCode, its name, or true."
     )
-    unit: str = Field("unit", min_length=1, description="Path of the unit, a UCUM code.")
+    unit: str = Field(
+        "unit",
+        min_length=1,
+        description="Path of the unit, a UCUM code.",
+        json_schema_extra={"is_path": True},  # Lint must not take it for a unit.
+    )
     retained: Literal["once", "always", "never"] = Field(
         "once",
         description="Whether the broker sends the last known values: when first subscribed to, "
