@@ -66,7 +66,8 @@ class Session(asyncio.BufferedProtocol):
         try:
             await dial(lambda: session, address, settings.trust)
             session._send(session._codec.connect(settings.hello))
-            session.welcome = await asyncio.wait_for(session._welcomed, ANSWER_TIMEOUT_S)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                session.welcome = await session._welcomed
             check(session.welcome, settings)
         except TimeoutError as error:
             session.drop("It does not answer.")
@@ -224,7 +225,8 @@ class Session(asyncio.BufferedProtocol):
         answer = self._flights.expect(number)
         self._send(packet(number))
         try:
-            return await asyncio.wait_for(answer, ANSWER_TIMEOUT_S)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await answer
         except TimeoutError as error:
             self.drop(f"{self._settings.address} does not answer.")
             raise Disconnected(self._reason) from error

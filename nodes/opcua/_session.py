@@ -93,7 +93,8 @@ class Session:
         """
         while True:
             try:
-                return await asyncio.wait_for(asyncio.shield(self._ended), keepalive_s)
+                async with asyncio.timeout(keepalive_s):
+                    return await asyncio.shield(self._ended)
             except TimeoutError:
                 pass
             try:
@@ -258,7 +259,8 @@ async def drop(client: Client, *, polite: bool) -> None:
     if not polite:
         _abort(client)  # So that closing does not wait for a peer that may be gone.
     try:
-        await asyncio.wait_for(client.disconnect(), _CLOSE_S)
+        async with asyncio.timeout(_CLOSE_S):
+            await client.disconnect()
     except (OSError, ua.UaError):
         _abort(client)
 

@@ -184,7 +184,8 @@ class Subscription:
                 )
             try:
                 left_s = min(left_s, until_s - self._clock())
-                await asyncio.wait_for(self._ready.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._ready.wait()
             except TimeoutError:
                 if self._clock() >= until_s:
                     return []
