@@ -89,8 +89,8 @@ async function tick() {
       ["UNACK", "RTNUN", "LATUN"].includes(a.state)
         ? { key:a.alarm + " " + a.occurrence, make:() => ackButton(a) } : ""]));
     fill("tags", ["Tag", ">Value", "Unit", "Quality", ">Rows/s", "Time"], tags.map(t => [t.tag,
-      number(t.value), t.unit, { text:t.quality, css:css(t.quality) }, rate(t).toFixed(1),
-      time(t.ts)]));
+      number(t.value), t.unit === "1" ? "" : t.unit.replace(/[{}]/g, ""),
+      { text:t.quality, css:css(t.quality) }, rate(t).toFixed(1), time(t.ts)]));
     fill("wires", ["Flow", "From", "To", ">Rows", ">Late", ">Dropped", ">Queued"],
       status.wires.map(w => [w.flow, w.from, w.to, w.rows, late[w.flow + " " + place(w)] ?? 0,
         { text:w.dropped, css:w.dropped ? "bad" : "" }, w.queued]));

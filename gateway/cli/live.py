@@ -25,7 +25,7 @@ from rich.text import Text
 from gateway.cli.words import printable
 from gateway.data import quality
 from gateway.data.alarm import AlarmEvent, AlarmState
-from gateway.data.table import number
+from gateway.data.table import number, unit_word
 from gateway.engine.runtime import Runtime
 
 REFRESH_S = 0.5
@@ -182,7 +182,7 @@ class LiveView:
         return [
             Text(printable(tag.name), "red" if tag.name in alarmed else ""),
             shown,
-            Text(printable(tag.unit)),
+            Text(printable(unit_word(tag.unit))),
             Text(quality.name(status), ("green", "yellow", "red", "red")[status >> 30]),
             f"{rate:.1f}" if rate < 10_000 else f"{rate:.0f}",
         ]

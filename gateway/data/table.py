@@ -97,8 +97,17 @@ def amount(value: float, unit: str = "") -> str:
     ('76.2 Cel', '3.33333', '0 bar', '8 sd')
     """
     text = f"{value + 0.0:.6g}"  # so that -0.0 reads 0
-    word = "" if unit == "1" else re.sub(r"[{}]", "", unit)
+    word = unit_word(unit)
     return f"{text} {word}" if word else text
+
+
+def unit_word(unit: str) -> str:
+    """A unit as people read it: an annotation without its braces, and nothing for 1.
+
+    >>> unit_word("{sd}"), unit_word("1"), unit_word("mm/s")
+    ('sd', '', 'mm/s')
+    """
+    return "" if unit == "1" else re.sub(r"[{}]", "", unit)
 
 
 def _quality_word(status: int) -> str:

@@ -24,22 +24,22 @@ wires:
 
 @pytest.fixture
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    flow, port = tmp_path / "hall.flow.yaml", tmp_path / "port"
+    flow = tmp_path / "hall.flow.yaml"
     flow.write_text(FLOW, "utf-8")
     words = [sys.executable, "-m", "gateway", "run", str(flow), "--state", str(tmp_path / "state")]
     with subprocess.Popen(
-        [*words, "--port", "0", "--port-file", str(port)],
+        [*words, "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
     ) as gateway:
         assert gateway.stderr is not None
-        for line in gateway.stderr:
-            if "The page is at" in line:
-                break
-        monkeypatch.setenv("GENBA_API", f"http://127.0.0.1:{port.read_text('utf-8').strip()}")
-        yield
-        gateway.terminate()
-        gateway.stderr.read()
+        try:
+            line = next(line for line in gateway.stderr if "The page is at" in line)
+            monkeypatch.setenv("GENBA_API", line.rpartition(" ")[2].strip())
+            yield
+        finally:
+            gateway.terminate()
+            gateway.stderr.read()
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
