@@ -33,3 +33,17 @@ class Backoff:
     def reset(self) -> None:
         """The connection stood: the next wait is the first again."""
         self.tries = 0
+
+
+def with_next_try(reason: str, pause_s: float) -> str:
+    """What happened, and when we try again; a short wait is not worth the words.
+
+    >>> with_next_try("No answer. Is it switched on?", 2.4)
+    'No answer. Is it switched on? Next try in 2 s.'
+    >>> with_next_try("It closed the connection", 30)
+    'It closed the connection. Next try in 30 s.'
+    """
+    if pause_s < 1:
+        return reason
+    end = "" if reason.endswith(("?", "!", ".")) else "."
+    return f"{reason}{end} Next try in {pause_s:.0f} s."

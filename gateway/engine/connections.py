@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.engine.backoff import Backoff
+from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.context import NodeContext
 from gateway.errors import ConfigError, Disconnected
 from gateway.flow.node import Connection
@@ -68,7 +68,7 @@ class ConnectionDriver:
 
     async def _wait(self, reason: str, retry_s: float, state: str) -> None:
         pause = self._backoff.next_s(retry_s)
-        text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s." if pause >= 1 else reason
+        text = with_next_try(reason, pause)
         self.ctx.status.state, self.ctx.status.text = state, text
         if not self._is_told:
             self._is_told = True

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from gateway.engine.backoff import Backoff
+from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
     OPEN_TIMEOUT_S,
@@ -145,7 +145,7 @@ class Egress:
         if self.sink.delivery == "fresh" and (dropped := self.outbox.clear()):
             self._stale(dropped)
         pause = self._backoff.next_s(retry_s)
-        text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s." if pause >= 1 else reason
+        text = with_next_try(reason, pause)
         self.ctx.status.state, self.ctx.status.text = state, text
         if not self._is_told:
             self._is_told = True

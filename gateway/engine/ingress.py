@@ -11,7 +11,7 @@ import numpy as np
 from gateway.data import quality
 from gateway.data.batch import Batch
 from gateway.data.event import Event
-from gateway.engine.backoff import Backoff
+from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
     OPEN_TIMEOUT_S,
@@ -157,7 +157,7 @@ class Ingress:
 
     async def _lost(self, reason: str, retry_s: float, state: str) -> None:
         pause = self._backoff.next_s(retry_s)
-        text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s." if pause >= 1 else reason
+        text = with_next_try(reason, pause)
         await self._tell_lost(text)
         self.ctx.status.state, self.ctx.status.text = state, text
         await asyncio.sleep(pause)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.engine.backoff import Backoff
+from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
     OPEN_TIMEOUT_S,
@@ -83,7 +83,7 @@ class WorkerDriver:
             finally:
                 await close_quietly(self.worker.close())
             pause = self._backoff.next_s(retry_s)
-            text = f"{reason.rstrip('.')}. Next try in {pause:.0f} s." if pause >= 1 else reason
+            text = with_next_try(reason, pause)
             self.ctx.status.state, self.ctx.status.text = state, text
             if not self._is_told:
                 self._is_told = True

@@ -9,12 +9,13 @@ import pkgutil
 import pytest
 
 import gateway.data
+import gateway.engine
 import gateway.flow
 import nodes
 
 MODULES = sorted(
     module.name
-    for package in (gateway.data, gateway.flow, nodes)
+    for package in (gateway.data, gateway.engine, gateway.flow, nodes)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 )
 
