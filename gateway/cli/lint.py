@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.main import take_values
 from gateway.errors import ConfigError
 from gateway.flow.findings import Finding
 
@@ -18,13 +19,7 @@ def add(commands: Any) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("lint", help="check flows before they run")
     parser.add_argument("flows", nargs="*", type=Path, help="flow files or folders; else flows/")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a value for ${NAME} in the flows",
-    )
+    take_values(parser)
     parser.add_argument("--strict", action="store_true", help="warnings fail too")
     parser.add_argument("--json", action="store_true", help="print findings as JSON")
     parser.add_argument("--write", action="store_true", help="rewrite files in canonical form")

@@ -74,6 +74,17 @@ def _command(words: list[str]) -> int:
     return int(args.run(args))
 
 
+def take_values(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--set NAME=VALUE``, which every command that reads flows takes alike."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a value for ${NAME} in the flows",
+    )
+
+
 def log_to_stderr(level: str = "INFO") -> None:
     """One line an event on standard error, where systemd and a pipe both find it."""
     logging.basicConfig(

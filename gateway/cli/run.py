@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.main import log_to_stderr
+from gateway.cli.main import log_to_stderr, take_values
 from gateway.data.tag import TAGS_MAX
 from gateway.engine.runtime import Runtime
 from gateway.engine.tasks import Tasks
@@ -37,13 +37,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--tags-max", type=count, default=20_000, help="how many tags there may be, at most 65535"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a value for ${NAME} in the flows",
-    )
+    take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
     parser.set_defaults(run=run)
 

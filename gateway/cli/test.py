@@ -6,18 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.main import take_values
+
 
 def add(commands: Any) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("test", help="run the tests inside flows")
     parser.add_argument("flows", nargs="*", type=Path, help="flow files or folders; else flows/")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a value for ${NAME} in the flows",
-    )
+    take_values(parser)
     parser.add_argument("-k", dest="title", default="", help="only tests whose title has this")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
     parser.set_defaults(run=run)
