@@ -84,6 +84,10 @@ class AlarmBook:
         """Alarms that are shelved, suppressed or out of service, whatever their state."""
         return _sorted(e for e in self._current.values() if _hidden(e))
 
+    def current(self) -> list[AlarmEvent]:
+        """The newest event of every alarm that is open or hidden."""
+        return list(self._current.values())
+
     def history(self) -> list[AlarmEvent]:
         """The last events of all alarms, oldest first."""
         return list(self._history)

@@ -15,9 +15,13 @@ POINTS: Final = (
     "pre_commit",  # input was taken, nothing of it is on the disk
     "post_commit",  # it is on the disk, its source does not know
     "pre_ack",  # the source is about to be told
+    "post_ack",  # the source knows
+    "post_spill",  # what waits for a sink was stored with it
     "mid_step",  # the graph has run, nothing was handed on
+    "mid_snapshot",  # some chunks of a checkpoint are on the disk
     "pre_snapshot",  # a checkpoint was made, it is not on the disk
     "post_snapshot",  # it is on the disk
+    "post_deploy",  # another revision of a flow is on the disk, the old one still runs
 )
 
 

@@ -3,12 +3,55 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
 
 from gateway.engine.codec import pack_inputs
+from gateway.engine.graph import Graph
 from gateway.engine.metrics import NodeStatus
-from gateway.engine.wiring import Fault
+from gateway.engine.store import Store
+from gateway.engine.store_records import keep_letter
+from gateway.engine.wiring import Fault, Result
+from gateway.errors import Disconnected
 
 _log = logging.getLogger("genba.faults")
+FAULTS_MAX: Final = 3  # A node that raised this often stays stopped; a person must look.
+
+
+class FaultDesk:
+    """What is done about nodes that raise: a fresh one in their place, and a letter kept.
+
+    Args:
+        flow: The flow's name.
+        store: Where dead letters are kept.
+    """
+
+    def __init__(self, flow: str, store: Store) -> None:
+        self.counts: Counter[str] = Counter()
+        self._flow = flow
+        self._store = store
+
+    def attend(self, result: Result, graph: Graph, statuses: Mapping[str, NodeStatus]) -> None:
+        """Put fresh nodes in the place of those that raised, unless they did so too often."""
+        for fault in result.faults:
+            self.counts[fault.node] += 1
+            count = self.counts[fault.node]
+            if count < FAULTS_MAX:
+                graph.revive(fault.node)
+            report(fault, statuses.get(fault.node), stopped=count >= FAULTS_MAX)
+
+    async def keep(
+        self, node: str, port: str, error: str, data: bytes, *, seq: int, now: int, revision: int
+    ) -> None:
+        """Dead-letter what made a node fail; that is a help, not a promise."""
+        key = f"{self._flow}/{node}/fault/{seq}"
+        try:
+            await keep_letter(
+                self._store, key, self._flow, node, port, now, revision, error, 0, data
+            )
+        except Disconnected as trouble:
+            _log.error("A dead letter of %s is lost: %s", node, trouble)
 
 
 def report(fault: Fault, status: NodeStatus | None, *, stopped: bool) -> None:

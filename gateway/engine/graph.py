@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
+from gateway.engine.succession import adopt, kept
 from gateway.engine.wiring import (
     RESUMED,
     ContextFactory,
@@ -263,6 +264,18 @@ class Graph:
                 fresh.append(f"The stored state of {stage.id} cannot be used ({text}): it is new.")
         return fresh
 
+    def kept(self, old: Graph) -> set[str]:
+        """Ids of nodes that go on as they are when this graph takes the place of another."""
+        return kept(self._stages, old._stages)
+
+    def adopt(self, old: Graph) -> list[str]:
+        """Take the place of another revision: nodes that did not change keep their state.
+
+        Returns: a sentence for each node that starts fresh although one of its name was there.
+        """
+        self.now = old.now
+        return adopt(self._stages, old._stages)
+
     def faulted(self) -> dict[str, str]:
         """Nodes that are stopped, with the reason."""
         return {s.id: s.faulted for s in self._order if s.faulted}
@@ -282,13 +295,4 @@ class Graph:
         return [node_id for node_id, stage in self._stages.items() if "operator" in stage.ports]
 
 
-__all__ = [
-    "COMMUNICATION",
-    "Fault",
-    "Graph",
-    "Input",
-    "Observer",
-    "Result",
-    "new_node",
-    "rows",
-]
+__all__ = ["COMMUNICATION", "Graph", "Input", "Observer", "Result", "new_node", "rows"]

@@ -38,6 +38,8 @@ class Arrived:
     ingress: Ingress | None = None
     token: Any = None
     position: Any = None
+    answers: int = 0
+    """Number of the question that a worker has answered with this."""
 
 
 class Ingress:

@@ -63,6 +63,14 @@ class StatusBoard:
         self.all.append(NodeStatus(flow, node, type_name, kind, state))
         return self.all[-1]
 
+    def keep(self, flow: str, names: set[str]) -> None:
+        """Forget the nodes of a flow that are not among these, but for those nobody wrote."""
+        self.all = [
+            s
+            for s in self.all
+            if s.flow != flow or s.node in names or s.type == "alarm.communication"
+        ]
+
     def nodes(self, flow: str) -> dict[str, NodeStatus]:
         """The statuses of a flow's nodes by id."""
         return {s.node: s for s in self.all if s.flow == flow and s.kind != "connection"}

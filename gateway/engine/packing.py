@@ -1,55 +1,102 @@
-"""Packing: the state of a whole flow as one block, and neighbours in an inbox as one batch."""
+"""Packing: messages that wait as one block, and neighbours in an inbox as one batch."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final
 
 from gateway.data.batch import Batch
-from gateway.engine.codec import pack_inputs, pack_states, unpack_inputs
+from gateway.data.event import Event
+from gateway.data.windows import Windows
+from gateway.engine.codec import pack_inputs, unpack_inputs
 from gateway.engine.ingress import Arrived
-from gateway.engine.outbox import Waiting
+from gateway.engine.lane import Waiting
+from gateway.engine.store_file import GapRow
 from gateway.engine.wiring import Input
-from gateway.flow.node import State
+from gateway.errors import StateError
 
 _log = logging.getLogger("genba.flow")
-Box = tuple[int, int, Sequence[Waiting]]
-"""An outbox: messages offered, delivered, and those that wait."""
+_LENGTH = struct.Struct("<II")
+_GAP_TOPICS: Final = ("gap", "source/gap")
 
 
-def pack_flow(
-    states: Mapping[str, State], boxes: Mapping[str, Box], head: Mapping[str, Any]
-) -> bytes:
-    """The states of the nodes and what waits for the sinks, as one block."""
-    whole: dict[str, State] = dict(states)
-    numbers = {}
-    for sink, (offered, delivered, waiting) in boxes.items():
-        block = pack_inputs([(sink, item.port, item.message) for item in waiting], 0)
-        whole[f"outbox:{sink}"] = {"block": np.frombuffer(block, np.uint8)}
-        numbers[sink] = {
-            "offered": offered,
-            "delivered": delivered,
-            "waiting": [item.number for item in waiting],
-        }
-    return pack_states(whole, {**head, "outbox": numbers})
+def pack_messages(items: Sequence[Waiting]) -> bytes:
+    """Messages whose numbers follow each other, as one block.
+
+    Neighbours of one port are stored as one batch with their lengths, so that many small
+    messages cost little more than their rows.
+    """
+    inputs: list[Input] = []
+    lengths: list[list[int]] = []
+    parts: list[Batch] = []
+    for item in items:
+        is_next = bool(parts) and inputs[-1][1] == item.port
+        if isinstance(item.message, Batch) and is_next:
+            parts.append(item.message)
+            lengths[-1].append(len(item.message))
+            continue
+        _close(inputs, parts)
+        inputs.append(("", item.port, item.message))
+        lengths.append([len(item.message)] if isinstance(item.message, Batch) else [])
+        parts = [item.message] if isinstance(item.message, Batch) else []
+    _close(inputs, parts)
+    head = zlib.compress(json.dumps(lengths, separators=(",", ":")).encode(), 1)
+    return _LENGTH.pack(len(head), zlib.crc32(head)) + head + pack_inputs(inputs, 0)
 
 
-def unpack_box(states: Mapping[str, State], sink: str, numbers: Mapping[str, Any]) -> Box:
-    """The outbox of a sink that `pack_flow` was given.
+def unpack_messages(block: bytes, first: int) -> list[Waiting]:
+    """What `pack_messages` was given.
+
+    Args:
+        block: Its bytes.
+        first: The number of the first message.
 
     Raises:
         StateError: It is damaged.
     """
-    inputs, _ = unpack_inputs(states[f"outbox:{sink}"]["block"].tobytes())
-    waiting = [
-        Waiting(number, port, message)
-        for number, (_, port, message) in zip(numbers["waiting"], inputs, strict=True)
-    ]
-    return int(numbers["offered"]), int(numbers["delivered"]), waiting
+    try:
+        size, crc = _LENGTH.unpack_from(block)
+        head = block[_LENGTH.size : _LENGTH.size + size]
+        if zlib.crc32(head) != crc:
+            raise StateError("Stored messages are damaged: the checksum does not fit.")
+        lengths = json.loads(zlib.decompress(head))
+    except (struct.error, zlib.error, ValueError) as error:
+        raise StateError(f"Stored messages are damaged: {error}.") from error
+    inputs, _ = unpack_inputs(block[_LENGTH.size + size :])
+    items: list[Waiting] = []
+    for (_, port, message), parts in zip(inputs, lengths, strict=True):
+        if not isinstance(message, Batch):
+            items.append(Waiting(first + len(items), port, message))
+            continue
+        at = 0
+        for length in parts:
+            items.append(Waiting(first + len(items), port, message.where(slice(at, at + length))))
+            at += length
+    return items
+
+
+def gaps_of(inputs: Sequence[Input]) -> list[GapRow]:
+    """The holes that sources tell of on their `status` port."""
+    found = []
+    for node, port, message in inputs:
+        if port != "status" or isinstance(message, Batch | Windows):
+            continue
+        for event in message:
+            if isinstance(event, Event) and event.topic in _GAP_TOPICS:
+                data = dict(event.data)
+                source = str(data.pop("source", node))
+                cause = str(data.pop("cause", "unknown"))
+                begin, end = (_time(data.pop(key, None), event.ts) for key in ("from", "to"))
+                found.append(GapRow(source, cause, begin, end, data))
+    return found
+
+
+def _time(value: Any, otherwise: int) -> int:
+    return int(value) if isinstance(value, int | float) and value else otherwise
 
 
 def positions_of(entries: Sequence[Arrived]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,24 +11,22 @@ from typing import Any
 from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
+from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
-from gateway.engine.codec import pack_inputs
-from gateway.engine.connections import ConnectionDriver
-from gateway.engine.context import NodeContext, Secrets
-from gateway.engine.egress import Egress
-from gateway.engine.graph import Graph, new_node
-from gateway.engine.ingress import Ingress
-from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
+from gateway.engine.context import Secrets
+from gateway.engine.deploy import Deployed, check, first_revision, used
+from gateway.engine.host import FlowHost, resolved
+from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
+from gateway.engine.store_file import Revision
+from gateway.engine.store_records import audit
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
-from gateway.engine.view import wires_of
-from gateway.engine.workers import WorkerDriver
+from gateway.engine.view import flow_status, wires_of
 from gateway.errors import ConfigError, Disconnected, GatewayError
-from gateway.flow import registry
 from gateway.flow.document import Document
-from gateway.flow.node import Clock, Connection, Message, Node, Sink, Source, Worker
+from gateway.flow.node import Clock
 from gateway.flow.variables import resolve
 
 _log = logging.getLogger("genba.runtime")
@@ -70,20 +67,29 @@ class Runtime:
         self.book = AlarmBook()
         self.store = store or Store(state_dir / "genba.db")
         self.store.told = self.lines.teller(self.clock.now, "store")
-        self.runners: dict[str, FlowRunner] = {}
-        self._board = StatusBoard()
+        self.hosts: dict[str, FlowHost] = {}
         self.started_s = self.clock.monotonic()
         self._documents = list(documents)
         self._variables = dict(variables or {})
-        self._secrets = Secrets(state_dir / "secrets")
         self._tasks = Tasks("engine")
-        self._node_tasks = Tasks("nodes")
-        self._reading = Tasks("sources")
-        self._tag_book = TagBook(self.tags)
-        self._connections: list[ConnectionDriver] = []
-        self._ingresses: list[Ingress] = []
+        self._shop = Shop(
+            state_dir,
+            self.clock,
+            self.store,
+            self.tags,
+            self.live,
+            self.lines,
+            self.book,
+            TagBook(self.tags),
+            Secrets(state_dir / "secrets"),
+        )
         self._checkpoint_s = checkpoint_s
         self._is_running = False
+
+    @property
+    def runners(self) -> dict[str, FlowRunner]:
+        """The flows that run, by name."""
+        return {name: host.runner for name, host in self.hosts.items()}
 
     # ------------------------------------------------------------------ life
 
@@ -101,20 +107,16 @@ class Runtime:
             if damaged:
                 self._say("error", "store", damaged)
             self.tags.load(await self.store.tags())
-            self._tag_book.loaded()
-            await self._add_flows()
+            self._shop.tag_book.loaded()
             self.book.apply(await self.store.alarm_events())
+            await self._add_flows()
         except BaseException:
             await self._tasks.stop()
             await self.store.close()
             raise
         self._is_running = True
-        for runner in self.runners.values():
-            self._tasks.start(f"flow/{runner.name}", self._keep_running(runner))
-        for driver in self._connections:
-            self._tasks.start(f"connection/{driver.ctx.node_id}", driver.run())
-        for ingress in self._ingresses:
-            self._reading.start(ingress.ctx.node_id, ingress.run())
+        for host in self.hosts.values():
+            host.start()
         self._tasks.start("checkpoint", self._checkpoints())
 
     async def _add_flows(self) -> None:
@@ -127,36 +129,19 @@ class Runtime:
             except GatewayError as error:
                 errors.append(str(error))
                 self._say("error", document.name, f"This flow does not run: {error}")
-        if errors and not self.runners:
+        if errors and not self.hosts:
             raise ConfigError("No flow can run.", hint=" ".join(errors))
-
-    async def _keep_running(self, runner: FlowRunner) -> None:
-        """Serve a flow; an error of our own costs what was taken, never the flow."""
-        while True:
-            try:
-                await runner.run()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the flow goes on
-                _log.exception("%s failed.", runner.name)
-                self._say("error", runner.name, f"Rows were lost by an error of ours: {error!r}.")
-                await asyncio.sleep(1.0)
 
     async def stop(self) -> None:
         """Stop reading, let the sinks finish for a moment, store a checkpoint, close."""
         if not self._is_running:
             return
         self._is_running = False
-        for ingress in self._ingresses:
-            ingress.released.clear()
-        self._reading.cancel()
-        with contextlib.suppress(TimeoutError):  # What still waits is part of the checkpoint.
-            async with asyncio.timeout(DRAIN_S):
-                for runner in self.runners.values():
-                    await runner.drained()
-        for ingress in self._ingresses:
-            ingress.released.set()
-        await self._reading.stop()
+        hosts = self.hosts.values()
+        await asyncio.gather(*(host.stop_reading(DRAIN_S) for host in hosts))
         await self._tasks.stop()
-        await self._node_tasks.stop()
+        await asyncio.gather(*(host.stop() for host in hosts))
+        await self._shop.node_tasks.stop()
         await self._checkpoint()
         await self.store.close()
 
@@ -164,96 +149,75 @@ class Runtime:
         while True:
             await asyncio.sleep(self._checkpoint_s)
             await self._checkpoint()
+            try:
+                await self.store.trim(self.clock.now())
+            except Disconnected as error:
+                self._say("error", "store", f"Old records could not be dropped: {error}")
 
     async def _checkpoint(self) -> None:
-        for runner in self.runners.values():
+        for host in list(self.hosts.values()):
             try:
-                await runner.checkpoint()
+                await host.runner.checkpoint()
             except Disconnected as error:
-                self._say("error", runner.name, f"No checkpoint: {error}")
+                self._say("error", host.name, f"No checkpoint: {error}")
             except Exception as error:  # noqa: BLE001 - one flow must not cost the others theirs
-                self._say("error", runner.name, f"No checkpoint by an error of ours: {error!r}.")
+                self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
-    async def _add_flow(self, document: Document) -> None:
-        document = document.with_values(lambda value: resolve(value, self._variables))
-        connections: dict[str, Connection[Any]] = {}
-        drivers: dict[str, ConnectionDriver] = {}
-        for name, entry in document.connections.items():
-            status = self._board.of(document.name, name, entry.type, "connection")
-            ctx = self._context(status, connections)
-            cls = registry.node_class(entry.type)
-            connection = new_node(document, name, cls, ctx, "connections")
-            if not isinstance(connection, Connection):
-                raise ConfigError(f"{entry.type} is no connection.", where=f"connections.{name}")
-            connections[name] = connection
-            drivers[name] = ConnectionDriver(connection, ctx)
-
-        def make(node_id: str, cls: type[Node[Any]]) -> NodeContext:
-            entry = document.nodes.get(node_id)  # The communication alarm stands in no file.
-            type_name = entry.type if entry is not None else "alarm.communication"
-            status = self._board.of(document.name, node_id, type_name, cls.kind)
-            return self._context(status, connections)
-
-        graph = Graph(document, self.tags, make, observe=self.live.observer(document.name))
-        runner = FlowRunner(
-            graph,
-            self.store,
-            self.clock,
-            durable=document.durability == "journal",
-            book=self.book,
-            tag_book=self._tag_book,
-        )
-        positions = await self.store.positions(document.name)
-        ingresses = []
-        for node_id, cls in graph.classes.items():
-            if cls.kind == "transform":
-                continue
-            ctx = make(node_id, cls)
-            ctx.position = positions.get(node_id)
-            node = new_node(document, node_id, cls, ctx)
-            driver = drivers.get(getattr(node.config, "connection", ""))
-            if isinstance(node, Source):
-                ingresses.append(Ingress(node, ctx, runner.inbox, driver))
-            elif isinstance(node, Sink):
-                runner.egresses[node_id] = Egress(node, ctx, driver, self._keeper(document.name))
-            elif isinstance(node, Worker):
-                runner.workers[node_id] = WorkerDriver(node, ctx, runner.inbox, driver)
-        runner.statuses = self._board.nodes(document.name)
-        for text in await runner.recover():
+    async def _add_flow(self, document: Document) -> FlowHost:
+        """Take a flow of a file in: as it is there, or as it was deployed after that."""
+        now = self.clock.now()
+        revision, text = await first_revision(self.store, document, self._variables, now)
+        if text:
+            self._say("info", document.name, text)
+        if revision.text == document.text():  # With the file's name and lines, for messages.
+            document = document.with_values(lambda value: resolve(value, self._variables))
+        else:
+            document = resolved(revision)
+        host = FlowHost(self._shop, document, revision)
+        for text in await host.open():
             self._say("error", document.name, text)
-        self.runners[document.name] = runner
-        self._connections += drivers.values()
-        self._ingresses += ingresses
-        for egress in runner.egresses.values():
-            self._tasks.start(f"sink/{egress.ctx.node_id}", egress.run())
-        for worker in runner.workers.values():
-            self._tasks.start(f"worker/{worker.ctx.node_id}", worker.run())
-
-    def _keeper(self, flow: str) -> Any:
-        async def keep(node: str, error: str, port: str, message: Message) -> None:
-            now = self.clock.now()
-            block = pack_inputs([(node, port, message)], now)
-            await self.store.dead_letter(flow, node, now, error, block)
-
-        return keep
-
-    def _context(
-        self, status: NodeStatus, connections: Mapping[str, Connection[Any]]
-    ) -> NodeContext:
-        return NodeContext(
-            status,
-            tags=self.tags,
-            clock=self.clock,
-            data_dir=self.state_dir,
-            tasks=self._node_tasks,
-            secrets=self._secrets,
-            lines=self.lines,
-            connections=connections,
-        )
+        self.hosts[document.name] = host
+        return host
 
     def _say(self, level: str, where: str, text: str) -> None:
         _log.log({"error": logging.ERROR, "info": logging.INFO}[level], "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
+
+    # ------------------------------------------------------------------ what people do
+
+    async def deploy(
+        self, document: Document, author: str, note: str = "", base: int | None = None
+    ) -> Deployed:
+        """Let a new revision of a flow take the place of the one that runs.
+
+        Args:
+            document: The new flow.
+            author: Who does it: ``user:anna``.
+            note: Why, in words.
+            base: The revision that was edited; refused when another runs by now.
+
+        Raises:
+            ConfigError: It cannot run, or somebody else was faster; the old one runs on.
+            Disconnected: It cannot be stored; the old one runs on.
+        """
+        host = self.hosts.get(document.name)
+        check(document, self._variables, host.revision if host is not None else None, base)
+        number = host.revision.number if host is not None else 0
+        values = used(document, self._variables)
+        revision = Revision(number + 1, self.clock.now(), author, note, document.text(), values)
+        detail = {"flow": document.name, "revision": revision.number, "note": note}
+        await audit(self.store, revision.ts, author, "flow/deploy", detail)
+        if host is None:
+            host = FlowHost(self._shop, resolved(revision), revision)
+            said = await host.open()
+            self.hosts[document.name] = host
+            host.start()
+        else:
+            said = await host.deploy(resolved(revision), revision)
+            await host.runner.checkpoint()
+        for text in said:
+            self._say("info", document.name, text)
+        return Deployed(document.name, revision.number, tuple(said))
 
     async def act(self, action: str, data: Mapping[str, Any]) -> int:
         """Hand an operator's action to every flow, as journalled input.
@@ -270,14 +234,14 @@ class Runtime:
             Disconnected: It cannot be recorded; nothing was done.
         """
         now = self.clock.now()
-        await self.store.audit(now, str(data.get("actor", "")), f"alarm/{action}", data)
+        await audit(self.store, now, str(data.get("actor", "")), f"alarm/{action}", data)
         event = Event(now, f"alarm/{action}", data)
         return sum(runner.act(event) for runner in self.runners.values())
 
     @property
     def statuses(self) -> list[NodeStatus]:
         """How every node is."""
-        return self._board.all
+        return self._shop.board.all
 
     def wires(self) -> list[dict[str, Any]]:
         """Every wire with its rows, its drops and what waits at its end."""
@@ -285,14 +249,13 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
-        inboxes = {n: {"rows": r.inbox.rows, "peak": r.inbox.peak} for n, r in self.runners.items()}
         return {
             "now": self.clock.now(),
             "uptime_s": self.clock.monotonic() - self.started_s,
             "tags": len(self.tags),
             "nodes": [status.as_dict() for status in self.statuses],
             "wires": self.wires(),
-            "inboxes": inboxes,
+            "flows": {name: flow_status(runner) for name, runner in self.runners.items()},
             "commits": self.store.commits,
             "bytes_written": self.store.bytes_written,
             "lines": [list(line) for line in self.lines.kept],

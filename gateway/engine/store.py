@@ -1,232 +1,130 @@
-"""Store: the gateway's memory. One file, one writer thread, one transaction a commit.
+"""Store: the gateway's memory, as the engine uses it.
 
-The file holds journal, positions, cursors, snapshots, tags, alarm events, dead letters and
-audit, so that one transaction can cover them. A commit is a single hop to the writer thread:
-group commit collects what all flows hand in and writes it at most ten times a second, at once
-when nothing was written lately. Readers use connections of their own.
-
-Source: sqlite.org/wal.html; reliability figures in the decision record 0003.
+One file, one writer thread; see `store_writer` for how a commit is made.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from gateway.data.alarm import AlarmEvent
 from gateway.engine.codec import alarm_of
 from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
-from gateway.engine.store_file import (
-    Entry,
-    close_file,
-    in_transaction,
-    open_file,
-    take_lock,
-    write_entry,
-    write_snapshot,
-)
-from gateway.engine.tasks import Tasks
-from gateway.errors import Disconnected
-
-T = TypeVar("T")
-COMMIT_INTERVAL_S: Final = 0.1  # Ten commits a second need 8 % of the slowest disk measured.
-COMMIT_ROWS_MAX: Final = 2_000
-CHECKPOINT_BYTES: Final = 16 * 1024 * 1024  # So much in the log is folded into the file.
-_Waiting = tuple[Entry, "asyncio.Future[None]"]
+from gateway.engine.store_file import Entry, drop_old_rows, in_transaction
+from gateway.engine.store_journal import Retention, Segment, records
+from gateway.engine.store_state import Checkpoint, Loaded, Saved, load, sweep
+from gateway.engine.store_writer import Writer
 
 
-class Store:
-    """The gateway's memory in one SQLite file.
+class Store(Writer):
+    """The gateway's memory in one SQLite file: what is written, kept and read back."""
 
-    Args:
-        path: The file; its folder must exist.
-        executor: Where SQL runs.
-    """
+    # ------------------------------------------------------------------ checkpoints
 
-    def __init__(self, path: Path, executor: Executor | None = None) -> None:
-        self.path = path
-        self._executor: Executor = executor or ThreadExecutor()
-        self._db: sqlite3.Connection | None = None
-        self._lock = -1
-        self._tasks = Tasks("store")
-        self._waiting: list[_Waiting] = []
-        self._flusher: asyncio.Task[None] | None = None
-        self._last_commit_s = float("-inf")
-        self._log_bytes = 0
-        self.commits = 0
-        self.bytes_written = 0
-        self.told: Callable[[str, str], None] = lambda level, text: None  # For the screens.
-
-    async def open(self) -> str:
-        """Open or make the file.
+    async def save_snapshot(self, checkpoint: Checkpoint) -> int:
+        """Store the states of a flow, in slices between which commits have their turn.
 
         Returns:
-            Empty, or a sentence that says a damaged file was put aside.
+            Bytes written.
 
         Raises:
-            ConfigError: Another gateway uses it.
-            Disconnected: The disk is away, full or not ours to write.
+            Disconnected: The disk refused; the older checkpoint stays.
         """
+        saved = self._saved.setdefault(checkpoint.flow, Saved())
+        slices: Iterator[None] | None = None
 
-        def work() -> str:
-            self._lock = take_lock(self.path)
-            try:
-                self._db, told = open_file(self.path)
-            except BaseException:
-                self._unlock()
-                raise
-            return told
+        def one(db: sqlite3.Connection) -> bool:
+            nonlocal slices
+            slices = slices or checkpoint.slices(db, saved)
+            goes_on = True
 
-        try:
-            return await self._executor.run(work)
-        except (OSError, sqlite3.Error) as error:
-            raise Disconnected(f"{self.path} cannot be opened: {error}.") from error
+            def work() -> None:
+                nonlocal goes_on
+                goes_on = next(slices, self) is None
 
-    async def close(self) -> None:
-        """Write what waits, fold the log into the file and close it."""
-        while self._flusher is not None and not self._flusher.done():
-            await asyncio.wait([self._flusher])
-        await self._executor.run(self._close)
-        self._executor.close()
+            in_transaction(db, work)
+            return goes_on
 
-    def _close(self) -> None:
-        if self._db is not None:
-            close_file(self._db)
-            self._db = None
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    # ------------------------------------------------------------------ commit
-
-    async def commit(self, entry: Entry) -> None:
-        """Write an entry with whatever others hand in now; returns when it is on the disk.
-
-        One who is cancelled while waiting does not know whether it was written.
-
-        Raises:
-            Disconnected: The disk refused; nothing of the group was stored.
-        """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, done))
-        if self._flusher is None or self._flusher.done():
-            self._flusher = self._tasks.start("flush", self._flush())
-        await done
-
-    async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            rows = sum(entry.rows for entry, _ in self._waiting)
-            pause = self._last_commit_s + COMMIT_INTERVAL_S - loop.time()
-            if pause > 0 and rows < COMMIT_ROWS_MAX:
-                await asyncio.sleep(pause)
-            group, self._waiting = self._waiting, []
-            await self._commit_group(group)
-            self._last_commit_s = loop.time()
-
-    async def _commit_group(self, group: list[_Waiting]) -> None:
-        entries = [entry for entry, _ in group]
-        try:
-            await self._executor.run(lambda: self._write(entries))
-        except (sqlite3.Error, OverflowError) as error:
-            text = f"{self.path} cannot be written: {error}. Is the disk full or read-only?"
-            _fail(group, Disconnected(text))
-            return
-        except BaseException as error:
-            _fail(group, error)
-            raise
-        for _, done in group:
-            if not done.done():
-                done.set_result(None)
-
-    def _write(self, entries: Sequence[Entry]) -> None:
-        db = self._open_db()
-
-        def work() -> None:
-            for entry in entries:
-                write_entry(db, entry)
-            crash_point("pre_commit")
-
-        in_transaction(db, work)
-        crash_point("post_commit")
-        self.commits += 1
-        size = sum(len(e.block) for e in entries if e.block is not None)
-        self.bytes_written += size
-        self._log_bytes += size
-        if self._log_bytes > CHECKPOINT_BYTES:
-            self._fold_log(db)
-
-    def _fold_log(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        self._log_bytes = 0
-
-    def _open_db(self) -> sqlite3.Connection:
-        if self._db is None:
-            raise sqlite3.ProgrammingError("it is closed")
-        return self._db
-
-    async def save_snapshot(self, flow: str, seq: int, ts: int, pack: Callable[[], bytes]) -> int:
-        """Store the states after journal record `seq` and drop the records they contain.
-
-        Args:
-            flow: Whose states.
-            seq: The last record they contain.
-            ts: The time now [ns].
-            pack: Makes the block; it runs on the writer thread, because it may take long.
-
-        Returns:
-            Size of the block [bytes].
-
-        Raises:
-            Disconnected: The disk refused; the older snapshot stays.
-        """
-
-        def work() -> int:
-            db, block = self._open_db(), pack()
+        def finish(db: sqlite3.Connection) -> None:
             crash_point("pre_snapshot")
-            in_transaction(db, lambda: write_snapshot(db, flow, seq, ts, block))
+            in_transaction(db, lambda: checkpoint.finish(db, saved))
+            saved.is_whole = True
+            self._done[checkpoint.flow] = checkpoint.seq
+            self.bytes_written += checkpoint.written
             crash_point("post_snapshot")
-            self._fold_log(db)
-            self.bytes_written += len(block)
-            return len(block)
 
-        return await self._run(work)
+        try:
+            while await self.run(one):
+                crash_point("mid_snapshot")
+            await self.run(finish)
+        except BaseException:
+            saved.forget()
+            raise
+        await self.run(self._fold_log)
+        return checkpoint.written
+
+    async def snapshot(self, flow: str) -> Loaded | None:
+        """A flow's newest checkpoint.
+
+        Raises:
+            StateError: It is damaged.
+        """
+
+        def work(db: sqlite3.Connection) -> Loaded | None:
+            in_transaction(db, lambda: sweep(db, flow))
+            loaded, self._saved[flow] = load(db, flow)
+            if loaded is not None:
+                self._done[flow] = loaded.seq
+            return loaded
+
+        return await self.run(work)
+
+    async def trim(self, now: int) -> None:
+        """Drop what is too old or too much, in small transactions; `now` [ns]."""
+        while (oldest := self.segments.too_many(self.retention, now, self._done)) is not None:
+            flow, segment = oldest
+
+            def work(db: sqlite3.Connection, flow: str = flow, part: Segment = segment) -> None:
+                in_transaction(db, lambda: self.segments.drop_some(db, flow, part))
+
+            await self.run(work)
+        await self.run(lambda db: in_transaction(db, lambda: drop_old_rows(db)))
+        await self.run(self._fold_log)
 
     # ------------------------------------------------------------------ reading back
 
-    async def snapshot(self, flow: str) -> tuple[int, bytes] | None:
-        """(journal number, block) of a flow's newest snapshot."""
-        rows = await self._query("SELECT seq, data FROM snapshot WHERE flow=?", (flow,))
-        return (int(rows[0][0]), bytes(rows[0][1])) if rows else None
-
-    async def journal(self, flow: str, after: int, limit: int = 500) -> list[tuple[int, bytes]]:
+    async def journal(self, flow: str, after: int, limit: int = 500) -> Sequence[tuple[int, bytes]]:
         """(number, block) of the next journal records of a flow, oldest first."""
-        rows = await self._query(
-            "SELECT seq, data FROM journal WHERE flow=? AND seq>? ORDER BY seq LIMIT ?",
-            (flow, after, limit),
-        )
-        return [(int(seq), bytes(data)) for seq, data in rows]
+        return await self.run(lambda db: records(db, flow, after, limit))
 
     async def positions(self, flow: str) -> dict[str, Any]:
         """Source positions by node id."""
         rows = await self._query("SELECT node, value FROM position WHERE flow=?", (flow,))
         return {node: json.loads(value) for node, value in rows}
 
-    async def cursors(self, flow: str, revision: str) -> dict[str, int]:
-        """How many messages each sink of this revision has taken, by node id."""
-        rows = await self._query(
-            "SELECT sink, delivered FROM cursor WHERE flow=? AND revision=?", (flow, revision)
+    async def outlets(self, flow: str) -> dict[str, tuple[int, dict[str, Any]]]:
+        """By sink: the journal record up to which it is known what it has taken, and what."""
+        rows = await self._query("SELECT sink, seq, mark FROM outlet WHERE flow=?", (flow,))
+        return {sink: (int(seq), json.loads(mark)) for sink, seq, mark in rows}
+
+    async def blocks(self, flow: str, sink: str) -> list[tuple[int, int, int, int]]:
+        """(first, last, rows, bytes) of all that waits on the disk for a sink, by number."""
+        return await self._query(
+            "SELECT first, last, rows, length(data) FROM outbox WHERE flow=? AND sink=?"
+            " ORDER BY first",
+            (flow, sink),
         )
-        return {sink: int(delivered) for sink, delivered in rows}
+
+    async def block(self, flow: str, sink: str, first: int) -> bytes:
+        """Messages that wait for a sink, as one block; empty when there is none."""
+        rows = await self._query(
+            "SELECT data FROM outbox WHERE flow=? AND sink=? AND first=?", (flow, sink, first)
+        )
+        return bytes(rows[0][0]) if rows else b""
 
     async def tags(self) -> list[dict[str, Any]]:
         """Facts of all tags, by code."""
@@ -242,54 +140,5 @@ class Store:
         )
         return [alarm_of(json.loads(event)) for (event,) in rows]
 
-    async def dead_letter(self, flow: str, node: str, ts: int, error: str, data: bytes) -> None:
-        """Keep what a sink refused for good, or what made a node fail."""
-        await self._query(
-            "INSERT INTO dead_letter (flow, node, ts, error, data) VALUES (?,?,?,?,?)",
-            (flow, node, ts, error, data),
-        )
 
-    async def dead_letters(self, limit: int = 1000) -> list[dict[str, Any]]:
-        """The newest dead letters, newest first, without their contents."""
-        rows = await self._query(
-            "SELECT id, flow, node, ts, error, length(data) FROM dead_letter"
-            " ORDER BY id DESC LIMIT ?",
-            (limit,),
-        )
-        names = ("id", "flow", "node", "ts", "error", "bytes")
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-    async def audit(self, ts: int, actor: str, action: str, detail: Mapping[str, Any]) -> None:
-        """Record who did what."""
-        await self._query(
-            "INSERT INTO audit (ts, actor, action, detail) VALUES (?,?,?,?)",
-            (ts, actor, action, json.dumps(detail, sort_keys=True)),
-        )
-
-    async def audit_rows(self, limit: int = 1000) -> list[dict[str, Any]]:
-        """The newest records of who did what, newest first."""
-        rows = await self._query(
-            "SELECT ts, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,)
-        )
-        names = ("ts", "actor", "action")
-        return [
-            {**dict(zip(names, row, strict=False)), "detail": json.loads(row[3])} for row in rows
-        ]
-
-    async def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return await self._run(lambda: self._open_db().execute(sql, values).fetchall())
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            return await self._executor.run(work)
-        except sqlite3.Error as error:
-            raise Disconnected(f"{self.path} cannot be used: {error}. Is the disk full?") from error
-
-
-def _fail(group: list[_Waiting], error: BaseException) -> None:
-    for _, done in group:
-        if not done.done():
-            done.set_exception(error)
-
-
-__all__ = ["Entry", "Executor", "InlineExecutor", "Store", "ThreadExecutor"]
+__all__ = ["Entry", "Executor", "InlineExecutor", "Retention", "Store", "ThreadExecutor"]

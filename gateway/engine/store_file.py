@@ -21,32 +21,56 @@ from typing import Final
 from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import Tag
 from gateway.engine.codec import plain
+from gateway.engine.store_schema import MIGRATIONS, SCHEMA_VERSION, create, migrate
 from gateway.engine.tagbook import fact_of
 from gateway.errors import ConfigError, Disconnected, StateError
 
-SCHEMA_VERSION: Final = 1
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
-ROWS_MAX: Final = {"alarm_event": 100_000, "dead_letter": 10_000, "audit": 100_000}
+ROWS_MAX: Final = {"alarm_event": 100_000, "dead_letter": 10_000, "gap": 100_000, "audit": 100_000}
 """Rows kept by table; the oldest go first, at a checkpoint."""
 
-_SCHEMA = """
-CREATE TABLE tag (code INTEGER PRIMARY KEY, fact TEXT NOT NULL);
-CREATE TABLE journal (flow TEXT NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
-                      rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (flow, seq));
-CREATE TABLE position (flow TEXT NOT NULL, node TEXT NOT NULL, value TEXT NOT NULL,
-                       PRIMARY KEY (flow, node)) WITHOUT ROWID;
-CREATE TABLE cursor (flow TEXT NOT NULL, sink TEXT NOT NULL, delivered INTEGER NOT NULL,
-                     revision TEXT NOT NULL, PRIMARY KEY (flow, sink)) WITHOUT ROWID;
-CREATE TABLE snapshot (flow TEXT PRIMARY KEY, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
-                       data BLOB NOT NULL);
-CREATE TABLE alarm_event (id INTEGER PRIMARY KEY, flow TEXT NOT NULL, key TEXT NOT NULL UNIQUE,
-                          ts INTEGER NOT NULL, alarm TEXT NOT NULL, event TEXT NOT NULL);
-CREATE INDEX alarm_event_ts ON alarm_event (ts);
-CREATE TABLE dead_letter (id INTEGER PRIMARY KEY, flow TEXT NOT NULL, node TEXT NOT NULL,
-                          ts INTEGER NOT NULL, error TEXT NOT NULL, data BLOB NOT NULL);
-CREATE TABLE audit (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, actor TEXT NOT NULL,
-                    action TEXT NOT NULL, detail TEXT NOT NULL);
-"""
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """A hole in what a source brought, as it is stored; times are event times [ns]."""
+
+    source: str
+    cause: str
+    from_ts: int
+    to_ts: int
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of a flow.
+
+    Args:
+        number: Counts up from 1 for each flow.
+        ts: When it was deployed [ns].
+        author: ``user:<name>``, or ``file`` where a file was edited.
+        note: Why, in words.
+        text: The flow file.
+        variables: Values of its variables, as JSON.
+    """
+
+    number: int
+    ts: int
+    author: str
+    note: str
+    text: str
+    variables: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Messages of one sink, to be stored as one block."""
+
+    sink: str
+    first: int
+    last: int
+    rows: int
+    data: bytes
 
 
 @dataclass(slots=True)
@@ -60,9 +84,13 @@ class Entry:
         rows: Rows in `block`.
         block: The input as bytes; None where nothing came in but events are to be stored.
         positions: Source positions as JSON, by node id.
-        cursors: How many messages each sink has taken, by node id.
-        revision: Which flow the cursors count the messages of.
+        outlets: What each sink has taken, as JSON, by node id.
+        blocks: Messages that wait for sinks, to be kept on the disk.
+        freed: First numbers of the blocks that are no longer needed, by node id.
+        closed: Sinks and workers that are gone, with all that waited for them.
         alarms: Alarm events of the steps before; one that is known is ignored.
+        gaps: Holes that the block tells of.
+        revision: The version of the flow that is deployed with this entry.
         tags: Tags that are new or have changed, by code.
     """
 
@@ -72,9 +100,13 @@ class Entry:
     rows: int = 0
     block: bytes | None = None
     positions: Mapping[str, str] = field(default_factory=dict)
-    cursors: Mapping[str, int] = field(default_factory=dict)
-    revision: str = ""
+    outlets: Mapping[str, str] = field(default_factory=dict)
+    blocks: Sequence[OutboxRow] = ()
+    freed: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    closed: Sequence[str] = ()
     alarms: Sequence[AlarmEvent] = ()
+    gaps: Sequence[GapRow] = ()
+    revision: Revision | None = None
     tags: Mapping[int, Tag] = field(default_factory=dict)
 
 
@@ -136,7 +168,9 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise StateError(f"quick_check says: {sound}")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            create(db)
+        elif version in MIGRATIONS:
+            migrate(db, version)
         elif version != SCHEMA_VERSION:
             raise StateError(f"it is of version {version}, this program knows {SCHEMA_VERSION}")
     except BaseException:
@@ -190,23 +224,51 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
         )
     for node, value in entry.positions.items():
         db.execute("REPLACE INTO position VALUES (?,?,?)", (entry.flow, node, value))
-    for sink, delivered in entry.cursors.items():
+    for sink, mark in entry.outlets.items():
+        db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", (entry.flow, sink, entry.seq, mark))
+    for row in entry.blocks:
+        values = (entry.flow, row.sink, row.first, row.last, row.rows, row.data)
+        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", values)
+    for sink, numbers in entry.freed.items():
+        db.executemany(
+            "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
+            [(entry.flow, sink, first) for first in numbers],
+        )
+    for sink in entry.closed:
+        db.execute("DELETE FROM outbox WHERE flow=? AND sink=?", (entry.flow, sink))
+        db.execute("DELETE FROM outlet WHERE flow=? AND sink=?", (entry.flow, sink))
+    if entry.revision is not None:
+        r = entry.revision
         db.execute(
-            "REPLACE INTO cursor VALUES (?,?,?,?)", (entry.flow, sink, delivered, entry.revision)
+            "REPLACE INTO revision VALUES (?,?,?,?,?,?,?)",
+            (entry.flow, r.number, r.ts, r.author, r.note, r.text, r.variables),
+        )
+    _write_events(db, entry)
+
+
+def _write_events(db: sqlite3.Connection, entry: Entry) -> None:
+    for gap in entry.gaps:
+        text = json.dumps(gap.detail, sort_keys=True, default=str)
+        key = _key(entry.flow, gap.source, gap.cause, str(gap.from_ts), str(gap.to_ts), text)
+        db.execute(
+            "INSERT OR IGNORE INTO gap (key, flow, source, cause, from_ts, to_ts, detail)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (key, entry.flow, gap.source, gap.cause, gap.from_ts, gap.to_ts, text),
         )
     for event in entry.alarms:
         text = json.dumps(plain(event), sort_keys=True)
-        key = hashlib.blake2b(f"{entry.flow}\n{text}".encode(), digest_size=16).hexdigest()
         db.execute(
             "INSERT OR IGNORE INTO alarm_event (flow, key, ts, alarm, event) VALUES (?,?,?,?,?)",
-            (entry.flow, key, event.ts, event.alarm, text),
+            (entry.flow, _key(entry.flow, text), event.ts, event.alarm, text),
         )
 
 
-def write_snapshot(db: sqlite3.Connection, flow: str, seq: int, ts: int, block: bytes) -> None:
-    """Keep the states after journal record `seq`; drop the records and rows they make old."""
-    db.execute("REPLACE INTO snapshot VALUES (?,?,?,?)", (flow, seq, ts, block))
-    db.execute("DELETE FROM journal WHERE flow=? AND seq<=?", (flow, seq))
+def _key(*parts: str) -> str:
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def drop_old_rows(db: sqlite3.Connection) -> None:
+    """Keep the newest rows of the tables that only grow."""
     for table, kept in ROWS_MAX.items():
-        # The names are ours, from the line above.
+        # The names are ours, from the top of this file.
         db.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - {kept}")  # noqa: S608

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.engine.sim_world import World
 from gateway.engine.store import Entry, InlineExecutor, Store
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -66,12 +70,12 @@ class LedgerStore(Store):
         if world.loop.time() < world.disk_full_until_s:
             raise sqlite3.OperationalError("database or disk is full")
 
-    async def save_snapshot(self, flow: str, seq: int, ts: int, pack: Callable[[], bytes]) -> int:
-        def packed() -> bytes:
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def checked(db: sqlite3.Connection) -> T:
             self._check_disk()
-            return pack()
+            return work(db)
 
-        return await super().save_snapshot(flow, seq, ts, packed)
+        return await super().run(checked)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         self._check_disk()
@@ -94,4 +98,5 @@ class LedgerStore(Store):
         for entry in entries:
             if entry.block is not None:
                 self._ledger.records.append((now_s, entry.seq, entry.block))
-            self._ledger.cursors.update(entry.cursors)
+            for sink, mark in entry.outlets.items():
+                self._ledger.cursors[sink] = json.loads(mark)["low"]

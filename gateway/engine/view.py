@@ -19,13 +19,11 @@ def wires_of(runner: FlowRunner) -> list[dict[str, Any]]:
             continue
         queued = dropped = 0
         if target in runner.egresses:
-            egress = runner.egresses[target]
-            counts = egress.ctx.status.counts
-            queued = egress.queued_rows
-            dropped = counts["dropped_full"] + counts["dropped_stale"]
+            outbox = runner.egresses[target].outbox
+            queued, dropped = outbox.rows, outbox.books.dropped.total()
         elif target in runner.workers:
-            worker = runner.workers[target]
-            queued, dropped = worker.queued, worker.ctx.status.counts["dropped_full"]
+            outbox = runner.workers[target].outbox
+            queued, dropped = outbox.rows, outbox.books.dropped.total()
         found.append(
             {
                 "flow": runner.name,
@@ -37,3 +35,14 @@ def wires_of(runner: FlowRunner) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def flow_status(runner: FlowRunner) -> dict[str, Any]:
+    """How a flow is, as plain values."""
+    return {
+        "revision": runner.revision,
+        "durability": "journal" if runner.durable else "memory",
+        "seq": runner.seq,
+        "rows": runner.inbox.rows,
+        "peak": runner.inbox.peak,
+    }

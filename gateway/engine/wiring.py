@@ -18,6 +18,8 @@ Input = tuple[str, str, Message]
 """(node, port, message): a source's output port, or a transform's input port."""
 RESUMED: Final = ("", "resumed")
 """Node and port of the input that says: the gateway was away until now."""
+DEPLOYED: Final = ("", "deployed")
+"""Node and port of the input that says: from here on another revision of the flow runs."""
 Ends = tuple[str, str, str, str]
 """A wire: source, its port, target, its port."""
 _CANNOT: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
@@ -15,18 +15,22 @@ from gateway.engine.connections import (
 from gateway.engine.context import NodeContext
 from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
+from gateway.engine.outbox import Outbox, Waiting
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, Rejected
-from gateway.flow.node import Message, Worker
+from gateway.flow.entries import OutboxOptions
+from gateway.flow.node import Message, Outputs, Worker
 
-WORKER_MESSAGES_MAX = 256
+OPTIONS: Final = OutboxOptions(bytes_max=4_000_000)
+"""A worker is slow by nature: what it cannot answer in time is dropped, oldest first, counted."""
 
 
 class WorkerDriver:
-    """One worker with a bounded queue of its own; one message at a time.
+    """One worker with a bounded queue of its own; one message at a time, in order.
 
-    When the queue is full the oldest message is dropped and counted: a slow worker must
-    never hold up an alarm.
+    When the queue is full the oldest message is dropped and counted: a slow worker must never
+    hold up an alarm. A question leaves the queue when its answer is in the journal, so that a
+    crash costs neither the question nor a second answer.
     """
 
     def __init__(
@@ -35,28 +39,34 @@ class WorkerDriver:
         ctx: NodeContext,
         inbox: Inbox[Arrived],
         connection: ConnectionDriver | None,
+        options: OutboxOptions | None = None,
     ) -> None:
         self.worker = worker
         self.ctx = ctx
+        self.outbox = Outbox(options or OPTIONS, memory_rows_max=1_000_000)
         self._inbox = inbox
         self._connection = connection
-        self._queue: asyncio.Queue[tuple[str, Message]] = asyncio.Queue(WORKER_MESSAGES_MAX)
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
-        self._held: tuple[str, Message] | None = None
-        """The message that is being answered; it is tried again after a loss."""
+        self._filled = asyncio.Event()
+        self._asked = 0
+        """Number of the newest question whose answer is on its way to the journal."""
         self._is_told = False
 
     @property
     def queued(self) -> int:
-        """Messages that wait."""
-        return self._queue.qsize()
+        """Rows that wait."""
+        return self.outbox.rows
 
     def offer(self, port: str, message: Message) -> None:
         """Take a message from the flow; never waits."""
-        if self._queue.full():
-            _, old = self._queue.get_nowait()
-            self.ctx.count("dropped_full", rows(old))
-        self._queue.put_nowait((port, message))
+        shed = self.outbox.add(port, message, 0.0)
+        if shed:
+            self.ctx.count("dropped_full", shed)
+        self._filled.set()
+
+    def journalled(self, number: int) -> None:
+        """The answer to this question is on the disk."""
+        self.outbox.taken(self.outbox.lane(), number)
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -77,9 +87,10 @@ class WorkerDriver:
                 reason = str(error) or f"No answer within {OPEN_TIMEOUT_S:.0f} s."
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
                 reason = f"The worker failed: {type(error).__name__}: {error}."
-                self._held = None
                 self.ctx.count("faults")
                 self.ctx.say("error", reason)
+                if (question := self._question()) is not None:
+                    await self._done(question.number, {})
             finally:
                 await close_quietly(self.worker.close())
             pause = self._backoff.next_s(retry_s)
@@ -90,27 +101,41 @@ class WorkerDriver:
                 self.ctx.say("warning", text)
             await asyncio.sleep(pause)
 
+    def _question(self) -> Waiting | None:
+        """The oldest message that was not yet answered."""
+        for item in self.outbox.waiting():
+            if item.number > self._asked:
+                return item
+        return None
+
     async def _work(self) -> None:
         self.ctx.status.state, self.ctx.status.text = "running", "Ready."
         while True:
-            if self._held is None:
-                self._held = await self._queue.get()
-            await self._answer(*self._held)
-            self._held = None
+            question = self._question()
+            if question is None:
+                self._filled.clear()
+                await self._filled.wait()
+                continue
+            await self._answer(question)
             self._backoff.reset()
             if self._is_told:
                 self._is_told = False
-                self.ctx.say("info", f"Answering again; {self.queued} messages wait.")
+                self.ctx.say("info", f"Answering again; {self.queued} rows wait.")
 
-    async def _answer(self, port: str, message: Message) -> None:
+    async def _answer(self, question: Waiting) -> None:
+        outputs: Outputs = {}
         try:
-            outputs = await self.worker.handle(message, port)
+            outputs = await self.worker.handle(question.message, question.port)
         except Rejected as error:
-            self.ctx.count("rejected", rows(message))
+            self.ctx.count("rejected", rows(question.message))
             self.ctx.say("warning", str(error))
-            return
-        self.ctx.count("answered")
+        else:
+            self.ctx.count("answered")
+        await self._done(question.number, outputs)
+
+    async def _done(self, number: int, outputs: Outputs) -> None:
+        """Hand the answer to the flow; an empty one too, so that it is not asked again."""
+        self._asked = number
         listed = [(name, part) for name, part in outputs.items() if len(part)]
-        if listed:
-            size = sum(rows(part) for _, part in listed)
-            await self._inbox.put(Arrived(self.ctx.node_id, listed), size)
+        size = max(sum(rows(part) for _, part in listed), 1)
+        await self._inbox.put(Arrived(self.ctx.node_id, listed, answers=number), size)

@@ -5,12 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-RESERVED: Final = ("type", "about", "disabled")
+from pydantic import Field
+
+from gateway.flow.config import Bytes, Config
+
+RESERVED: Final = ("type", "about", "disabled", "outbox")
 """Keys of a node that are no option; no Config may use them."""
 TEST_KEYS: Final = ("title", "given", "expect", "until", "tags", "config")
 _END: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\.([A-Za-z][A-Za-z0-9_]*))?\Z")
+
+
+class OutboxOptions(Config):
+    """What the engine does with rows that a sink cannot take now."""
+
+    bytes_max: Bytes = Field(
+        default=4_000_000_000,
+        ge=10_000,
+        description="How much may wait, in memory and on the disk.",
+    )
+    when_full: Literal["drop_oldest", "drop_newest", "block"] = Field(
+        default="drop_oldest",
+        description="What gives way when more would wait. `block` holds up the whole flow, its "
+        "alarms too, until the receiver takes rows again.",
+    )
+    backfill: Literal["in_order", "live_first"] | None = Field(
+        default=None,
+        description="After an outage: all in order, or new rows at once and the old ones "
+        "besides, each with its own timestamp. By default as the sink says.",
+    )
+    backfill_rows_per_s: int = Field(
+        default=50_000, gt=0, description="How fast old rows are sent besides new ones [1/s]."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +48,7 @@ class Entry:
     config: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
     disabled: bool = False
+    outbox: OutboxOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +111,8 @@ def entry_data(entry: Entry) -> dict[str, Any]:
         head["disabled"] = True
     if entry.about:
         head["about"] = entry.about
+    if entry.outbox is not None:
+        head["outbox"] = entry.outbox.model_dump(exclude_unset=True)
     return {**head, **entry.config}
 
 

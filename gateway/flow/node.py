@@ -202,6 +202,13 @@ class Transform(Node[C], Generic[C, M]):
         """The time asked for has come; `now` is at or after it [ns]."""
         return {}
 
+    def keeps(self, old: C) -> bool:
+        """True when the state made with another config still means the same with this one.
+
+        Asked when a flow is edited while it runs. Without a word the node starts fresh.
+        """
+        return False
+
     def paused(self, ns: int) -> None:
         """The gateway was away for so long [ns]: that silence was ours, not the device's.
 
@@ -234,6 +241,9 @@ class Sink(Node[C]):
 
     kind = "sink"
     delivery: ClassVar[Literal["every", "latest", "fresh"]] = "every"
+    backfill: ClassVar[Literal["in_order", "live_first"]] = "in_order"
+    """What an outage's rows do once the receiver is back: go before new rows, or besides them.
+    `live_first` suits receivers that sort by the row's own time, such as a historian."""
     inputs: ClassVar[tuple[Port, ...]] = (Port("in", "samples", "What to send."),)
 
     async def connect(self) -> None:

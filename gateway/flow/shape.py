@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from gateway.errors import ConfigError
-from gateway.flow.entries import TEST_KEYS, Entry, FlowTest, ends_of
-from gateway.flow.findings import near
+from gateway.flow.entries import TEST_KEYS, Entry, FlowTest, OutboxOptions, ends_of
+from gateway.flow.findings import near, valid_config
 from gateway.flow.yaml_read import Parsed, Path
 
 FORMAT: Final = 1
@@ -95,7 +95,14 @@ class Shape:
         kind = self.text((*place, "type"), data.pop("type"))
         about = self.text((*place, "about"), data.pop("about", ""))
         disabled = self.boolean((*place, "disabled"), data.pop("disabled", False))
-        return Entry(kind, data, about, disabled)
+        options = data.pop("outbox", None)
+        if options is None:
+            return Entry(kind, data, about, disabled)
+        within = (*place, "outbox")
+        checked = valid_config(
+            OutboxOptions, self.mapping(within, options), lambda *more: self.at((*within, *more))
+        )
+        return Entry(kind, data, about, disabled, checked)
 
     def chain(self, i: int, value: Any) -> str:
         text = self.text(("wires", i), value)
@@ -176,13 +183,15 @@ class Shape:
                 hint = near(key, known, f"There is {', '.join(known)}.")
                 raise self.wrong((*place, key), f"There is no key {key!r} here.", hint)
 
-    def wrong(self, place: Path, text: str, hint: str) -> ConfigError:
+    def at(self, place: Path) -> str:
         lines = self.parsed.lines
         at = place
         while at and at not in lines:
             at = at[:-1]
-        where = f"{self.file}:{lines.get(at, 1)} {'.'.join(map(str, place))}".strip()
-        return ConfigError(text, where=where, hint=hint)
+        return f"{self.file}:{lines.get(at, 1)} {'.'.join(map(str, place))}".strip()
+
+    def wrong(self, place: Path, text: str, hint: str) -> ConfigError:
+        return ConfigError(text, where=self.at(place), hint=hint)
 
 
 def _show(value: Any) -> str:

@@ -14,8 +14,9 @@ import pytest
 
 from gateway import ConfigError, Disconnected, Reading
 from gateway.api.server import Server
-from gateway.engine import store
+from gateway.engine import store_writer
 from gateway.engine.runtime import Runtime
+from gateway.engine.store_records import audit_rows
 from tests.engine.gear import Script, flow, lent, samples, started, until
 
 FLOW = flow(
@@ -75,7 +76,7 @@ class Api:
 
 @pytest.fixture
 async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
-    monkeypatch.setattr(store, "COMMIT_INTERVAL_S", 0.002)
+    monkeypatch.setattr(store_writer, "COMMIT_INTERVAL_S", 0.002)
     with lent(Script()) as script:
         runtime = await started(FLOW, tmp_path)
         server = Server(runtime, 0)
@@ -118,7 +119,7 @@ async def test_an_alarm_is_shown_and_acknowledged(api: Api) -> None:
     status, _, answer = await api.ask("POST", "/api/alarms/action", body)
     assert (status, json.loads(answer)) == (200, {"done": True})
     await until(lambda: api.runtime.book.open()[0].state.value == "ACKED")
-    (row,) = await api.runtime.store.audit_rows()
+    (row,) = await audit_rows(api.runtime.store)
     assert (row["actor"], row["action"]) == ("user:anna", "alarm/ack")
     assert row["detail"]["alarm"] == alarm["alarm"]
     history = await api.get("/api/alarms?all=true")
@@ -142,14 +143,14 @@ async def test_an_action_that_cannot_be_done(
     found, _, answer = await api.ask("POST", "/api/alarms/action", body)
     assert found == status
     assert text in answer.decode()
-    assert await api.runtime.store.audit_rows() == [] or status == 404
+    assert await audit_rows(api.runtime.store) == [] or status == 404
 
 
 async def test_a_disk_that_refuses_is_said(api: Api) -> None:
     async def refuse(*args: Any) -> None:
         raise Disconnected("The disk is full.")
 
-    api.runtime.store.audit = refuse  # type: ignore[method-assign]  # a disk that refuses
+    api.runtime.store.run = refuse  # type: ignore[method-assign]  # a disk that refuses
     body = {"action": "suppress", "alarm": "*"}
     status, _, answer = await api.ask("POST", "/api/alarms/action", body)
     assert (status, answer) == (503, b"The disk is full.")
@@ -174,7 +175,7 @@ async def test_a_page_from_elsewhere_may_not_act(api: Api, origin: str) -> None:
     body = {"action": "suppress", "alarm": "*"}
     status, _, answer = await api.ask("POST", "/api/alarms/action", body, {"Origin": origin})
     assert (status, answer) == (403, b"A page from elsewhere may not act here.")
-    assert await api.runtime.store.audit_rows() == []
+    assert await audit_rows(api.runtime.store) == []
 
 
 async def test_our_own_page_may_act(api: Api) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway.engine import runner, store
+from gateway.engine import runner, store_writer
 from gateway.engine.runtime import Runtime
 from gateway.flow.document import Document
 
@@ -15,7 +15,7 @@ from gateway.flow.document import Document
 async def main(folder: Path) -> None:
     if sys.argv[2:] == ["slow"]:
         runner.STEP_ROWS_MAX = 100  # type: ignore[misc]  # many small steps, so that a kill hits one
-        store.COMMIT_INTERVAL_S = 0.03  # type: ignore[misc]  # and a run of about two seconds
+        store_writer.COMMIT_INTERVAL_S = 0.03  # type: ignore[misc]  # and a run of about two seconds
     document = Document.load(folder / "crash.flow.yaml")
     runtime = Runtime([document], folder, checkpoint_s=0.4)
     stop = asyncio.Event()

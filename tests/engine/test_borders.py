@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from gateway import Batch, ConfigError, Event, LimitError, Reading, Rejected, quality
-from gateway.engine import connections, egress, ingress, store
+from gateway.engine import connections, egress, ingress, store_writer
 from gateway.engine.backoff import Backoff
+from gateway.engine.lane import bytes_of
 from gateway.engine.outbox import Outbox
 from gateway.engine.runtime import Runtime
+from gateway.engine.store_records import letters
+from gateway.flow.entries import OutboxOptions
 from tests.engine.gear import (
     NS,
     T0,
@@ -30,7 +33,7 @@ from tests.engine.gear import (
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    monkeypatch.setattr(store, "COMMIT_INTERVAL_S", 0.002)
+    monkeypatch.setattr(store_writer, "COMMIT_INTERVAL_S", 0.002)
     monkeypatch.setattr(Backoff, "next_s", lambda self, at_least_s=0.0: min(at_least_s, 0.05))
     with lent(Script()) as script:
         yield script
@@ -86,7 +89,7 @@ async def test_one_refused_message_costs_no_other(script: Script, tmp_path: Path
     script.slow.set()
     await until(lambda: len(values(script)) == 9)
     assert values(script) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
-    (letter,) = await runtime.store.dead_letters()
+    (letter,) = await letters(runtime.store)
     assert letter["error"] == "No fives."
     assert counts(runtime, "out")["rejected"] == 1
     assert counts(runtime, "out")["rows_out"] == 9 + len(events(script))
@@ -105,7 +108,7 @@ async def test_a_message_on_which_the_sink_fails_is_buried(script: Script, tmp_p
         await asyncio.sleep(0.01)
     await until(lambda: len(values(script)) == 7)
     assert values(script) == [0, 1, 2, 3, 4, 6, 7]
-    (letter,) = await runtime.store.dead_letters()
+    (letter,) = await letters(runtime.store)
     assert "a bug" in letter["error"]
     await runtime.stop()
 
@@ -175,7 +178,7 @@ async def test_a_full_outbox_sheds_the_oldest_and_says_so(script: Script, tmp_pa
     script.slow.clear()
     runtime = await started(sink_flow("sink"), tmp_path)  # type: ignore[arg-type]  # a document
     out = runtime.runners["test"].egresses["out"]
-    out.outbox.rows_max = 5
+    out.outbox.options = OutboxOptions.model_construct(bytes_max=1300, when_full="drop_oldest")
     for i in range(12):
         await send(runtime, script, f"TT1 {i}s {i}")
         await asyncio.sleep(0.01)
@@ -193,14 +196,14 @@ def test_outbox_numbers_are_those_of_a_replay() -> None:
     batches = [Batch.columns([0], [i], [float(i)]) for i in range(5)]
     for batch in batches:
         box.add("in", batch, 0.0)
-    box.taken(2)
+    box.taken(box.lane(), 2)
     again = Outbox()
-    again.restore(0, box.delivered, ())
+    again.restore(box.mark(), (0, 0), ())
     for batch in batches:
         again.add("in", batch, 0.0)
     assert [item.number for item in again.waiting()] == [3, 4, 5]
     assert again.rows == 3
-    last, port, message = again.next()
+    last, port, message = again.lane().next()
     assert (last, port, message.value.tolist()) == (5, "in", [2.0, 3.0, 4.0])  # type: ignore[union-attr]  # a batch
 
 
@@ -409,6 +412,8 @@ async def test_a_slow_worker_loses_the_oldest_and_holds_up_nobody(
     script.slow.clear()
     runtime = await started(WORKING, tmp_path)
     worker = runtime.runners["test"].workers["ask"]
+    room = 256 * bytes_of(samples(runtime, "A 0s 0"))
+    worker.outbox.options = OutboxOptions.model_construct(bytes_max=room, when_full="drop_oldest")
     for i in range(300):
         worker.offer("in", samples(runtime, f"A {i}s {i}"))
     assert worker.queued == 256

@@ -7,11 +7,15 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from gateway import AlarmEvent, AlarmState, ConfigError, Disconnected, Tag
-from gateway.engine import store_file
-from gateway.engine.store import Entry, Store
+from gateway import AlarmEvent, AlarmState, ConfigError, Disconnected, State, StateError, Tag
+from gateway.engine import store_file, store_journal
+from gateway.engine import store_records as records
+from gateway.engine.store import Entry, Retention, Store
+from gateway.engine.store_file import GapRow, OutboxRow, Revision
+from gateway.engine.store_state import Checkpoint
 
 
 @pytest.fixture
@@ -19,7 +23,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = Store(tmp_path / "genba.db")
     assert await store.open() == ""
     yield store
-    await store.close()
+    if store._db is not None:
+        await store.close()
 
 
 def entry(flow: str, seq: int, size: int = 10) -> Entry:
@@ -61,8 +66,10 @@ async def test_all_parts_of_an_entry(store: Store) -> None:
             rows=2,
             block=b"block",
             positions={"src": '{"row": 5}'},
-            cursors={"out": 3},
-            revision="r1",
+            outlets={"out": '{"low": 3}'},
+            blocks=[OutboxRow("out", 4, 6, 3, b"waiting")],
+            gaps=[GapRow("src", "session_lost", 10, 20, {"missing": 2})] * 2,
+            revision=Revision(1, 70, "user:anna", "why", "flow: f", "{}"),
             alarms=[alarm(1), alarm(1), alarm(2, "returned")],
             tags={0: Tag("TT1", "Cel", 0.0)},
         )
@@ -70,8 +77,13 @@ async def test_all_parts_of_an_entry(store: Store) -> None:
     assert await store.journal("f", 6) == [(7, b"block")]
     assert await store.journal("f", 7) == []
     assert await store.positions("f") == {"src": {"row": 5}}
-    assert await store.cursors("f", "r1") == {"out": 3}
-    assert await store.cursors("f", "r2") == {}
+    assert await store.outlets("f") == {"out": (7, {"low": 3})}
+    assert await store.blocks("f", "out") == [(4, 6, 3, 7)]
+    assert await store.block("f", "out", 4) == b"waiting"
+    (gap,) = await records.gaps(store)
+    assert (gap["source"], gap["from"], gap["to"]) == ("src", 10, 20)
+    (revision,) = await records.revisions(store, "f")
+    assert (revision.number, revision.author, revision.text) == (1, "user:anna", "flow: f")
     assert [(e.ts, e.change) for e in await store.alarm_events()] == [
         (1, "raised"),
         (2, "returned"),
@@ -93,22 +105,138 @@ async def test_writing_a_record_again_changes_nothing(store: Store) -> None:
     assert len(await store.journal("f", 0)) == 1
 
 
-async def test_a_snapshot_drops_the_records_it_contains(store: Store) -> None:
-    for seq in range(1, 6):
-        await store.commit(entry("f", seq))
-    await store.commit(entry("other", 1))
-    assert await store.save_snapshot("f", 3, 99, lambda: b"states") == 6
-    assert await store.snapshot("f") == (3, b"states")
-    assert [seq for seq, _ in await store.journal("f", 0)] == [4, 5]
-    assert [seq for seq, _ in await store.journal("other", 0)] == [1]
+def checkpoint(seq: int, states: dict[str, State], flow: str = "f") -> Checkpoint:
+    return Checkpoint(flow, seq, seq * 10, states, {"now": seq})
+
+
+async def test_a_checkpoint_comes_back_bit_for_bit(store: Store) -> None:
+    rng = np.random.default_rng(1)
+    states: dict[str, State] = {
+        "ring": {"value": rng.random((3000, 40)), "empty": np.zeros(0, np.int64)},
+        "desk": {"json": np.frombuffer(b"{}", np.uint8), "one": np.array(7.5)},
+    }
+    await store.save_snapshot(checkpoint(3, states))
+    loaded = await store.snapshot("f")
+    assert loaded is not None
+    assert (loaded.seq, loaded.head, loaded.damaged) == (3, {"now": 3}, {})
+    for node, arrays in states.items():
+        for name, array in arrays.items():
+            found = loaded.states[node][name]
+            assert (found.dtype, found.shape) == (array.dtype, array.shape)
+            assert found.tobytes() == array.tobytes()
+
+
+async def test_a_checkpoint_writes_only_what_changed(store: Store) -> None:
+    values = np.random.default_rng(1).random(500_000)
+    whole = await store.save_snapshot(checkpoint(1, {"n": {"v": values}}))
+    assert whole > values.nbytes / 2
+    assert await store.save_snapshot(checkpoint(2, {"n": {"v": values}})) < 2_000
+    values[7] += 1
+    small = await store.save_snapshot(checkpoint(3, {"n": {"v": values}}))
+    assert 40_000 < small < 80_000
+    again = Store(store.path)
+    await store.close()
+    await again.open()
+    loaded = await again.snapshot("f")
+    assert loaded is not None
+    assert loaded.states["n"]["v"].tobytes() == values.tobytes()
+    assert await again.save_snapshot(checkpoint(4, {"n": {"v": values}})) < 2_000, "after a start"
+    shorter = values[:100_000].copy()
+    await again.save_snapshot(checkpoint(5, {"n": {"v": shorter}, "m": {"x": np.arange(3)}}))
+    loaded = await again.snapshot("f")
+    assert loaded is not None
+    assert loaded.states["n"]["v"].tobytes() == shorter.tobytes()
+    await again.save_snapshot(checkpoint(6, {"m": {"x": np.arange(3)}}))
+    assert rows(again.path, "SELECT count(*) FROM state") == [(1,)], "nothing old stays"
+    await again.close()
+
+
+async def test_a_checkpoint_that_was_cut_short_changes_nothing(store: Store) -> None:
+    values = np.random.default_rng(1).random(300_000)
+    await store.save_snapshot(checkpoint(1, {"n": {"v": values}}))
+    assert store._db is not None
+    saved = store._saved["f"]
+    cut = checkpoint(2, {"n": {"v": values + 1}}).slices(store._db, saved)
+    next(cut)
+    next(cut)
+    again = Store(store.path)
+    await store.close()
+    await again.open()
+    loaded = await again.snapshot("f")
+    assert loaded is not None
+    assert (loaded.seq, loaded.states["n"]["v"].tobytes()) == (1, values.tobytes())
+    await again.save_snapshot(checkpoint(3, {"n": {"v": values + 2}}))
+    loaded = await again.snapshot("f")
+    assert loaded is not None
+    assert loaded.states["n"]["v"].tobytes() == (values + 2).tobytes()
+    await again.close()
+
+
+async def test_a_checkpoint_the_disk_refused_is_written_anew(store: Store) -> None:
+    values = np.random.default_rng(1).random(300_000)
+    await store.save_snapshot(checkpoint(1, {"n": {"v": values}}))
+    assert store._db is not None
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(Disconnected):
+        await store.save_snapshot(checkpoint(2, {"n": {"v": values + 1}}))
+    loaded = await store.snapshot("f")
+    assert loaded is not None
+    assert loaded.seq == 1
+    store._db.execute("PRAGMA max_page_count=1000000")
+    await store.save_snapshot(checkpoint(3, {"n": {"v": values + 1}}))
+    loaded = await store.snapshot("f")
+    assert loaded is not None
+    assert (loaded.seq, loaded.states["n"]["v"].tobytes()) == (3, (values + 1).tobytes())
+
+
+async def test_a_damaged_chunk_costs_one_node(store: Store) -> None:
+    states: dict[str, State] = {"a": {"v": np.arange(10.0)}, "b": {"v": np.arange(20.0)}}
+    await store.save_snapshot(checkpoint(1, states))
+    assert store._db is not None
+    store._db.execute("UPDATE state SET data=zeroblob(50) WHERE part=1")
+    loaded = await store.snapshot("f")
+    assert loaded is not None
+    assert list(loaded.damaged) == ["a"]
+    assert loaded.states["b"]["v"].tolist() == list(range(20))
+    store._db.execute("UPDATE snapshot SET manifest=x'00'")
+    with pytest.raises(StateError, match="damaged"):
+        await store.snapshot("f")
+
+
+async def test_records_go_in_segments_when_they_are_old_or_many(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_journal, "SEGMENT_BYTES", 1000)
+    for seq in range(1, 41):
+        await store.commit(entry("f", seq, 100))
+    await store.commit(entry("other", 1, 100))
+    store.retention = Retention(bytes_max=2500, age_s=1e9)
+    await store.trim(1000)
+    assert len(await store.journal("f", 0)) == 40, "the checkpoint does not contain them yet"
+    await store.save_snapshot(checkpoint(25, {}))
+    await store.trim(1000)
+    assert [seq for seq, _ in await store.journal("f", 0)] == list(range(21, 41))
+    store.retention = Retention(age_s=0)
+    await store.save_snapshot(checkpoint(40, {}))
+    again = Store(store.path, retention=Retention(age_s=0))
+    await store.close()
+    await again.open()
+    await again.snapshot("f")
+    await again.trim(10**18)
+    assert await again.journal("f", 0) == []
+    assert len(await again.journal("other", 0)) == 1, "a segment that still grows stays"
+    assert again.segments.bytes == 100
+    await again.close()
 
 
 async def test_old_rows_go_at_a_checkpoint(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(store_file.ROWS_MAX, "dead_letter", 3)  # type: ignore[index]  # a limit
     for i in range(10):
-        await store.dead_letter("f", "n", i, "no", b"x")
-    await store.save_snapshot("f", 0, 0, lambda: b"")
-    assert [row["ts"] for row in await store.dead_letters()] == [9, 8, 7]
+        await records.keep_letter(store, f"k{i}", "f", "n", "in", i, 1, "no", 1, b"x")
+    await records.keep_letter(store, "k9", "f", "n", "in", 99, 1, "again", 1, b"x")
+    await store.trim(0)
+    assert [row["ts"] for row in await records.letters(store)] == [9, 8, 7]
 
 
 async def test_a_full_disk_refuses_and_recovers(store: Store) -> None:
@@ -118,7 +246,9 @@ async def test_a_full_disk_refuses_and_recovers(store: Store) -> None:
     with pytest.raises(Disconnected, match=r"full.*Is the disk full"):
         await store.commit(entry("f", 1, 1_000_000))
     with pytest.raises(Disconnected):
-        await store.save_snapshot("f", 0, 0, lambda: bytes(1_000_000))
+        await store.save_snapshot(
+            checkpoint(0, {"n": {"v": np.random.default_rng(1).random(99_999)}})
+        )
     assert await store.journal("f", 0) == []
     store._db.execute("PRAGMA max_page_count=1000000")
     await store.commit(entry("f", 1, 1_000_000))
@@ -201,6 +331,6 @@ async def test_what_was_left_by_a_kill_is_read(tmp_path: Path) -> None:
 
 
 async def test_audit(store: Store) -> None:
-    await store.audit(5, "user:anna", "alarm/ack", {"alarm": "x"})
-    (row,) = await store.audit_rows()
+    await records.audit(store, 5, "user:anna", "alarm/ack", {"alarm": "x"})
+    (row,) = await records.audit_rows(store)
     assert row == {"ts": 5, "actor": "user:anna", "action": "alarm/ack", "detail": {"alarm": "x"}}

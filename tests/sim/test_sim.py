@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.engine import egress, runner, sim, store_ledger
+from gateway.engine import egress, recovery, runner, sim, store_ledger
 from gateway.engine.sim_day import Report
 from gateway.engine.sim_world import (
     CLOCK_BACK,
@@ -113,8 +113,8 @@ def test_it_finds_an_acknowledgement_before_the_commit(monkeypatch: pytest.Monke
 
 
 def test_it_finds_cursors_that_are_not_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgetful(self: Any, offered: int, delivered: int, waiting: Any) -> None:
-        restore(self, offered, offered, ())
+    def forgetful(self: Any, mark: Any, offered: Any, blocks: Any) -> None:
+        restore(self, {**mark, "low": mark.get("offered", 0)}, offered, ())
 
     restore = egress.Outbox.restore
     monkeypatch.setattr(egress.Outbox, "restore", forgetful)
@@ -135,8 +135,9 @@ def test_it_finds_a_setpoint_that_is_replayed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_it_finds_a_snapshot_with_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def wrong(self: Any, flow: str, seq: int, ts: int, pack: Any) -> int:
-        return int(await save(self, flow, seq + 1, ts, pack))
+    async def wrong(self: Any, checkpoint: Any) -> int:
+        checkpoint.seq += 1
+        return int(await save(self, checkpoint))
 
     save = store_ledger.LedgerStore.save_snapshot
     monkeypatch.setattr(store_ledger.LedgerStore, "save_snapshot", wrong)
@@ -145,8 +146,8 @@ def test_it_finds_a_snapshot_with_a_wrong_number(monkeypatch: pytest.MonkeyPatch
 
 
 def test_it_finds_a_journal_that_is_not_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(self: Any) -> list[str]:
-        return []
+    async def nothing(self: Any) -> None:
+        return
 
-    monkeypatch.setattr(runner.FlowRunner, "_replay", nothing)
+    monkeypatch.setattr(recovery.Recovery, "_replay", nothing)
     assert day(STORM).problems

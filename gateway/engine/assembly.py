@@ -1,0 +1,191 @@
+"""Assembly: makes the running parts of a flow from its document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from gateway.data.tag import TagTable
+from gateway.engine.alarmbook import AlarmBook
+from gateway.engine.codec import pack_inputs
+from gateway.engine.connections import ConnectionDriver
+from gateway.engine.context import NodeContext, Secrets
+from gateway.engine.egress import Egress
+from gateway.engine.graph import Graph, new_node
+from gateway.engine.ingress import Ingress
+from gateway.engine.lane import Waiting
+from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
+from gateway.engine.packing import unpack_messages
+from gateway.engine.runner import FlowRunner
+from gateway.engine.store import Store
+from gateway.engine.store_records import keep_letter
+from gateway.engine.tagbook import TagBook
+from gateway.engine.tasks import Tasks
+from gateway.engine.wiring import rows
+from gateway.engine.workers import WorkerDriver
+from gateway.errors import ConfigError, StateError
+from gateway.flow import registry
+from gateway.flow.document import Document
+from gateway.flow.node import Clock, Connection, Message, Node, Sink, Source, Worker
+
+Border: TypeAlias = Ingress | Egress | WorkerDriver
+
+
+@dataclass(slots=True)
+class Shop:
+    """What all flows of a gateway share."""
+
+    state_dir: Path
+    clock: Clock
+    store: Store
+    tags: TagTable
+    live: Live
+    lines: Lines
+    book: AlarmBook
+    tag_book: TagBook
+    secrets: Secrets
+    board: StatusBoard = field(default_factory=StatusBoard)
+    node_tasks: Tasks = field(default_factory=lambda: Tasks("nodes"))
+
+
+class Assembly:
+    """Makes connections, graph and border nodes of one flow.
+
+    Args:
+        shop: What all flows share.
+        flow: The flow's name.
+    """
+
+    def __init__(self, shop: Shop, flow: str) -> None:
+        self.shop = shop
+        self.flow = flow
+
+    def context(
+        self, status: NodeStatus, connections: Mapping[str, Connection[Any]]
+    ) -> NodeContext:
+        """What one node may use."""
+        shop = self.shop
+        return NodeContext(
+            status,
+            tags=shop.tags,
+            clock=shop.clock,
+            data_dir=shop.state_dir,
+            tasks=shop.node_tasks,
+            secrets=shop.secrets,
+            lines=shop.lines,
+            connections=connections,
+        )
+
+    def connection(self, document: Document, name: str) -> ConnectionDriver:
+        """A connection and the loop that keeps it open, not yet started.
+
+        Raises:
+            ConfigError: Its type or an option is wrong.
+        """
+        entry = document.connections[name]
+        status = self.shop.board.of(self.flow, name, entry.type, "connection")
+        cls = registry.node_class(entry.type)
+        ctx = self.context(status, {})
+        connection = new_node(document, name, cls, ctx, "connections")
+        if not isinstance(connection, Connection):
+            raise ConfigError(f"{entry.type} is no connection.", where=f"connections.{name}")
+        return ConnectionDriver(connection, ctx)
+
+    def node_context(
+        self,
+        document: Document,
+        node_id: str,
+        cls: type[Node[Any]],
+        connections: Mapping[str, Connection[Any]],
+    ) -> NodeContext:
+        """The context of a node of the flow."""
+        entry = document.nodes.get(node_id)  # The communication alarm stands in no file.
+        type_name = entry.type if entry is not None else "alarm.communication"
+        status = self.shop.board.of(self.flow, node_id, type_name, cls.kind)
+        return self.context(status, connections)
+
+    def graph(self, document: Document) -> Graph:
+        """The flow made executable.
+
+        Raises:
+            ConfigError: A node type or a config is wrong, or wires form a cycle.
+        """
+
+        def make(node_id: str, cls: type[Node[Any]]) -> NodeContext:
+            return self.node_context(document, node_id, cls, {})
+
+        observe = self.shop.live.observer(self.flow)
+        return Graph(document, self.shop.tags, make, observe=observe)
+
+    def runner(self, document: Document, graph: Graph) -> FlowRunner:
+        """The flow with its queues, without its border nodes."""
+        shop = self.shop
+        return FlowRunner(
+            graph,
+            shop.store,
+            shop.clock,
+            durable=document.durability == "journal",
+            book=shop.book,
+            tag_book=shop.tag_book,
+        )
+
+    def border(
+        self,
+        document: Document,
+        node_id: str,
+        runner: FlowRunner,
+        drivers: Mapping[str, ConnectionDriver],
+        position: Any,
+    ) -> Border | None:
+        """A source, sink or worker with the loop that drives it, not yet started.
+
+        Raises:
+            ConfigError: Its config is wrong.
+        """
+        cls = registry.node_class(document.nodes[node_id].type)
+        connections = {name: driver.connection for name, driver in drivers.items()}
+        ctx = self.node_context(document, node_id, cls, connections)
+        ctx.position = position
+        node = new_node(document, node_id, cls, ctx)
+        driver = drivers.get(getattr(node.config, "connection", ""))
+        options = document.nodes[node_id].outbox
+        if isinstance(node, Source):
+            return Ingress(node, ctx, runner.inbox, driver)
+        if isinstance(node, Worker):
+            return WorkerDriver(node, ctx, runner.inbox, driver, options)
+        if isinstance(node, Sink):
+            keep = self._keeper(runner)
+            return Egress(node, ctx, driver, keep, self._read_block, options)
+        return None
+
+    def _keeper(self, runner: FlowRunner) -> Any:
+        async def keep(node: str, number: int, error: str, port: str, message: Message) -> None:
+            now = self.shop.clock.now()
+            block = pack_inputs([(node, port, message)], now)
+            key = f"{self.flow}/{node}/{number}"
+            await keep_letter(
+                self.shop.store,
+                key,
+                self.flow,
+                node,
+                port,
+                now,
+                runner.revision,
+                error,
+                rows(message),
+                block,
+            )
+
+        return keep
+
+    async def _read_block(self, node: str, first: int) -> Sequence[Waiting]:
+        """What waits on the disk; a block that is damaged is lost, and said."""
+        data = await self.shop.store.block(self.flow, node, first)
+        try:
+            return unpack_messages(data, first) if data else []
+        except StateError as error:
+            text = f"Rows that waited are lost: {error}"
+            self.shop.lines.add(self.shop.clock.now(), "error", f"{self.flow}/{node}", text)
+            return []

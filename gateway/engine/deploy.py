@@ -1,0 +1,103 @@
+"""Deploy: which revision of a flow runs, and what must hold before another takes its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.engine.store import Store
+from gateway.engine.store_file import Revision
+from gateway.engine.store_records import revisions
+from gateway.errors import ConfigError
+from gateway.flow.document import Document
+from gateway.flow.lint import lint
+
+FILE = "file"
+"""The author of a revision that was found in a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What came of a deploy.
+
+    Args:
+        flow: The flow's name.
+        revision: The number of the revision that runs now.
+        said: A sentence for each node that starts fresh.
+    """
+
+    flow: str
+    revision: int
+    said: tuple[str, ...] = ()
+
+
+async def first_revision(
+    store: Store, document: Document, variables: Mapping[str, str], now: int
+) -> tuple[Revision, str]:
+    """The revision with which a flow starts.
+
+    The file counts when it was edited since it was last read; else what was deployed after
+    that goes on, however often the gateway starts.
+
+    Args:
+        store: Where revisions are kept.
+        document: The flow as the file has it, variables not yet replaced.
+        variables: Their values.
+        now: The time [ns].
+
+    Returns: the revision, and a sentence when it is not what the file says or is new.
+    """
+    known = await revisions(store, document.name)
+    text, values = document.text(), used(document, variables)
+    if not known:
+        return Revision(1, now, FILE, "First start.", text, values), ""
+    newest = known[-1]
+    from_file = next((r for r in reversed(known) if r.author == FILE), None)
+    if from_file is not None and from_file.text == text:
+        if newest is from_file or newest.text == text:
+            if newest.variables == values:
+                return newest, ""
+            note = "Other values for the variables."
+            return Revision(newest.number + 1, now, FILE, note, text, values), note
+        return newest, (
+            f"Revision {newest.number} runs, deployed by {newest.author}; "
+            f"the file is still revision {from_file.number}."
+        )
+    number = newest.number + 1
+    note = "The file was edited."
+    return Revision(number, now, FILE, note, text, values), f"Revision {number}: {note}"
+
+
+def used(document: Document, variables: Mapping[str, str]) -> str:
+    """The variables that the flow names, as JSON; others may change without a new revision."""
+    text = document.text()
+    return json.dumps(
+        {name: value for name, value in sorted(variables.items()) if f"${{{name}" in text}
+    )
+
+
+def check(
+    document: Document,
+    variables: Mapping[str, str],
+    running: Revision | None,
+    base: int | None,
+) -> None:
+    """Refuse what cannot run, and what would overwrite somebody else's edit.
+
+    Raises:
+        ConfigError: With the first errors of lint, or who was faster.
+    """
+    if base is not None and running is not None and base != running.number:
+        raise ConfigError(
+            f"Revision {running.number} of {document.name} was deployed by {running.author} "
+            f"while you edited revision {base}.",
+            hint=f"Compare them: genba revisions {document.name} {base} {running.number}",
+        )
+    errors = [
+        str(finding)
+        for finding in lint(document, variables)
+        if finding.severity == "error" and not finding.field.startswith("tests")
+    ]
+    if errors:
+        raise ConfigError("This flow cannot run:\n  " + "\n  ".join(errors[:10]))

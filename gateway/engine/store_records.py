@@ -1,0 +1,178 @@
+"""What people ask of the state file: dead letters, gaps, revisions, the audit and the wear.
+
+Functions over a Store; each is one hop to its writer thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from gateway.engine.store import Store
+from gateway.engine.store_file import Revision
+
+LetterState = Literal["waiting", "replayed", "discarded"]
+_LETTER: Final = ("id", "flow", "node", "port", "ts", "revision", "error", "rows", "bytes", "state")
+_LETTER_SQL: Final = (
+    "SELECT id, flow, node, port, ts, revision, error, rows, length(data), state FROM dead_letter"
+)
+LETTER_BYTES_MAX: Final = 4_000_000
+"""A larger message keeps its beginning only; it is said in the error."""
+
+
+async def keep_letter(
+    store: Store,
+    key: str,
+    flow: str,
+    node: str,
+    port: str,
+    ts: int,
+    revision: int,
+    error: str,
+    rows: int,
+    data: bytes,
+) -> None:
+    """Keep what a sink refused for good, or what made a node fail; once for each key.
+
+    Raises:
+        Disconnected: The disk refused.
+    """
+    if len(data) > LETTER_BYTES_MAX:
+        error = f"{error} (Only the first {LETTER_BYTES_MAX:,} of {len(data):,} bytes are kept.)"
+        data = data[:LETTER_BYTES_MAX]
+    values = (key, flow, node, port, ts, revision, error, rows, data)
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute(
+            "INSERT OR IGNORE INTO dead_letter"
+            " (key, flow, node, port, ts, revision, error, rows, data) VALUES (?,?,?,?,?,?,?,?,?)",
+            values,
+        )
+
+    await store.run(work)
+
+
+async def letters(
+    store: Store, state: LetterState | None = "waiting", limit: int = 1000
+) -> list[dict[str, Any]]:
+    """The newest dead letters, newest first, without their contents."""
+    where, values = (" WHERE state=?", (state,)) if state else ("", ())
+
+    def work(db: sqlite3.Connection) -> list[dict[str, Any]]:
+        rows = db.execute(f"{_LETTER_SQL}{where} ORDER BY id DESC LIMIT ?", (*values, limit))
+        return [dict(zip(_LETTER, row, strict=True)) for row in rows]
+
+    return await store.run(work)
+
+
+async def letter(store: Store, number: int) -> tuple[dict[str, Any], bytes] | None:
+    """A dead letter and its message as a block, or None when there is none of that number."""
+
+    def work(db: sqlite3.Connection) -> tuple[dict[str, Any], bytes] | None:
+        row = db.execute(f"{_LETTER_SQL} WHERE id=?", (number,)).fetchone()
+        if row is None:
+            return None
+        (data,) = db.execute("SELECT data FROM dead_letter WHERE id=?", (number,)).fetchone()
+        return dict(zip(_LETTER, row, strict=True)), bytes(data)
+
+    return await store.run(work)
+
+
+async def settle_letter(store: Store, number: int, state: LetterState) -> None:
+    """A person has decided about a dead letter."""
+    await store.run(
+        lambda db: db.execute("UPDATE dead_letter SET state=? WHERE id=?", (state, number))
+    )
+
+
+async def letters_waiting(store: Store) -> int:
+    """How many dead letters wait for a decision."""
+    return await store.run(
+        lambda db: int(
+            db.execute("SELECT count(*) FROM dead_letter WHERE state='waiting'").fetchone()[0]
+        )
+    )
+
+
+async def gaps(store: Store, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+    """The newest gaps that end after a time [ns], newest first."""
+    names = ("flow", "source", "cause", "from", "to", "detail")
+
+    def work(db: sqlite3.Connection) -> list[dict[str, Any]]:
+        rows = db.execute(
+            "SELECT flow, source, cause, from_ts, to_ts, detail FROM gap WHERE to_ts>=?"
+            " ORDER BY id DESC LIMIT ?",
+            (since, limit),
+        )
+        return [
+            {**dict(zip(names, row, strict=True)), "detail": json.loads(row[5])} for row in rows
+        ]
+
+    return await store.run(work)
+
+
+async def revisions(store: Store, flow: str) -> list[Revision]:
+    """All versions of a flow, oldest first."""
+
+    def work(db: sqlite3.Connection) -> list[Revision]:
+        rows = db.execute(
+            "SELECT number, ts, author, note, text, variables FROM revision WHERE flow=?"
+            " ORDER BY number",
+            (flow,),
+        )
+        return [Revision(*row) for row in rows]
+
+    return await store.run(work)
+
+
+async def audit(store: Store, ts: int, actor: str, action: str, detail: Mapping[str, Any]) -> None:
+    """Record who did what.
+
+    Raises:
+        Disconnected: It cannot be recorded, so it must not be done.
+    """
+    values = (ts, actor, action, json.dumps(detail, sort_keys=True))
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO audit (ts, actor, action, detail) VALUES (?,?,?,?)", values)
+
+    await store.run(work)
+
+
+async def audit_rows(store: Store, limit: int = 1000) -> list[dict[str, Any]]:
+    """The newest records of who did what, newest first."""
+    names = ("ts", "actor", "action", "detail")
+
+    def work(db: sqlite3.Connection) -> list[dict[str, Any]]:
+        rows = db.execute(
+            "SELECT ts, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        return [
+            {**dict(zip(names, row, strict=True)), "detail": json.loads(row[3])} for row in rows
+        ]
+
+    return await store.run(work)
+
+
+async def note_wear(store: Store, day: str, size: int) -> None:
+    """Count bytes that were written on a day (``2026-11-26``), for the life of the flash."""
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute(
+            "INSERT INTO wear VALUES (?,?) ON CONFLICT (day) DO UPDATE"
+            " SET bytes = bytes + excluded.bytes",
+            (day, size),
+        )
+
+    await store.run(work)
+
+
+async def wear(store: Store, days: int = 30) -> dict[str, int]:
+    """Bytes written by day, the newest first."""
+
+    def work(db: sqlite3.Connection) -> dict[str, int]:
+        return dict(db.execute("SELECT day, bytes FROM wear ORDER BY day DESC LIMIT ?", (days,)))
+
+    return await store.run(work)

@@ -1,0 +1,97 @@
+"""The tables of the state file, and how a file of an older version is brought to this one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Final
+
+SCHEMA_VERSION: Final = 2
+
+SCHEMA: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE tag (code INTEGER PRIMARY KEY, fact TEXT NOT NULL);
+CREATE TABLE journal (flow TEXT NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
+                      rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (flow, seq));
+CREATE TABLE segment (flow TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+                      from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, rows INTEGER NOT NULL,
+                      bytes INTEGER NOT NULL, PRIMARY KEY (flow, first)) WITHOUT ROWID;
+CREATE TABLE position (flow TEXT NOT NULL, node TEXT NOT NULL, value TEXT NOT NULL,
+                       PRIMARY KEY (flow, node)) WITHOUT ROWID;
+CREATE TABLE outlet (flow TEXT NOT NULL, sink TEXT NOT NULL, seq INTEGER NOT NULL,
+                     mark TEXT NOT NULL, PRIMARY KEY (flow, sink)) WITHOUT ROWID;
+CREATE TABLE outbox (flow TEXT NOT NULL, sink TEXT NOT NULL, first INTEGER NOT NULL,
+                     last INTEGER NOT NULL, rows INTEGER NOT NULL, data BLOB NOT NULL,
+                     PRIMARY KEY (flow, sink, first));
+CREATE TABLE snapshot (flow TEXT PRIMARY KEY, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
+                       number INTEGER NOT NULL, manifest BLOB NOT NULL);
+CREATE TABLE state (flow TEXT NOT NULL, part INTEGER NOT NULL, chunk INTEGER NOT NULL,
+                    number INTEGER NOT NULL, data BLOB NOT NULL,
+                    PRIMARY KEY (flow, part, chunk, number));
+CREATE TABLE alarm_event (id INTEGER PRIMARY KEY, flow TEXT NOT NULL, key TEXT NOT NULL UNIQUE,
+                          ts INTEGER NOT NULL, alarm TEXT NOT NULL, event TEXT NOT NULL);
+CREATE INDEX alarm_event_ts ON alarm_event (ts);
+CREATE TABLE dead_letter (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, flow TEXT NOT NULL,
+                          node TEXT NOT NULL, port TEXT NOT NULL, ts INTEGER NOT NULL,
+                          revision INTEGER NOT NULL, error TEXT NOT NULL, rows INTEGER NOT NULL,
+                          data BLOB NOT NULL, state TEXT NOT NULL DEFAULT 'waiting');
+CREATE TABLE gap (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, flow TEXT NOT NULL,
+                  source TEXT NOT NULL, cause TEXT NOT NULL, from_ts INTEGER NOT NULL,
+                  to_ts INTEGER NOT NULL, detail TEXT NOT NULL);
+CREATE INDEX gap_to ON gap (to_ts);
+CREATE TABLE revision (flow TEXT NOT NULL, number INTEGER NOT NULL, ts INTEGER NOT NULL,
+                       author TEXT NOT NULL, note TEXT NOT NULL, text TEXT NOT NULL,
+                       variables TEXT NOT NULL, PRIMARY KEY (flow, number));
+CREATE TABLE audit (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, actor TEXT NOT NULL,
+                    action TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE TABLE wear (day TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make all tables in an empty file."""
+    db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+
+
+def _to_2(db: sqlite3.Connection) -> None:
+    """Version 1 kept a state as one block with what waited for the sinks inside.
+
+    States are rebuilt from nothing: that format was never released. What is not to be had a
+    second time is kept: tags, records, positions, alarms, dead letters and the audit.
+    """
+    kept = ("tag", "journal", "position", "alarm_event", "audit")
+    for table in (*kept, "dead_letter", "cursor", "snapshot"):
+        db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    db.execute("DROP INDEX alarm_event_ts")
+    for statement in SCHEMA.split(";"):
+        db.execute(statement)
+    for table in kept:
+        db.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")  # noqa: S608 - names of ours
+    db.execute(
+        "INSERT INTO dead_letter (id, key, flow, node, port, ts, revision, error, rows, data)"
+        " SELECT id, 'v1/' || id, flow, node, '', ts, 0, error, 0, data FROM old_dead_letter"
+    )
+    for table in (*kept, "dead_letter", "cursor", "snapshot"):
+        db.execute(f"DROP TABLE old_{table}")
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _to_2}
+"""What brings a file from a version to the next."""
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Bring a file to `SCHEMA_VERSION`, all of it or nothing.
+
+    Raises:
+        KeyError: There is no way from that version.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(version, SCHEMA_VERSION):
+            MIGRATIONS[step](db)
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
