@@ -97,9 +97,7 @@ class FlowRunner:
         await recovery.run()
         self.graph, self.revision = recovery.graph, recovery.revision
         self.seq = self._done_seq = recovery.seq
-        alarms = recovery.alarms
-        if self.seq:
-            alarms += await self._resume()
+        alarms = recovery.alarms + (await self._resume() if self.seq else [])
         await self._store_alarms(alarms)  # Those that were stored before are known.
         self._book.apply(alarms)
         return recovery.said
