@@ -18,6 +18,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._latest = 0
         self._at = self._steady()
+        self._offset: int | None = None
 
     def now(self) -> int:
         """Wall clock [ns since 1970-01-01 UTC]; it never goes back."""
@@ -30,6 +31,12 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since some start; unaffected by changes of the wall clock."""
         return self._steady() / 1e9
+
+    def jumped(self) -> int:
+        """By how much the wall clock was set since this was asked last [ns]; 0 the first time."""
+        offset = self._wall() - self._steady()
+        before, self._offset = self._offset, offset
+        return 0 if before is None else offset - before
 
     def _wall(self) -> int:
         """What the machine takes for the time [ns since 1970]; it may jump."""

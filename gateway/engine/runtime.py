@@ -15,6 +15,7 @@ from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
 from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, check, first_revision, used
+from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.host import FlowHost, resolved
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
@@ -83,6 +84,8 @@ class Runtime:
             TagBook(self.tags),
             Secrets(state_dir / "secrets"),
         )
+        self._own: FlowHost | None = None
+        self.health: Health | None = None
         self._checkpoint_s = checkpoint_s
         self._is_running = False
 
@@ -109,15 +112,35 @@ class Runtime:
             self.tags.load(await self.store.tags())
             self._shop.tag_book.loaded()
             self.book.apply(await self.store.alarm_events())
+            await self._add_own(damaged)
             await self._add_flows()
         except BaseException:
             await self._tasks.stop()
             await self.store.close()
             raise
         self._is_running = True
-        for host in self.hosts.values():
+        for host in self._all():
             host.start()
+        assert self.health is not None
+        self._tasks.start("health", self.health.run())
         self._tasks.start("checkpoint", self._checkpoints())
+
+    async def _add_own(self, damaged: str) -> None:
+        """The flow of the gateway's own alarms."""
+        now = self.clock.now()
+        document = own_flow()
+        revision, _ = await first_revision(self.store, document, {}, now)
+        self._own = FlowHost(self._shop, document, revision)
+        await self._own.open()
+        self.health = Health(
+            self._own.runner, lambda: self.runners, self.store, self.book, self.clock
+        )
+        if damaged:
+            self.health.once("gateway/state", Condition(damaged, "high"))
+
+    def _all(self) -> list[FlowHost]:
+        """All flows, the gateway's own first."""
+        return [*([self._own] if self._own is not None else []), *self.hosts.values()]
 
     async def _add_flows(self) -> None:
         errors = []
@@ -137,7 +160,7 @@ class Runtime:
         if not self._is_running:
             return
         self._is_running = False
-        hosts = self.hosts.values()
+        hosts = self._all()
         await asyncio.gather(*(host.stop_reading(DRAIN_S) for host in hosts))
         await self._tasks.stop()
         await asyncio.gather(*(host.stop() for host in hosts))
@@ -155,7 +178,7 @@ class Runtime:
                 self._say("error", "store", f"Old records could not be dropped: {error}")
 
     async def _checkpoint(self) -> None:
-        for host in list(self.hosts.values()):
+        for host in self._all():
             try:
                 await host.runner.checkpoint()
             except Disconnected as error:
@@ -165,6 +188,8 @@ class Runtime:
 
     async def _add_flow(self, document: Document) -> FlowHost:
         """Take a flow of a file in: as it is there, or as it was deployed after that."""
+        if document.name == OWN:
+            raise ConfigError(f"{OWN!r} is the gateway's own flow.", hint="Choose another name.")
         now = self.clock.now()
         revision, text = await first_revision(self.store, document, self._variables, now)
         if text:
@@ -176,6 +201,8 @@ class Runtime:
         host = FlowHost(self._shop, document, revision)
         for text in await host.open():
             self._say("error", document.name, text)
+            if self.health is not None:
+                self.health.once(f"gateway/flow/{document.name}", Condition(text, "high"))
         self.hosts[document.name] = host
         return host
 
@@ -236,7 +263,7 @@ class Runtime:
         now = self.clock.now()
         await audit(self.store, now, str(data.get("actor", "")), f"alarm/{action}", data)
         event = Event(now, f"alarm/{action}", data)
-        return sum(runner.act(event) for runner in self.runners.values())
+        return sum(host.runner.act(event) for host in self._all())
 
     @property
     def statuses(self) -> list[NodeStatus]:

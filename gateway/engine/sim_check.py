@@ -18,6 +18,7 @@ from gateway.data.tag import TagTable
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.egress import FRESH_S
 from gateway.engine.graph import Graph
+from gateway.engine.health import OWN
 from gateway.engine.runtime import Runtime
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.sim_world import Receiver, Row, World
@@ -153,6 +154,11 @@ def _item(event: AlarmEvent) -> tuple[object, ...]:
     return (event.alarm, event.ts, event.change, event.occurrence, event.state.value)
 
 
+def _is_own(event: AlarmEvent) -> bool:
+    """True for an alarm about the gateway itself, which another journal gives."""
+    return event.alarm.startswith(f"{OWN}/")
+
+
 def _states(runtime: Runtime, truth: Truth) -> Iterator[str]:
     """The state at the end is that of a life without interruptions, bit for bit."""
     (runner,) = runtime.runners.values()
@@ -167,7 +173,8 @@ def _states(runtime: Runtime, truth: Truth) -> Iterator[str]:
                     array, other = array.view(np.uint64), other.view(np.uint64)
             if not np.array_equal(array, other):
                 yield f"{node}: the state {key!r} differs from that of an uninterrupted run."
-    told, due = ([_item(e) for e in events] for events in (runtime.book.history(), truth.alarms))
+    history = [event for event in runtime.book.history() if not _is_own(event)]
+    told, due = ([_item(e) for e in events] for events in (history, truth.alarms))
     if told != list(dict.fromkeys(due)):
         odd = set(told) ^ set(due)
         yield f"The alarm history is not that of the journal: {sorted(odd, key=repr)[:SHOWN_MAX]}."
@@ -176,6 +183,6 @@ def _states(runtime: Runtime, truth: Truth) -> Iterator[str]:
         opened[event.alarm] = event
         if event.state is AlarmState.NORM and event.overlay is Overlay.NONE:
             del opened[event.alarm]
-    book = {event.alarm: event for event in runtime.book.open()}
+    book = {event.alarm: event for event in runtime.book.open() if not _is_own(event)}
     if {k: e.occurrence for k, e in book.items()} != {k: e.occurrence for k, e in opened.items()}:
         yield f"The book has {sorted(book)} open, the nodes {sorted(opened)}."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.engine.health import OWN
 from gateway.engine.sim_world import World
 from gateway.engine.store import Entry, InlineExecutor, Store
 
@@ -90,12 +91,17 @@ class LedgerStore(Store):
         """For a life that ended between the commit and the end of the call."""
         if self._left is None:
             return False
-        found = self._left.execute("SELECT max(seq) FROM journal").fetchone()[0] or 0
-        return any(entry.block is not None and entry.seq <= found for entry in entries)
+        (found,) = self._left.execute(
+            "SELECT coalesce(max(seq), 0) FROM journal WHERE flow<>?", (OWN,)
+        ).fetchone()
+        theirs = [entry for entry in entries if entry.flow != OWN and entry.block is not None]
+        return any(entry.seq <= found for entry in theirs)
 
     def _note(self, entries: Sequence[Entry]) -> None:
         now_s = self._ledger.world.loop.time()
         for entry in entries:
+            if entry.flow == OWN:
+                continue
             if entry.block is not None:
                 self._ledger.records.append((now_s, entry.seq, entry.block))
             for sink, mark in entry.outlets.items():

@@ -103,7 +103,7 @@ async def test_status_tells_nodes_and_wires(api: Api) -> None:
     nodes = {node["node"]: node for node in status["nodes"]}
     assert nodes["src"]["state"] == "running"
     assert nodes["src"]["counts"]["rows_in"] == 1
-    assert nodes.keys() == {"src", "high", "out", "communication"}
+    assert nodes.keys() == {"src", "high", "out", "communication", "health"}
     wires = {(wire["from"], wire["to"]): wire for wire in status["wires"]}
     assert wires["src.out", "high.in"]["rows"] == 1
     assert status["commits"] >= 1

@@ -1,0 +1,195 @@
+"""Health: the gateway watches itself, and raises alarms as it does for machines.
+
+Its alarms are made by an ordinary node in an ordinary flow, `gateway`, so that they are
+journalled, acknowledged and shelved as all others are. One thing is special: while the disk
+refuses, that flow must wait as all others do, so the alarm is shown from here until it can be
+written down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.data.alarm import AlarmEvent, AlarmState, Priority
+from gateway.data.event import Event
+from gateway.engine.alarmbook import AlarmBook
+from gateway.engine.clock import SystemClock
+from gateway.engine.runner import FlowRunner
+from gateway.engine.store import Store
+from gateway.engine.store_records import letters_waiting
+from gateway.errors import Disconnected
+from gateway.flow.document import Document
+from gateway.flow.node import Clock
+
+_log = logging.getLogger("genba.health")
+OWN: Final = "gateway"
+"""The flow of the gateway's own alarms; no other may have this name."""
+LOOK_S: Final = 1.0
+STEP_NS: Final = 1_000_000_000
+"""A wall clock that moved by more than this against the steady one has been set."""
+OVERLOAD_S: Final = 3.0
+"""A flow whose inbox is full for this long cannot keep up."""
+_NODE: Final = "health"
+
+
+def own_flow() -> Document:
+    """The flow of the gateway's own alarms."""
+    return Document.parse(f"flow: {OWN}\nversion: 1\nnodes:\n  {_NODE}: {{type: alarm.health}}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that is wrong now.
+
+    Args:
+        text: What happened and what to do.
+        priority: How urgent it is.
+    """
+
+    text: str
+    priority: Priority = "medium"
+
+
+class Health:
+    """Looks after the gateway once a second.
+
+    Args:
+        runner: The flow of its own alarms.
+        runners: All other flows, by name, as they are now.
+        store: The state file.
+        book: The current alarms.
+        clock: The time.
+    """
+
+    def __init__(
+        self,
+        runner: FlowRunner,
+        runners: Callable[[], Mapping[str, FlowRunner]],
+        store: Store,
+        book: AlarmBook,
+        clock: Clock,
+    ) -> None:
+        self._runner = runner
+        self._runners = runners
+        self._store = store
+        self._book = book
+        self._clock = clock
+        self._full_since: dict[str, float] = {}
+        self._letters = 0
+        prefix = f"{OWN}/{_NODE}:"
+        self._raised = {e.tag for e in book.current() if e.alarm.startswith(prefix) and e.is_open}
+        """What may be open from before; it is cleared when it is no longer so."""
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Compare what is wrong now with what is raised."""
+        self._look_at_clock()
+        found = await self._wrong()
+        for what, condition in found.items():
+            if what not in self._raised:
+                self.raised(what, condition)
+        for what in [what for what in self._raised if what not in found]:
+            self.cleared(what)
+
+    async def _wrong(self) -> dict[str, Condition]:
+        found: dict[str, Condition] = {}
+        if self._store.trouble:
+            found["gateway/disk"] = Condition(
+                f"{self._store.trouble} Nothing is acknowledged and no flow goes on until it can "
+                "be stored.",
+                "urgent",
+            )
+        else:
+            try:
+                self._letters = await letters_waiting(self._store)
+            except Disconnected as error:
+                found["gateway/disk"] = Condition(str(error), "urgent")
+        if self._letters:
+            found["gateway/dead_letters"] = Condition(
+                f"{self._letters} messages were refused for good. Look at them: genba dlq list"
+            )
+        now_s = self._clock.monotonic()
+        for name, runner in self._runners().items():
+            for node, egress in runner.egresses.items():
+                if egress.is_full:
+                    found[f"gateway/outbox/{name}/{node}"] = Condition(
+                        f"The outbox of {name}/{node} is full ({egress.outbox.rows:,} rows). "
+                        "Look at why the receiver takes none.",
+                        "high",
+                    )
+            since = self._full_since.setdefault(name, now_s)
+            if runner.inbox.rows < runner.inbox.rows_max * 0.9:
+                self._full_since[name] = now_s
+            elif now_s - since > OVERLOAD_S:
+                found[f"gateway/overload/{name}"] = Condition(
+                    f"{name} cannot keep up: {runner.inbox.rows:,} rows wait. Its sources are "
+                    "held back. Read less often, or take work out of the flow.",
+                    "high",
+                )
+        return found
+
+    def _look_at_clock(self) -> None:
+        if not isinstance(self._clock, SystemClock):
+            return
+        before = self._clock.now()
+        jump = self._clock.jumped()
+        if abs(jump) < STEP_NS:
+            return
+        seconds = jump / 1e9
+        way = "forward" if jump > 0 else "back"
+        text = f"The clock of this machine was set {way} by {abs(seconds):.1f} s."
+        self.once("gateway/clock", Condition(text, "low"))
+        data = {"source": OWN, "cause": "clock_step", "from": min(before, before + jump)}
+        data["to"] = max(before, before + jump)
+        self._runner.put("clock", "status", (Event(before, "source/gap", data),))
+
+    # ------------------------------------------------------------------ what is told
+
+    def raised(self, what: str, condition: Condition) -> None:
+        """Something is wrong from now on."""
+        self._raised.add(what)
+        _log.warning("%s: %s", what, condition.text)
+        data = {"what": what, "text": condition.text, "priority": condition.priority}
+        now = self._tell("health/raised", data)
+        if self._store.trouble and self._book.get(f"{OWN}/{_NODE}:{what}:HEALTH") is None:
+            self._book.apply([_provisional(what, condition, now)])
+
+    def cleared(self, what: str) -> None:
+        """It is over."""
+        self._raised.discard(what)
+        self._tell("health/cleared", {"what": what, "text": "It is over."})
+
+    def once(self, what: str, condition: Condition) -> None:
+        """Something happened that a person must know of, and is over already."""
+        self.raised(what, condition)
+        self.cleared(what)
+
+    def _tell(self, topic: str, data: Mapping[str, Any]) -> int:
+        now = self._clock.now()
+        self._runner.put(_NODE, "in", (Event(now, topic, data),))
+        return now
+
+
+def _provisional(what: str, condition: Condition, now: int) -> AlarmEvent:
+    """What the node will say once it may."""
+    return AlarmEvent(
+        alarm=f"{OWN}/{_NODE}:{what}:HEALTH",
+        tag=what,
+        ts=now,
+        change="raised",
+        state=AlarmState.UNACK,
+        occurrence=1,
+        priority=condition.priority,
+        condition="HEALTH",
+        text=condition.text,
+        actor=f"node:{_NODE}",
+    )
