@@ -266,7 +266,7 @@ class FlowHost:
         kept = graph.kept(runner.graph)
         now = max(self._shop.clock.now(), runner.graph.now)
         found = []
-        for event in self._shop.book.current():
+        for event in sorted(self._shop.book.current(), key=lambda event: event.alarm):
             flow, _, rest = event.alarm.partition("/")
             node = rest.partition(":")[0]
             if flow == self.name and node not in kept:

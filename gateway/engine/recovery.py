@@ -92,8 +92,10 @@ class Recovery:
             self._muted_to = max((seq for seq, _ in marks.values()), default=0)
         await self._restore_outboxes(marks, loaded.head if loaded is not None else {})
         await self._replay()
-        if not self._is_exact:
-            for outbox in self._outboxes.values():
+        for node, outbox in self._outboxes.items():
+            if node in self._stale:
+                outbox.pass_over()
+            elif not self._is_exact:
                 outbox.settle()
 
     async def _first_record(self) -> int:
@@ -134,8 +136,6 @@ class Recovery:
             blocks = [] if node in self._stale else await self._blocks(node, Taken(mark))
             exact = (int(offered[0]), int(offered[1])) if self._is_exact else None
             outbox.restore(mark, exact, blocks)
-            if exact is not None and node in self._stale:
-                outbox.pass_over()
 
     async def _blocks(self, node: str, taken: Taken) -> list[Block]:
         """What waits on the disk; blocks that were taken in part are read at once."""

@@ -47,9 +47,11 @@ def run(seed: int, hours: float = 24.0) -> Report:
     kinds = [kind for kind in _KINDS if chance.random() < 0.6]
     device = Device(("press/oil", "press/ram"), EVERY_S, _day(chance, steps, kinds))
     receivers = {
-        name: Receiver(_nights(chance, hours, name)) for name in ("raw", "trend", "alarms")
+        name: Receiver(_nights(chance, hours, name))
+        for name in ("raw", "trend", "alarms", "answers")
     }
     receivers |= {"valve": Receiver(_nights(chance, hours, "")), "screen": Receiver(())}
+    receivers["ask"] = Receiver(_nights(chance, hours, ""))
     return simulate(seed, hours, {"press": device}, receivers)
 
 

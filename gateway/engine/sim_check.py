@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
+from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.egress import FRESH_S
@@ -23,7 +25,9 @@ from gateway.engine.runtime import Runtime
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.sim_world import Receiver, Row, World
 from gateway.engine.store_ledger import Ledger
+from gateway.engine.wiring import DEPLOYED
 from gateway.flow.document import Document
+from gateway.flow.node import Message
 
 SHOWN_MAX: Final = 3
 
@@ -42,7 +46,11 @@ def problems(world: World, ledger: Ledger, runtime: Runtime, document: Document)
         safe |= {row[:3] for row in truth.refused(world.receivers["raw"], "raw")}
         lost = [row for row in device.acknowledged if (*row[:2], repr(row[2])) not in safe]
         said.unless(not lost, f"{name}: {len(lost)} acknowledged rows were lost", lost)
+    said.all(_books(runtime))
+    said.all(_answers(runtime, truth))
     for name, receiver in world.receivers.items():
+        if name not in runtime.runners[document.name].egresses:
+            continue
         delivery = runtime.runners[document.name].egresses[name].sink.delivery
         if delivery == "every":
             said.all(_every(name, receiver, truth, ledger))
@@ -76,13 +84,36 @@ class Truth:
         """By sink: the true time of the commit [s] and the rows of every message."""
         self.alarms: list[AlarmEvent] = []
         self.regressed: list[str] = []
+        self.asked: list[tuple[str, Message]] = []
+        """Answers as they came back, in order."""
         marks: dict[str, NDArray[Any]] = {}
         for i, (at_s, _, block) in enumerate(ledger.records):
             inputs, now = unpack_inputs(block)
+            if inputs and inputs[0][:2] == DEPLOYED:
+                self._deployed(inputs[0][2], ledger, tags)
+                marks.clear()
+            self.asked += [(node, message) for node, _, message in inputs if node == "ask"]
             self._take(self.graph.step(inputs, now), at_s, tags)
             if i % 10 == 0:
                 self._watch(marks)
         self._take(self.graph.wake(runner.graph.now), float("inf"), tags)
+
+    def _deployed(self, marker: Message, ledger: Ledger, tags: TagTable) -> None:
+        """From here on another revision of the flow ran."""
+        assert isinstance(marker, tuple)
+        (event,) = marker
+        assert isinstance(event, Event)
+        graph = Graph(Document.parse(ledger.revisions[event.data["revision"]]), tags)
+        kept = graph.kept(self.graph)
+        newest = {event.alarm: event for event in self.alarms}
+        for _, alarm in sorted(newest.items()):
+            node = alarm.alarm.partition("/")[2].partition(":")[0]
+            is_over = alarm.state is AlarmState.NORM and alarm.overlay is Overlay.NONE
+            if node not in kept and not is_over:
+                over = replace(alarm, state=AlarmState.NORM, overlay=Overlay.NONE)
+                self.alarms.append(replace(over, ts=event.ts, change="removed"))
+        graph.adopt(self.graph)
+        self.graph = graph
 
     def _take(self, result: Any, at_s: float, tags: TagTable) -> None:
         for node, _, message in result.outputs:
@@ -136,6 +167,23 @@ def _every(name: str, receiver: Receiver, truth: Truth, ledger: Ledger) -> Itera
         yield f"{name}: {len(wanted) - done} rows were never written, such as {wanted[done]}."
 
 
+def _books(runtime: Runtime) -> Iterator[str]:
+    """Every row that was made for a sink or worker was taken, buried, dropped or waits."""
+    for runner in runtime.runners.values():
+        for name, box in runner.outboxes().items():
+            if missing := box.books.unbalanced(box.rows):
+                yield f"{name}: the books do not balance by {missing} rows: {box.mark()}."
+
+
+def _answers(runtime: Runtime, truth: Truth) -> Iterator[str]:
+    """Each question was answered once, in order."""
+    tags = runtime.tags
+    wanted = [row[:2] for _, rows in truth.messages.get("ask", ()) for row in rows]
+    got = [row[:2] for _, message in truth.asked for row in rows_of(message, tags)]
+    if got != wanted:
+        yield f"{len(wanted)} questions have {len(got)} answers."
+
+
 def _fresh(name: str, receiver: Receiver, truth: Truth) -> Iterator[str]:
     """Nothing twice and nothing late."""
     born = {row: at_s for at_s, rows in truth.messages.get(name, ()) for row in rows}
@@ -176,8 +224,9 @@ def _states(runtime: Runtime, truth: Truth) -> Iterator[str]:
     history = [event for event in runtime.book.history() if not _is_own(event)]
     told, due = ([_item(e) for e in events] for events in (history, truth.alarms))
     if told != list(dict.fromkeys(due)):
-        odd = set(told) ^ set(due)
-        yield f"The alarm history is not that of the journal: {sorted(odd, key=repr)[:SHOWN_MAX]}."
+        odd = sorted(set(told) ^ set(due), key=repr)
+        odd = odd or [pair for pair in zip(told, due, strict=False) if pair[0] != pair[1]]
+        yield f"The alarm history is not that of the journal: {odd[:SHOWN_MAX]}."
     opened: dict[str, AlarmEvent] = {}
     for event in truth.alarms:
         opened[event.alarm] = event

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ nodes:
   once: {type: filter.duplicate, older: true}
   valve: {type: sim.fresh}
   screen: {type: sim.latest}
+  ask: {type: sim.worker}
+  answers: {type: sim.every}
 wires:
   - press -> raw
   - press -> clean -> minute -> stats -> trend
@@ -48,7 +51,17 @@ wires:
   - silent.alarms -> alarms.alarms
   - press -> once -> valve
   - press -> screen
+  - clean -> ask -> answers
 """
+EDITS: Final = (
+    ("hi: 80", "hi: 82"),
+    ("band: 0.5", "band: 0.75"),
+    ("size_s: 60", "size_s: 45"),
+    ("after_s: 90", "after_s: 120"),
+    ("  - press -> once -> valve\n", ""),
+    ("  - clean -> ask -> answers\n", "  - press -> ask -> answers\n"),
+)
+"""What an engineer changes while the plant runs, and changes back."""
 SETTLE_S: Final = 180.0  # At the end all faults are over: everything has this long to arrive.
 CHECKPOINT_S: Final = 300.0
 
@@ -110,6 +123,7 @@ class Day:
         plays += [world.play_receiver(r) for r in world.receivers.values()]
         playing = [self._tasks.start("play", play) for play in plays]
         operator = self._tasks.start("operator", self._operate())
+        engineer = self._tasks.start("engineer", self._engineer())
         with self._crash_points():
             self._tasks.start("end", self._end(playing))
             while not self._ended.is_set():
@@ -123,6 +137,7 @@ class Day:
                 if self._died.is_set():
                     await self._bury()
         operator.cancel()
+        engineer.cancel()
         await runtime.stop()
         await self._tasks.stop()
         self.report.rows = sum(len(d.sent) for d in world.devices.values())
@@ -170,6 +185,24 @@ class Day:
             if not self._died.is_set() and self.runtime.runners:
                 with suppress(Disconnected):  # A full disk: then it is not acknowledged.
                     await self.runtime.act("ack", {"alarm": "*", "actor": "user:sim"})
+
+    async def _engineer(self) -> None:
+        """Somebody deploys an edited flow now and then, which may meet any fault."""
+        chance = random.Random(self.report.seed)
+        text = FLOW
+        while True:
+            await asyncio.sleep(chance.uniform(300.0, 2400.0))
+            before, after = chance.choice(EDITS)
+            text = text.replace(before, after) if before in text else FLOW
+            if not self._died.is_set() and self.runtime.runners:
+                # It dies with this life, as an engineer's request does.
+                deploying = Tasks("life").start("deploy", self._deploy(self.runtime, text))
+                await self._first(deploying, self._died)
+
+    async def _deploy(self, runtime: Runtime, text: str) -> None:
+        with suppress(Disconnected):  # A full disk: then the old revision runs on.
+            await runtime.deploy(Document.parse(text), "user:sim")
+            self.world.befallen["DEPLOY"] += 1
 
     # ------------------------------------------------------------------ death
 

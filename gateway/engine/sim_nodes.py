@@ -14,7 +14,7 @@ from gateway.engine.sim_loop import SimClock
 from gateway.engine.sim_world import Row, World
 from gateway.errors import Disconnected, Rejected
 from gateway.flow.config import Config
-from gateway.flow.node import Context, Message, Port, Reading, Sink, Source
+from gateway.flow.node import Context, Message, Outputs, Port, Reading, Sink, Source, Worker
 
 READ_ROWS_MAX: Final = 200
 
@@ -143,7 +143,30 @@ class SimFresh(SimEvery):
     delivery: ClassVar[Literal["every", "latest", "fresh"]] = "fresh"
 
 
+class SimWorker(Worker[SimConfig, Batch]):
+    """Answers each row with its double, after a while; it is away now and then."""
+
+    Config = SimConfig
+    inputs = (Port("in", "samples", "Questions."),)
+    outputs = (Port("out", "samples", "Answers."),)
+
+    def __init__(self, config: SimConfig, ctx: Context) -> None:
+        super().__init__(config, ctx)
+        self._world = _world(ctx)
+        self._receiver = self._world.receivers[ctx.node_id]
+        self._life = self._world.life
+
+    async def handle(self, message: Batch, port: str) -> Outputs:
+        await asyncio.sleep(0.5)
+        if self._life != self._world.life:
+            await asyncio.Event().wait()  # The dead answer nothing.
+        if self._world.loop.time() < self._receiver.away_until_s:
+            raise Disconnected(f"The simulated {self.ctx.node_id} does not answer.")
+        return {"out": message.with_value(message.value * 2)}
+
+
 NODES: Final = {
+    "sim.worker": SimWorker,
     "sim.source": SimSource,
     "sim.every": SimEvery,
     "sim.latest": SimLatest,

@@ -23,6 +23,8 @@ class Ledger:
     world: World
     records: list[tuple[float, int, bytes]] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
+    revisions: dict[int, str] = field(default_factory=dict)
+    """The text of every revision that was ever deployed."""
     at_death: list[dict[str, int]] = field(default_factory=list)
     """The stored cursors when each life ended."""
     _stores: list[LedgerStore] = field(default_factory=list)
@@ -102,6 +104,8 @@ class LedgerStore(Store):
         for entry in entries:
             if entry.flow == OWN:
                 continue
+            if entry.revision is not None:
+                self._ledger.revisions[entry.revision.number] = entry.revision.text
             if entry.block is not None:
                 self._ledger.records.append((now_s, entry.seq, entry.block))
             for sink, mark in entry.outlets.items():

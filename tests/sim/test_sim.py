@@ -27,7 +27,7 @@ COLD = 50.0
 
 def day(script: Sequence[float | Fault], **receivers: Sequence[float | Fault]) -> Report:
     """A day with a script of its own; receivers that are not named take everything."""
-    names = ("raw", "trend", "alarms", "valve", "screen")
+    names = ("raw", "trend", "alarms", "valve", "screen", "ask", "answers")
     takers = {name: Receiver(receivers.get(name, ())) for name in names}
     device = Device(("press/oil",), sim.EVERY_S, script)
     return sim.simulate(0, len(script) * sim.EVERY_S / 3600, {"press": device}, takers)
