@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from gateway.engine.codec import pack_inputs
 from gateway.engine.metrics import NodeStatus
 from gateway.engine.wiring import Fault
 
 _log = logging.getLogger("genba.faults")
+FAULTS_MAX: Final = 3
+"""A node that raised this often stays stopped; a person must look."""
 
 
 def report(fault: Fault, status: NodeStatus | None, *, stopped: bool) -> None:
