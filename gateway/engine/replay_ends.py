@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import deque
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from gateway.data.alarm import AlarmEvent
 from gateway.data.batch import Batch
+from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.data.windows import Windows
 from gateway.engine.codec import alarm_of, plain
@@ -26,6 +29,7 @@ from gateway.flow.node import Message
 End = tuple[str, str]
 """(node, port): the input of a sink or worker, or an output that is watched."""
 Kind = Literal["samples", "alarms", "texts"]
+_ALARM_FIELDS: Final = tuple(field.name for field in fields(AlarmEvent))
 T = TypeVar("T")
 ROW: Final = np.dtype([("id", "<u8"), ("ts", "<i8"), ("value", "<f8"), ("quality", "<u4")])
 WRITES_MAX: Final = 1_000  # Writes that are kept to be shown; the others are counted.
@@ -119,7 +123,7 @@ class Eye:
             elif isinstance(message, Windows):
                 parts += [_line(self._window(message, i)) for i in range(len(message))]
             else:
-                parts += [_line(plain(item)) for item in message]
+                parts += [_item(item) for item in message]
         count = sum(len(message) for message in messages)
         return Content(_kind(messages[0]), count, b"".join(parts))
 
@@ -152,6 +156,17 @@ def _kind(message: Message) -> Kind:
         return "samples"
     is_alarms = isinstance(message, tuple) and isinstance(message[0], AlarmEvent)
     return "alarms" if is_alarms else "texts"
+
+
+def _item(item: AlarmEvent | Event) -> bytes:
+    """An alarm event or an event as a line; a replay of a day may have a million."""
+    if isinstance(item, Event):
+        return _line(plain(item))
+    row: dict[str, Any] = {name: getattr(item, name) for name in _ALARM_FIELDS}
+    for name in ("value", "limit"):
+        if not math.isfinite(row[name]):
+            row[name] = None
+    return _line(row)
 
 
 def _line(row: dict[str, Any]) -> bytes:
@@ -222,7 +237,7 @@ class Ledger:
         """Count what a step at `now` [ns] gave."""
         for event in seen.alarms:
             self.alarms += 1
-            self._alarm_hash.update(_line(plain(event)))
+            self._alarm_hash.update(_item(event))
         for end, content in seen.ends.items():
             tally = self._tallies.get(end)
             if tally is None:

@@ -78,6 +78,11 @@ class EndDiff:
 
     def add(self, now: int, left: Content, right: Content) -> None:
         """Take what reached the end in one step of each run; it was not the same."""
+        if left.kind == right.kind == "samples" and left.n == right.n:
+            first, second = left.rows(), right.rows()
+            if _is_same_row(first, second).all():  # Only values differ: there is no search.
+                self._pair(first, second)
+                return
         for side, content in enumerate((left, right)):
             if content.kind == "samples":
                 self._take_rows(side, content, now)
@@ -171,7 +176,13 @@ class EndDiff:
         found = rows[order]
         pair = _is_same_row(found[:-1], found[1:]) & (found["side"][:-1] < found["side"][1:])
         at = np.flatnonzero(pair)
-        first, second = found[at], found[at + 1]
+        self._pair(found[at], found[at + 1])
+        alone = np.ones(len(rows), np.bool_)
+        alone[order[at]] = alone[order[at + 1]] = False
+        return rows[alone]
+
+    def _pair(self, first: NDArray[Any], second: NDArray[Any]) -> None:
+        """Count rows of the two runs that belong together one by one."""
         is_equal = (first["value"] == second["value"]) | (
             first["value"].view(np.int64) == second["value"].view(np.int64)
         )
@@ -179,15 +190,13 @@ class EndDiff:
         self._counts.same += int(np.count_nonzero(is_equal))
         if not is_equal.all():
             self._changed(first[~is_equal], second[~is_equal])
-        alone = np.ones(len(rows), np.bool_)
-        alone[order[at]] = alone[order[at + 1]] = False
-        return rows[alone]
 
     def _changed(self, first: NDArray[Any], second: NDArray[Any]) -> None:
         self._counts.changed += len(first)
-        change = np.abs(second["value"] - first["value"])
-        if np.isfinite(change).any():
-            self._counts.largest = max(self._counts.largest, float(np.nanmax(change)))
+        with np.errstate(invalid="ignore"):  # Infinity less infinity is no number.
+            change = np.abs(second["value"] - first["value"])
+        change = change[np.isfinite(change)]
+        self._counts.largest = max(self._counts.largest, float(change.max(initial=0.0)))
         some = self._examples.wanted(len(first))
         for a, b in zip(first[some], second[some], strict=True):
             self._examples.add({**self._row(a, "left"), **self._row(b, "right")})

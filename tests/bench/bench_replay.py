@@ -42,7 +42,7 @@ nodes:
   window: {type: window.tumbling, size_s: 10}
   level: {type: feature.statistics}
   odd: {type: detect.sigma, min_rows: 5}
-  high: {type: alarm.limit, hi: 52.5}
+  high: {type: alarm.limit, hi: 54}
   store: {type: sqlite.sink, folder: history}
 wires:
   - source -> dead -> window -> level -> odd
@@ -83,14 +83,17 @@ async def record(path: Path, seconds: int) -> int:
     return sum(len(entry.block or b"") for entry in entries)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds a piece of work takes."""
-    begin = time.perf_counter()
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds a piece of work takes, and seconds of this process's own work in it.
+
+    On a machine that others use as well the second is the true one.
+    """
+    begin = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin[0], time.process_time() - begin[1]
 
 
-def steps_alone(reader: StateReader) -> float:
+def steps_alone(reader: StateReader) -> tuple[float, float]:
     """Seconds for the steps of the flow, and for nothing else."""
     flow = Graph(Document.parse(FLOW), reader.tags(20_000))
     inputs = [unpack_inputs(block) for _, block in reader.records("bench", 1)]
@@ -145,17 +148,19 @@ def run(reader: StateReader, recorded: Recorded, seconds: int, size: int) -> Non
         assert not shadow.disabled, shadow.disabled
         digests.append(shadow.compared.ledgers[0].digest)
 
-    print(f"{'':44}{'times the':>12}{'a day':>10}")
-    print(f"{'':44}{'steps alone':>12}{'[s]':>10}")
-    for name, spent in (
+    print(f"{'':42}{'times the':>12}{'a day, s':>11}{'a day, s of':>13}")
+    print(f"{'':42}{'steps alone':>12}{'':11}{'own CPU':>13}")
+    for name, (spent, worked) in (
         ("the steps of the flow alone", alone),
         ("replay", timed(live)),
         ("replay, once more", timed(live)),
-        ("against an edited flow, in two processes", timed(lambda: against(EDITED, beside=True))),
-        ("against an edited flow, in one process", timed(lambda: against(EDITED, beside=False))),
-        ("against itself, in two processes", timed(lambda: against(FLOW, beside=True))),
+        ("against an edited flow, two processes", timed(lambda: against(EDITED, beside=True))),
+        ("against an edited flow, one process", timed(lambda: against(EDITED, beside=False))),
+        ("against itself, two processes", timed(lambda: against(FLOW, beside=True))),
     ):
-        print(f"{name:44}{spent / alone:>12.2f}{spent * DAY_S / seconds:>10.0f}")
+        a_day = DAY_S / seconds
+        ratio = worked / alone[1]
+        print(f"{name:42}{ratio:>12.2f}{spent * a_day:>11.0f}{worked * a_day:>13.0f}")
     assert len(set(digests)) == 1, "every replay of the recorded flow gives the same"
     print(f"All gave the same hash, {digests[0]}.")
 

@@ -222,8 +222,11 @@ def test_a_value_that_is_no_number_equals_itself_and_zero_has_no_sign() -> None:
     assert counted(bench.diff) == {"same": 2, "changed": 0, "left": 0, "right": 0}
 
 
-def test_the_largest_change_is_kept() -> None:
+def test_the_largest_change_is_kept_and_is_a_number() -> None:
     bench = Bench()
+    infinite = Batch.columns([0], [9], [float("inf")]), Batch.columns([3], [9], [float("-inf")])
+    bench.diff.add(0, bench.message(0, infinite[0]), bench.message(1, infinite[1]))
+    assert (bench.diff.counts.changed, bench.diff.counts.largest) == (1, 0.0)
     left = [(0, 1, 10.0), (0, 2, 20.0), (0, 3, 30.0)]
     right = [(0, 1, 11.0), (0, 2, 13.0), (0, 3, 30.0)]
     bench.diff.add(0, bench.content(0, left), bench.content(1, right))
