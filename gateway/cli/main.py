@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "plant": "run the simulated plant alone",
     "lint": "check flows before they run",
     "test": "run the tests inside flows",
+    "replay": "run recorded input through a flow again",
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",
     "alarms": "list, acknowledge and shelve alarms",
