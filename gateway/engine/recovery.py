@@ -133,18 +133,27 @@ class Recovery:
         for node, outbox in self._outboxes.items():
             mark = marks.get(node, (0, {}))[1]
             offered = numbers.get(node, [0, 0])
-            blocks = [] if node in self._stale else await self._blocks(node, Taken(mark))
+            blocks = [] if node in self._stale else await self._blocks(node, outbox, mark)
             exact = (int(offered[0]), int(offered[1])) if self._is_exact else None
             outbox.restore(mark, exact, blocks)
 
-    async def _blocks(self, node: str, taken: Taken) -> list[Block]:
-        """What waits on the disk; blocks that were taken in part are read at once."""
+    async def _blocks(self, node: str, outbox: Outbox, mark: Mapping[str, Any]) -> list[Block]:
+        """What waits on the disk, the oldest with its contents.
+
+        Blocks that were taken in part are read too, so that the books know what is left.
+        """
+        taken = Taken(mark)
         found = []
+        total = 0
         for first, last, rows, size in await self._store.blocks(self._flow, node):
             block = Block(first, last, rows, size)
-            if not taken.has_all(first, last) and any(n in taken for n in range(first, last + 1)):
-                block.items = await self.items(node, first)
             found.append(block)
+            if taken.has_all(first, last):
+                continue
+            total += rows
+            is_cut = any(number in taken for number in range(first, last + 1))
+            if is_cut or total <= outbox.memory_rows_max:
+                block.items = await self.items(node, first)
         return found
 
     async def items(self, node: str, first: int) -> deque[Waiting]:
