@@ -1,0 +1,56 @@
+"""Soak: days of plant time in minutes; what must not grow does not.
+
+Long form: ``make torture`` plays 72 hours; ``GENBA_SOAK_H=72 pytest tests/faults/test_soak.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults.figures import record
+
+pytestmark = pytest.mark.slow
+HOURS = float(os.environ.get("GENBA_SOAK_H") or (72 if os.environ.get("GENBA_TORTURE") else 1))
+
+
+def test_days_of_plant_time_leave_nothing_behind(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.faults.soak_run", str(tmp_path), str(HOURS)],
+        capture_output=True,
+        timeout=3600 * 4,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr.decode()[-3000:]
+    seen = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(seen) >= 10, "it was too short to say anything"
+    settled = seen[len(seen) // 3 :]
+    hours = np.array([row["hours"] for row in settled])
+    rss = np.array([row["rss"] for row in settled], float)
+    slope = np.polyfit(hours, rss, 1)[0] * 24 / rss.mean()
+    growth = rss[-len(rss) // 4 :].mean() / rss[: len(rss) // 4 + 1].mean() - 1
+    record(
+        "soak",
+        hours=HOURS,
+        rss_mb=round(rss.mean() / 1e6),
+        rss_slope_percent_a_day=round(100 * float(slope), 2),
+        revisions=settled[-1]["revision"],
+        files=settled[-1]["files"],
+        tasks=settled[-1]["tasks"],
+    )
+    assert all(row["unbalanced"] == 0 for row in seen)
+    for what, room in (("files", 8), ("threads", 8), ("tasks", 10)):
+        first = np.median([row[what] for row in settled[: len(settled) // 3]])
+        last = np.median([row[what] for row in settled[-len(settled) // 3 :]])
+        assert last <= first + room, f"{what} grow: {[row[what] for row in settled]}"
+    assert max(row["state"] for row in settled) < 400e6, "the state file is bounded"
+    # A short run cannot tell a slope of a day; what it can tell is that nothing runs away.
+    assert growth < 0.1, f"memory grows: {[round(row['rss'] / 1e6) for row in settled]} MB"
+    if HOURS >= 48:
+        assert slope < 0.01, f"memory grows by {slope:.2%} a day"
