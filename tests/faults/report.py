@@ -1,0 +1,103 @@
+"""Writes the help page with the figures of a fault run: ``python -m tests.faults.report FILE``.
+
+FILE is what GENBA_FIGURES named during ``make torture``. A figure that was recorded several
+times in the run is added up where it counts something and kept at its worst where it measures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parents[2] / "ui" / "help" / "reliability.md"
+WORST = ("_s", "_ms", "_mb", "percent", "share", "latency")
+FIRST = (
+    "seed",
+    "point",
+    "mutant",
+    "fault",
+    "hours",
+    "cause",
+    "bytes",
+    "size",
+    "keepalive",
+    "slope",
+)
+HEAD = """# Reliability
+
+What the gateway was put through, and what came of it.
+
+This page is written by a run of `make torture`; nothing in it is typed in.
+The measure of a loss is the history of the other side: what a publisher or a device was told is safe, and is not there afterwards.
+
+Run: {date}, {form} form, {machine}.
+
+| what was done | what came of it |
+| - | - |
+"""
+TAIL = """
+## Repeat it
+
+`make torture` runs all of it; each test prints its seed, and a failure prints the command that repeats it.
+`make test` runs the short forms. What each promise is stands in `genba docs durability`.
+
+## What these figures are not
+
+They are from a virtual machine with two shared cores and a virtual disk.
+Power was cut in simulation, below SQLite, never at a plug; a disk that lies about having stored is outside of the promise.
+Devices were real servers of the protocols (mosquitto, asyncua, pymodbus) on one machine, not PLCs in a hall.
+"""
+
+
+def merged(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The figures by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        kept = found.setdefault(str(row["name"]), {})
+        for key, value in row.items():
+            if key == "name":
+                continue
+            old = kept.get(key)
+            if old is None or key.startswith(FIRST) or not isinstance(value, int | float):
+                kept[key] = value if old is None else old
+            elif any(word in key for word in WORST):
+                kept[key] = max(old, value)
+            else:
+                kept[key] = old + value
+    return found
+
+
+def page(figures: Mapping[str, Mapping[str, Any]], date: str, form: str) -> str:
+    """The help page."""
+    machine = (
+        f"Linux {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
+    lines = [
+        f"| {name.replace('_', ' ')} | {', '.join(_shown(k, v) for k, v in numbers.items())} |"
+        for name, numbers in sorted(figures.items())
+    ]
+    head = HEAD.format(date=date, form=form, machine=machine)
+    return head + "\n".join(lines) + "\n" + TAIL
+
+
+def _shown(key: str, value: Any) -> str:
+    words = key.replace("_percent", " %").replace("_s", " [s]") if key.endswith("_s") else key
+    number = f"{value:,.3g}" if isinstance(value, float) else f"{value:,}"
+    return f"{words.replace('_', ' ')} {number}" if not isinstance(value, str) else f"{key} {value}"
+
+
+def main() -> None:
+    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text("utf-8").splitlines()]
+    form = "long" if os.environ.get("GENBA_TORTURE") else "short"
+    date = os.environ.get("GENBA_DATE", "today")
+    PAGE.write_text(page(merged(rows), date, form), "utf-8")
+    sys.stdout.write(f"{PAGE} has {len(rows)} figures.\n")
+
+
+if __name__ == "__main__":
+    main()
