@@ -16,42 +16,8 @@ from typing import Any
 
 PAGE = Path(__file__).resolve().parents[2] / "ui" / "help" / "reliability.md"
 WORST = ("_s", "_ms", "_mb", "percent", "share", "latency")
-FIRST = (
-    "seed",
-    "point",
-    "mutant",
-    "fault",
-    "hours",
-    "cause",
-    "bytes",
-    "size",
-    "keepalive",
-    "slope",
-)
-HEAD = """# Reliability
-
-What the gateway was put through, and what came of it.
-
-This page is written by a run of `make torture`; nothing in it is typed in.
-The measure of a loss is the history of the other side: what a publisher or a device was told is safe, and is not there afterwards.
-
-Run: {date}, {form} form, {machine}.
-
-| what was done | what came of it |
-| - | - |
-"""
-TAIL = """
-## Repeat it
-
-`make torture` runs all of it; each test prints its seed, and a failure prints the command that repeats it.
-`make test` runs the short forms. What each promise is stands in `genba docs durability`.
-
-## What these figures are not
-
-They are from a virtual machine with two shared cores and a virtual disk.
-Power was cut in simulation, below SQLite, never at a plug; a disk that lies about having stored is outside of the promise.
-Devices were real servers of the protocols (mosquitto, asyncua, pymodbus) on one machine, not PLCs in a hall.
-"""
+FIRST = ("seed", "point", "mutant", "fault", "hours", "cause", "ballast", "keepalive", "rss")
+TEMPLATE = Path(__file__).with_name("report.md")
 
 
 def merged(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -74,15 +40,14 @@ def merged(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def page(figures: Mapping[str, Mapping[str, Any]], date: str, form: str) -> str:
     """The help page."""
-    machine = (
-        f"Linux {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    lines = [
+    python = platform.python_version()
+    machine = f"Linux {platform.machine()}, {os.cpu_count()} cores, Python {python}"
+    rows = [
         f"| {name.replace('_', ' ')} | {', '.join(_shown(k, v) for k, v in numbers.items())} |"
         for name, numbers in sorted(figures.items())
     ]
-    head = HEAD.format(date=date, form=form, machine=machine)
-    return head + "\n".join(lines) + "\n" + TAIL
+    text = TEMPLATE.read_text("utf-8")
+    return text.format(date=date, form=form, machine=machine, rows="\n".join(rows))
 
 
 def _shown(key: str, value: Any) -> str:
