@@ -1,10 +1,10 @@
 """Messages and states as bytes: columns and JSON, checksummed, no pickle.
 
-There are two forms. "GNB1" serves states: magic, header length, header (JSON), body (the
-arrays one after another, zlib 1), crc32 of all before. "G2" serves the inputs of steps, which
-are many and small; see `codec_step`. Inputs in the first form, as the version before wrote them,
-can still be read. Checked on writing and on reading, so that a flipped bit is found and never
-served as a good value.
+There are two forms. The first serves states: "GNB1", header length, header (JSON), body (the
+arrays one after another, zlib 1), crc32 of all before. The second serves the inputs of steps,
+which are many and small; see `codec_step`. Inputs in the first form, as the version before wrote
+them, can still be read. Checked on writing and on reading, so that a flipped bit is found and
+never served as a good value.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from gateway.data.windows import Windows
 from gateway.engine.codec_json import alarm_of as alarm_of
 from gateway.engine.codec_json import json_number
 from gateway.engine.codec_json import plain as plain
-from gateway.engine.codec_step import MAGIC, pack_step, unpack_step
+from gateway.engine.codec_step import FORMS, pack_step, unpack_step
 from gateway.engine.codec_stream import BROKEN
 from gateway.errors import StateError
 from gateway.flow.node import Message
 
 _MAGIC: Final = b"GNB1"
+_FORMS: Final = tuple(bytes([form]) for form in FORMS)
 _HEAD: Final = struct.Struct("<4sI")
 _CRC: Final = struct.Struct("<I")
 
@@ -100,7 +101,7 @@ def unpack_inputs(block: bytes) -> tuple[list[tuple[str, str, Message]], int]:
     Raises:
         StateError: The block is damaged, or of another version.
     """
-    if block[: len(MAGIC)] == MAGIC:
+    if block[:1] in _FORMS:
         return unpack_step(block)
     head, arrays = unpack(block)
     try:

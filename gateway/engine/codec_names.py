@@ -30,12 +30,12 @@ class Names:
 
     def put(self, out: Writer, name: str) -> None:
         """Write a name, or which of those before it is."""
+        shared = 0
         if name in self._seen:
             out.number(self._seen.index(name) + 1)
             return
-        out.number(0)
-        shared = 0
-        if self._seen:
+        if self._seen:  # The first is new and shares nothing, of course.
+            out.number(0)
             shared = _shared(self._seen[-1], name)
             out.number(shared)
         length, stored = _packed(name[shared:])
@@ -49,15 +49,17 @@ class Names:
         Raises:
             ValueError: The block is damaged.
         """
-        code = data.number()
-        if code > len(self._seen):
-            raise ValueError("a name is missing")
-        if code:
-            return self._seen[code - 1]
-        size = data.number() if self._seen else 0
-        if size > _SHARED_MAX:
-            raise ValueError("a name shares too much")
-        shared = self._seen[-1][:size] if size else ""
+        shared = ""
+        if self._seen:
+            code = data.number()
+            if code > len(self._seen):
+                raise ValueError("a name is missing")
+            if code:
+                return self._seen[code - 1]
+            size = data.number()
+            if size > _SHARED_MAX:
+                raise ValueError("a name shares too much")
+            shared = self._seen[-1][:size]
         length = data.number()
         stored = data.take((length >> 1) * 6 + 7 >> 3 if length & 1 else length >> 1)
         self._seen.append(shared + _unpacked(length, stored))

@@ -1,13 +1,14 @@
-"""Codec steps: what came into one step, as a block of the second form, "G2".
+"""Codec steps: what came into one step, as a block of the second form.
 
 A step of an idle plant has one row, so every byte around it counts: columns have no names, and
 the name of a node is written once.
 
-    "G2"  now (8)  size (varint)  [length (varint)]  soft  hard  filling  crc32 of all this (4)
+    0xB2  now (8)  soft  crc32 of all this (4)
+    0xB3  now (8)  size (varint)  length (varint)  soft  hard  filling  crc32 of all this (4)
 
-`size` is twice the stored length of the soft stream, plus one where it is deflated; then `length`
-is what it was before. The soft stream is message after message until it ends: kind, node, port,
-columns. Times are distances from `now`. Numbers have their lowest byte first.
+`size` is the length of the soft stream as it is stored, and `length` what it was before it was
+deflated, or 0 where it is not. The soft stream is message after message until it ends: kind,
+node, port, columns. Times are distances from `now`. Numbers have their lowest byte first.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ from gateway.engine.codec_values import put_values, take_values
 from gateway.errors import StateError
 from gateway.flow.node import Alarms, Message
 
-MAGIC: Final = b"G2"
-_HEAD: Final = struct.Struct("<2sq")
+_ONE: Final = 0xB2  # There is only the soft stream.
+_TWO: Final = 0xB3
+FORMS: Final = (_ONE, _TWO)
+"""What a block begins with."""
+_HEAD: Final = struct.Struct("<Bq")
 _CRC: Final = struct.Struct("<I")
 _DEFLATE_MIN: Final = 128  # A shorter stream is hardly made shorter.
 
@@ -89,14 +93,14 @@ def unpack_step(block: bytes) -> tuple[list[tuple[str, str, Message]], int]:
     Raises:
         StateError: The block is damaged.
     """
-    if len(block) <= _HEAD.size + _CRC.size or block[: len(MAGIC)] != MAGIC:
+    if len(block) < _HEAD.size + _CRC.size or block[0] not in FORMS:
         raise StateError("A stored block does not begin as one of ours does.")
     if zlib.crc32(block[: -_CRC.size]) != _CRC.unpack(block[-_CRC.size :])[0]:
         raise StateError("A stored block is damaged: its checksum does not fit.")
-    (_, now) = _HEAD.unpack(block[: _HEAD.size])
+    form, now = _HEAD.unpack(block[: _HEAD.size])
     inputs: list[tuple[str, str, Message]] = []
     try:
-        data = _opened(block)
+        data = _opened(form, block)
         names = Names()
         while not data.is_done:
             inputs.append(_take_input(data, names, now))
@@ -108,35 +112,34 @@ def unpack_step(block: bytes) -> tuple[list[tuple[str, str, Message]], int]:
 
 def _closed(out: Writer, now: int) -> bytes:
     """The streams as one block."""
-    block = bytearray(_HEAD.pack(MAGIC, now))
-    lacking = filling(len(out.soft) + len(out.hard), out.rows, len(out.soft))
-    packed = b""
-    if len(out.soft) - out.noise >= _DEFLATE_MIN:
+    soft: bytes | bytearray = out.soft
+    if len(soft) - out.noise >= _DEFLATE_MIN:
         deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-        packed = deflate.compress(out.soft) + deflate.flush()
-        lacking = filling(len(packed) + len(out.hard), out.rows, len(out.soft))
-    if 0 < len(packed) < len(out.soft):
-        put_number(block, len(packed) << 1 | 1)
-        put_number(block, len(out.soft))
-        block += packed
+        packed = deflate.compress(soft) + deflate.flush()
+        soft = packed if len(packed) < len(soft) else soft
+    is_deflated = soft is not out.soft
+    lacking = filling(len(soft) + len(out.hard), out.rows, len(out.soft))
+    if is_deflated or out.hard or lacking:
+        block = bytearray(_HEAD.pack(_TWO, now))
+        put_number(block, len(soft))
+        put_number(block, len(out.soft) if is_deflated else 0)
     else:
-        put_number(block, len(out.soft) << 1 if out.hard or lacking else 0)
-        block += out.soft
+        block = bytearray(_HEAD.pack(_ONE, now))
+    block += soft
     block += out.hard
     block += bytes(lacking)
     block += _CRC.pack(zlib.crc32(block))
     return bytes(block)
 
 
-def _opened(block: bytes) -> Reader:
+def _opened(form: int, block: bytes) -> Reader:
     """The streams of a block. What is inflated has a limit."""
     body = Reader(block[_HEAD.size : -_CRC.size], b"", 0)
-    size = body.number()
-    if not size:
+    if form == _ONE:
         return Reader(body.rest(), b"", len(block))
-    length = body.number() if size & 1 else 0
-    soft = body.take(size >> 1)
-    if size & 1:
+    size, length = body.number(), body.number()
+    soft = body.take(size)
+    if length:
         if length > FREE + INFLATED_PER_BYTE * len(block):
             raise ValueError("it claims more bytes than it can hold")
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -212,24 +212,27 @@ def _put_floats(out: Writer, patterns: Ints, layout: _Layout) -> None:
     is_nan = patterns == layout.nan
     special = is_nan | (patterns == 0)
     count = int(np.count_nonzero(special))
-    if 0 < count < len(keys):
+    ordinary = keys[~special] if 0 < count < len(keys) else keys
+    low = int(ordinary.min()) >> shift
+    has_special = ordinary is not keys and low > -1 << 63 - shift
+    if has_special:
         # They are far from all others: broken sensors must not make the rest wide.
-        low = (int(keys[~special].min()) >> shift) - 1
+        low -= 1
         keys = np.where(special, np.int64(low << shift) + is_nan, keys)
     else:
-        low, count = int(keys.min()) >> shift, 0
+        low = int(keys.min()) >> shift
     width = (int(keys.max()) - (low << shift)).bit_length()
-    out.byte(width + _SPECIAL if count else width)
+    out.byte(width + _SPECIAL if has_special else width)
     out.signed(low)
     put_narrow(out, keys - np.int64(low << shift), width, noisy=True)
 
 
 def _take_floats(data: Reader, n: int, layout: _Layout) -> Ints:
     width, low = data.byte(), data.signed()
-    if abs(low) > 1 << 63 - layout.shift:
+    if not -1 << 63 - layout.shift <= low < 1 << 63 - layout.shift:
         raise ValueError("an exponent is too large")
     distance = take_narrow(data, n, width % _SPECIAL)
-    keys = distance + np.array(low << layout.shift).astype(np.int64) + layout.near_one
+    keys = distance + np.int64(low << layout.shift) + layout.near_one
     patterns = keys >> 1 & (1 << layout.bits - 1) - 1 | (keys & 1) << layout.bits - 1
     if width >= _SPECIAL:
         special = distance >> layout.shift == 0

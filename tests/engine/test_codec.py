@@ -131,6 +131,23 @@ def test_inputs_come_back(inputs: list[tuple[str, str, Message]], now: int) -> N
         same(a, b)
 
 
+@given(st.one_of(NUMBERS, MEASURED), times(), st.integers(1, 3))
+def test_few_rows_come_back(value: float, ts: int, n: int) -> None:
+    batch = Batch(
+        np.full(n, 7, np.uint16), np.full(n, ts), np.full(n, float(value)), np.full(n, 5, np.uint32)
+    )
+    (((_, _, found),), _) = codec.unpack_inputs(codec.pack_inputs([("a", "out", batch)], NOW))
+    same(batch, found)
+
+
+@pytest.mark.parametrize("value", [*SPECIAL, PAYLOAD, -1.5, 0.1 * 3, 2.0**53, -(2.0**46), 1e-7])
+def test_special_values_come_back_alone_and_among_others(value: float) -> None:
+    noise = [20.123456789, 1e-3 / 7]
+    others = ([], [value], noise, [1.5, 7.25], [*noise, np.nan], [*noise, 0.0, np.inf])
+    for other in others:
+        size(scan([value, *other]))
+
+
 @given(
     st.dictionaries(
         st.text("abc.", min_size=1, max_size=5),
@@ -220,9 +237,14 @@ def sealed(body: bytes) -> bytes:
 
 def block_of(soft: bytes, hard: bytes = b"") -> bytes:
     """A block whose streams are made up."""
+    head = struct.pack("<Bq", 0xB3, NOW) + _number(len(soft)) + _number(0)
+    return sealed(head + soft + hard)
+
+
+def _number(value: int) -> bytes:
     writer = codec_stream.Writer()
-    writer.number(len(soft) << 1)
-    return sealed(struct.pack("<2sq", b"G2", NOW) + bytes(writer.soft) + soft + hard)
+    writer.number(value)
+    return bytes(writer.soft)
 
 
 def read_or_refuse(block: bytes) -> None:
@@ -250,33 +272,27 @@ def test_made_up_streams_are_read_or_refused(soft: bytes, hard: bytes) -> None:
 
 @given(st.integers(0, 2), st.integers(1, 64), st.binary(min_size=1, max_size=80))
 def test_made_up_columns_are_read_or_refused(kind: int, rows: int, columns: bytes) -> None:
-    read_or_refuse(block_of(bytes([kind, 0, 2, 97, rows]) + columns))
-
-
-def _number(value: int) -> bytes:
-    writer = codec_stream.Writer()
-    writer.number(value)
-    return bytes(writer.soft)
+    read_or_refuse(block_of(bytes([kind, 2, 97, rows]) + columns))
 
 
 def _deflated(raw: bytes) -> bytes:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = deflate.compress(raw) + deflate.flush()
-    head = struct.pack("<2sq", b"G2", NOW) + _number(len(packed) << 1 | 1) + _number(len(raw))
+    head = struct.pack("<Bq", 0xB3, NOW) + _number(len(packed)) + _number(len(raw))
     return sealed(head + packed)
 
 
-SAMPLES = b"\x04\x00\x02a"  # Good samples of node "a" at port "out"; then the rows.
+SAMPLES = b"\x04\x02a"  # Good samples of node "a" at port "out"; then the rows.
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "2⁶⁰ equal rows": lambda: block_of(SAMPLES + _number(2**60) + b"\0\0" * 3),
     "a number without end": lambda: block_of(SAMPLES + b"\xff" * 40),
-    "2⁵⁰ bytes of a name": lambda: block_of(b"\x04\x00" + _number(2**50)),
+    "2⁵⁰ bytes of a name": lambda: block_of(b"\x04" + _number(2**50)),
     "names that share a name": lambda: block_of(
-        b"".join(b"\x04" + (_number(0) + _number(1000) * bool(i) + b"\x02a\0") for i in range(999))
+        b"".join(b"\x04" + (_number(0) + _number(1000)) * bool(i) + b"\x02a\0" for i in range(999))
     ),
     "a flood of empty messages": lambda: _deflated(SAMPLES + b"\0" + b"\x04\x01\0" * 300_000),
     "zeros that inflate": lambda: _deflated(bytes(50_000_000)),
-    "JSON that is deep": lambda: block_of(b"\x03\x00\x02a" + _number(100_000) + b"[" * 100_000),
+    "JSON that is deep": lambda: block_of(b"\x03\x02a" + _number(100_000) + b"[" * 100_000),
     "a form of values in the billions": lambda: block_of(
         SAMPLES + b"\x02\0\0\0\0\x10" + b"\x00" + _number(2**62)
     ),
