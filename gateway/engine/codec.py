@@ -1,8 +1,10 @@
 """Messages and states as bytes: columns and JSON, checksummed, no pickle.
 
-A block is: magic, header length, header (JSON), body (the arrays one after another, zlib 1),
-crc32 of all before. The same form serves the journal and the snapshots. Checked on writing
-and on reading, so that a flipped bit is found and never served as a good value.
+There are two forms. The first serves states: "GNB1", header length, header (JSON), body (the
+arrays one after another, zlib 1), crc32 of all before. The second serves the inputs of steps,
+which are many and small; see `codec_step`. Inputs in the first form, as the version before wrote
+them, can still be read. Checked on writing and on reading, so that a flipped bit is found and
+never served as a good value.
 """
 
 from __future__ import annotations
@@ -12,22 +14,26 @@ import math
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
 from gateway.data.batch import Batch
 from gateway.data.event import Event
 from gateway.data.windows import Windows
+from gateway.engine.codec_json import alarm_of as alarm_of
+from gateway.engine.codec_json import json_number
+from gateway.engine.codec_json import plain as plain
+from gateway.engine.codec_step import FORMS, pack_step, unpack_step
+from gateway.engine.codec_stream import BROKEN
 from gateway.errors import StateError
 from gateway.flow.node import Message
 
-_MAGIC = b"GNB1"
-_HEAD = struct.Struct("<4sI")
-_CRC = struct.Struct("<I")
+_MAGIC: Final = b"GNB1"
+_FORMS: Final = tuple(bytes([form]) for form in FORMS)
+_HEAD: Final = struct.Struct("<4sI")
+_CRC: Final = struct.Struct("<I")
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -40,17 +46,10 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes
         described.append([name, flat.dtype.str, list(array.shape)])  # `flat` has a dimension more
         body += flat.tobytes()
     head = json.dumps(
-        {"head": header, "arrays": described}, separators=(",", ":"), default=_number
+        {"head": header, "arrays": described}, separators=(",", ":"), default=json_number
     ).encode()
     block = _HEAD.pack(_MAGIC, len(head)) + head + zlib.compress(bytes(body), 1)
     return block + _CRC.pack(zlib.crc32(block))
-
-
-def _number(value: Any) -> Any:
-    """A numpy number inside an event as a plain one; anything else is no JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def unpack(block: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -69,7 +68,7 @@ def unpack(block: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         meta = json.loads(block[_HEAD.size : start])
         body = zlib.decompress(block[start : -_CRC.size])
         return meta["head"], _arrays(meta["arrays"], body)
-    except (ValueError, LookupError, TypeError, zlib.error) as error:
+    except BROKEN as error:
         raise StateError(f"A stored block is of a form we do not know: {error}.") from error
 
 
@@ -78,6 +77,8 @@ def _arrays(described: Sequence[Any], body: bytes) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     at = 0
     for name, kind, shape in described:
+        if kind[1:2] not in ("b", "i", "u", "f"):
+            raise ValueError("an array holds no plain numbers")
         array = np.frombuffer(body, np.dtype(kind), math.prod(shape), at)
         arrays[name] = array.reshape(shape).copy()
         at += array.nbytes
@@ -85,37 +86,28 @@ def _arrays(described: Sequence[Any], body: bytes) -> dict[str, NDArray[Any]]:
 
 
 def pack_inputs(inputs: Sequence[tuple[str, str, Message]], now: int) -> bytes:
-    """What came into one step, with its time."""
-    items: list[dict[str, Any]] = []
-    arrays: dict[str, NDArray[Any]] = {}
-    for i, (node, port, message) in enumerate(inputs):
-        item: dict[str, Any] = {"node": node, "port": port}
-        if isinstance(message, Batch):
-            item["kind"] = "samples"
-            arrays.update(_columns(str(i), message))
-        elif isinstance(message, Windows):
-            item["kind"] = "windows"
-            arrays.update(_columns(str(i), message.rows))
-            arrays[f"{i}.wtag"], arrays[f"{i}.start"] = message.tag, message.start
-            arrays[f"{i}.end"], arrays[f"{i}.offset"] = message.end, message.offset
-        else:
-            item["kind"] = "alarms" if isinstance(message[0], AlarmEvent) else "events"
-            item["items"] = [plain(entry) for entry in message]
-        items.append(item)
-    return pack({"now": now, "items": items}, arrays)
+    """What came into one step, with its time [ns]; see `codec_step` for the form.
+
+    Raises:
+        TypeError: An event holds what is no JSON.
+        ValueError: Likewise.
+    """
+    return pack_step(inputs, now)
 
 
 def unpack_inputs(block: bytes) -> tuple[list[tuple[str, str, Message]], int]:
-    """What `pack_inputs` was given.
+    """What `pack_inputs` was given, by this version or the one before.
 
     Raises:
         StateError: The block is damaged, or of another version.
     """
+    if block[:1] in _FORMS:
+        return unpack_step(block)
     head, arrays = unpack(block)
     try:
         inputs = [_input(i, item, arrays) for i, item in enumerate(head["items"])]
         return inputs, int(head["now"])
-    except (ValueError, LookupError, TypeError) as error:
+    except BROKEN as error:
         raise StateError(f"A stored block is of a form we do not know: {error}.") from error
 
 
@@ -141,15 +133,6 @@ def _input(
     return item["node"], item["port"], message
 
 
-def _columns(prefix: str, batch: Batch) -> dict[str, NDArray[Any]]:
-    return {
-        f"{prefix}.tag": batch.tag,
-        f"{prefix}.ts": batch.ts,
-        f"{prefix}.value": batch.value,
-        f"{prefix}.quality": batch.quality,
-    }
-
-
 def _batch(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Batch:
     return Batch(
         arrays[f"{prefix}.tag"],
@@ -157,28 +140,6 @@ def _batch(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Batch:
         arrays[f"{prefix}.value"],
         arrays[f"{prefix}.quality"],
     )
-
-
-def plain(item: AlarmEvent | Event) -> dict[str, Any]:
-    """An alarm event or an event as JSON values; a number that is not finite becomes null."""
-    if isinstance(item, Event):
-        return {"ts": item.ts, "topic": item.topic, "data": dict(item.data), "id": item.id}
-    row = asdict(item)
-    row["state"], row["overlay"] = item.state.value, item.overlay.value
-    for key in ("value", "limit"):
-        if not np.isfinite(row[key]):
-            row[key] = None
-    return row
-
-
-def alarm_of(row: Mapping[str, Any]) -> AlarmEvent:
-    """The alarm event that `plain` described."""
-    fields = dict(row)
-    fields["state"], fields["overlay"] = AlarmState(row["state"]), Overlay(row["overlay"])
-    for key in ("value", "limit"):
-        if fields[key] is None:
-            fields[key] = float("nan")
-    return AlarmEvent(**fields)
 
 
 def pack_states(states: Mapping[str, Mapping[str, NDArray[Any]]], head: Mapping[str, Any]) -> bytes:
@@ -196,8 +157,11 @@ def unpack_states(block: bytes) -> tuple[dict[str, dict[str, NDArray[Any]]], dic
         StateError: The block is damaged.
     """
     head, arrays = unpack(block)
-    states: dict[str, dict[str, NDArray[Any]]] = {node: {} for node in head["nodes"]}
-    for key, array in arrays.items():
-        node, _, name = key.partition("\n")
-        states[node][name] = array
+    try:
+        states: dict[str, dict[str, NDArray[Any]]] = {node: {} for node in head["nodes"]}
+        for key, array in arrays.items():
+            node, _, name = key.partition("\n")
+            states[node][name] = array
+    except BROKEN as error:
+        raise StateError(f"A stored block is of a form we do not know: {error}.") from error
     return states, head

@@ -52,7 +52,7 @@ def run(seed: int, hours: float = 24.0) -> Report:
     }
     receivers |= {"valve": Receiver(_nights(chance, hours, "")), "screen": Receiver(())}
     receivers["ask"] = Receiver(_nights(chance, hours, ""))
-    return simulate(seed, hours, {"press": device}, receivers)
+    return simulate(seed, hours, {"press": device}, receivers, edits=True)
 
 
 _KINDS: Final = ("disconnect", "dark", "crash", "point", "clock", "disk")
@@ -104,15 +104,21 @@ def _nights(chance: random.Random, hours: float, name: str) -> list[float | Faul
 
 
 def simulate(
-    seed: int, hours: float, devices: dict[str, Device], receivers: dict[str, Receiver]
+    seed: int,
+    hours: float,
+    devices: dict[str, Device],
+    receivers: dict[str, Receiver],
+    *,
+    edits: bool = False,
 ) -> Report:
-    """Simulate a world whose scripts are given; `FLOW` runs against it."""
+    """Simulate a world whose scripts are given; `FLOW` runs against it, edited now and then."""
     folder = Path(tempfile.mkdtemp(prefix="genba-sim-", dir=_quick_folder()))
     loop = SimLoop()
     logging.disable(logging.CRITICAL)
     registry.LENT.update(NODES)
     try:
-        return loop.run_until_complete(Day(loop, folder, seed, hours, devices, receivers).run())
+        day = Day(loop, folder, seed, hours, devices, receivers, edits=edits)
+        return loop.run_until_complete(day.run())
     finally:
         registry.LENT.clear()
         logging.disable(logging.NOTSET)

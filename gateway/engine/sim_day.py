@@ -104,7 +104,10 @@ class Day:
         hours: float,
         devices: dict[str, Device],
         receivers: dict[str, Receiver],
+        *,
+        edits: bool = False,
     ) -> None:
+        self._edits = edits
         self.world = World(loop, devices, receivers)
         self.world.crash = self._crash
         self.ledger = Ledger(self.world)
@@ -190,7 +193,7 @@ class Day:
         """Somebody deploys an edited flow now and then, which may meet any fault."""
         chance = random.Random(self.report.seed)
         text = FLOW
-        while True:
+        while self._edits:
             await asyncio.sleep(chance.uniform(300.0, 2400.0))
             before, after = chance.choice(EDITS)
             text = text.replace(before, after) if before in text else FLOW

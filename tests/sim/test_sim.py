@@ -130,13 +130,14 @@ def test_it_finds_a_setpoint_that_is_replayed(monkeypatch: pytest.MonkeyPatch) -
 
     offer = egress.Egress.offer
     monkeypatch.setattr(egress.Egress, "offer", eager)
-    problems = day(STORM, valve=[50.0, DISCONNECT(100.0)]).problems
+    storm = [*[COLD, HOT] * 40, CRASH(20.0, "mid_step"), *[COLD] * 60]
+    problems = day(storm, valve=[50.0, DISCONNECT(100.0)]).problems
     assert any("valve" in text for text in problems), problems
 
 
 def test_it_finds_a_snapshot_with_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wrong(self: Any, checkpoint: Any) -> int:
-        checkpoint.seq += 2  # The next record is one of timers and holds no row.
+        checkpoint.seq += 4  # The next records are of timers and answers and hold no row.
         return int(await save(self, checkpoint))
 
     save = store_ledger.LedgerStore.save_snapshot
