@@ -62,9 +62,9 @@ class Holes:
         self.seen[batch.tag] = True
         self._ts[batch.tag] = batch.ts
         self._at[batch.tag] = now
-        usable = batch.usable
-        if not usable.all():
-            self._bad[batch.tag[~usable]] = batch.ts[~usable]
+        bad = batch.quality >= quality.BAD
+        if np.count_nonzero(bad):
+            self._bad[batch.tag[bad]] = batch.ts[bad]
 
     def lost(self, now: int) -> Batch:
         """A Bad row for each tag, because the way to the device is gone."""

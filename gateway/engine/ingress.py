@@ -157,7 +157,7 @@ class Ingress:
         batch = out if isinstance(out, Batch) else EMPTY
         status = found.pop("status", ())
         assert isinstance(status, tuple), "the status port carries events"
-        gaps, others = self._told(status)
+        gaps, others = self._told(status) if status else ([], [])
         gaps += self._untold(batch, now, told=bool(gaps))
         marked = self._holes.marked(gaps, batch, now)
         if len(marked) > len(batch):
@@ -168,7 +168,8 @@ class Ingress:
                 self._holes.saw(message, now)
                 self.ctx.status.counts["rows_in"] += len(message)
         self.ctx.status.counts["rows_in"] -= len(marked) - len(batch)
-        if events := (*self._now_told(gaps, now), *others):
+        has_news = gaps or others or self._folded
+        if has_news and (events := (*self._now_told(gaps, now), *others)):
             found["status"] = events
 
     def _told(self, status: Sequence[Any]) -> tuple[list[Gap], list[Any]]:
@@ -207,8 +208,6 @@ class Ingress:
         """The events to send now; those that follow a first one are told later in sum."""
         if gaps:
             self.ctx.count("gaps", len(gaps))
-        elif not self._folded:
-            return ()
         is_waiting = bool(self._folded)
         events = tuple(gap.event() for gap in self._folded.tell(gaps, now))
         if self._folded and not is_waiting:
