@@ -48,6 +48,7 @@ from gateway.flow.config import (
     TagName,
 )
 from gateway.flow.expression import Formula
+from gateway.flow.gaps import Cause, Gap
 from gateway.flow.node import (
     Alarms,
     Connection,
@@ -78,6 +79,7 @@ __all__ = [
     "Alarms",
     "Batch",
     "Bytes",
+    "Cause",
     "Config",
     "ConfigError",
     "Connection",
@@ -90,6 +92,7 @@ __all__ = [
     "Expression",
     "FaultError",
     "Formula",
+    "Gap",
     "GatewayError",
     "Hertz",
     "LimitError",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gateway.data import quality
-from gateway.data.batch import Batch
+from gateway.data.batch import EMPTY, Batch
 from gateway.data.event import Event
 from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
@@ -20,13 +20,17 @@ from gateway.engine.connections import (
     close_quietly,
 )
 from gateway.engine.context import NodeContext
+from gateway.engine.holes import FOLD_NS, Folded, Holes, Pace
 from gateway.engine.inbox import Inbox
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, LimitError
+from gateway.flow.gaps import Cause, Gap
 from gateway.flow.node import Message, Reading, Source
 
 ACKNOWLEDGE_TIMEOUT_S = 5.0
 PATIENCE_S = 2.0  # A connection that opens within this time was never lost.
+_READ_AT = "engine/read_at"
+"""Key in the position of a source that stores none: when it was last read [ns]."""
 
 
 @dataclass(slots=True)
@@ -57,11 +61,14 @@ class Ingress:
         self._inbox = inbox
         self._connection = connection
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
-        limit = ctx.tags.limit
-        self._seen = np.zeros(limit, np.bool_)
-        self._ts = np.zeros(limit, np.int64)
-        self._at = np.zeros(limit, np.int64)
         self._device = str(getattr(source.config, "connection", None) or ctx.node_id)
+        self._holes = Holes(ctx.tags, ctx.clock, self._codes)
+        self._folded = Folded()
+        self._pace = Pace(ctx.clock)
+        stored = ctx.position if isinstance(ctx.position, dict) else {}
+        self._read_at: int = stored.get(_READ_AT, 0)
+        self._away: Cause | None = "gateway_away" if self._read_at else None
+        self._keeps_time = not source.tells_gaps and (ctx.position is None or self._read_at > 0)
         self._is_lost: bool | None = None
         """None until the first reading: an alarm of before a restart may still be open."""
         self._steady_since_s = float("inf")
@@ -130,22 +137,90 @@ class Ingress:
             await self._take(reading)
 
     async def _take(self, reading: Reading) -> None:
+        now = self.ctx.clock.now()
+        found: dict[str, Message] = {p: m for p, m in reading.outputs.items() if len(m)}
+        self._keeps_time &= reading.position is None
+        self._mark_gaps(found, now)
         outputs = [
             (port, self._with_device(message) if port == "status" else message)
-            for port, message in reading.outputs.items()
-            if len(message)
+            for port, message in found.items()
         ]
-        size = 0
-        for port, message in outputs:
-            size += rows(message)
-            if isinstance(message, Batch) and port != "late":
-                self._seen[message.tag] = True
-                self._ts[message.tag] = message.ts
-                self._at[message.tag] = self.ctx.clock.now()
-                self.ctx.status.counts["rows_in"] += len(message)
-        if outputs or reading.token is not None or reading.position is not None:
-            entry = Arrived(self.ctx.node_id, outputs, self, reading.token, reading.position)
+        position = reading.position
+        if outputs and self._keeps_time:
+            position = {_READ_AT: now}
+        if outputs or reading.token is not None or position is not None:
+            size = sum(rows(message) for _, message in outputs)
+            entry = Arrived(self.ctx.node_id, outputs, self, reading.token, position)
             await self._inbox.put(entry, max(size, 1))
+
+    def _mark_gaps(self, found: dict[str, Message], now: int) -> None:
+        """Put what a reading tells of gaps, and what it does not tell, into its messages."""
+        out = found.get("out")
+        batch = out if isinstance(out, Batch) else EMPTY
+        status = found.pop("status", ())
+        assert isinstance(status, tuple), "the status port carries events"
+        gaps, others = self._told(status) if status else ([], [])
+        gaps += self._untold(batch, now, told=bool(gaps))
+        marked = self._holes.marked(gaps, batch, now)
+        if len(marked) > len(batch):
+            self.ctx.count("gap_rows", len(marked) - len(batch))
+            found["out"] = marked
+        for port, message in found.items():
+            if isinstance(message, Batch) and port != "late":
+                self._holes.saw(message, now)
+                self.ctx.status.counts["rows_in"] += len(message)
+        self.ctx.status.counts["rows_in"] -= len(marked) - len(batch)
+        has_news = gaps or others or self._folded
+        if has_news and (events := (*self._now_told(gaps, now), *others)):
+            found["status"] = events
+
+    def _told(self, status: Sequence[Any]) -> tuple[list[Gap], list[Any]]:
+        """(gaps, all else) of what a source says of itself."""
+        gaps: list[Gap] = []
+        others = []
+        for event in status:
+            try:
+                gap = Gap.of(event) if isinstance(event, Event) else None
+            except ValueError as error:
+                self.ctx.count("faults")
+                self.ctx.say("error", f"A gap was told in a wrong form: {error}")
+                gap = None
+            if gap is None:
+                others.append(event)
+            else:
+                gaps.append(replace(gap, device=gap.device or self._device))
+        return gaps, others
+
+    def _untold(self, batch: Batch, now: int, *, told: bool) -> list[Gap]:
+        """Gaps that only the engine knows of: time away, and a clock that was set."""
+        if not len(batch):
+            return []
+        gaps = []
+        node, device = self.ctx.node_id, self._device
+        if jump := self._pace.jumped(batch, now):
+            gaps.append(Gap(node, "clock_step", *jump, device))
+        if self._away and self._read_at and not told and not self.source.tells_gaps:
+            first = int(batch.ts.min())  # In our own clock, or else it tells nothing here.
+            end = first if self._read_at < first <= now else now
+            gaps.append(Gap(node, self._away, self._read_at, end, device))
+        self._away, self._read_at = None, now
+        return gaps
+
+    def _now_told(self, gaps: Sequence[Gap], now: int) -> tuple[Event, ...]:
+        """The events to send now; those that follow a first one are told later in sum."""
+        if gaps:
+            self.ctx.count("gaps", len(gaps))
+        is_waiting = bool(self._folded)
+        events = tuple(gap.event() for gap in self._folded.tell(gaps, now))
+        if self._folded and not is_waiting:
+            self.ctx.start("gaps", self._tell_rest())
+        return events
+
+    async def _tell_rest(self) -> None:
+        """Tell what was held back, also when the source brings nothing more."""
+        await asyncio.sleep(FOLD_NS / 1e9)
+        if events := tuple(gap.event() for gap in self._folded.rest()):
+            await self._inbox.put(Arrived(self.ctx.node_id, [("status", events)]), 1)
 
     def _with_device(self, message: Message) -> Message:
         """Events that say who is away, with the device they are about: one alarm a device."""
@@ -170,17 +245,14 @@ class Ingress:
         if self._is_lost:
             return
         self._is_lost = True
+        self._away = self._away or "disconnected"
         self.ctx.say("warning", text)
         self.ctx.count("lost")
         now = self.ctx.clock.now()
         data = {"source": self.ctx.node_id, "device": self._device, "text": text}
         outputs: list[tuple[str, Message]] = [("status", (Event(now, "source/lost", data),))]
-        codes = self._codes()
-        if len(codes):
-            # On the device's own clock, so that its next samples are not late.
-            ts = np.where(self._at[codes] > 0, self._ts[codes] + (now - self._at[codes]), now)
-            bad = np.full(len(codes), quality.BAD_NO_COMMUNICATION, np.uint32)
-            outputs.append(("out", Batch(codes, ts, np.full(len(codes), np.nan), bad)))
+        if len(bad := self._holes.lost(now)):
+            outputs.append(("out", bad))
         await self._inbox.put(Arrived(self.ctx.node_id, outputs), 1)
 
     async def _tell_back(self) -> None:
@@ -212,7 +284,7 @@ class Ingress:
     def _codes(self) -> np.ndarray[Any, np.dtype[np.uint16]]:
         try:
             for name in self.source.tag_names():
-                self._seen[self.ctx.tags.code(name)] = True
+                self._holes.seen[self.ctx.tags.code(name)] = True
         except LimitError as error:
             self.ctx.say("error", str(error))
-        return np.flatnonzero(self._seen).astype(np.uint16)
+        return np.flatnonzero(self._holes.seen).astype(np.uint16)

@@ -7,7 +7,7 @@ import logging
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from gateway.data.batch import Batch
 from gateway.data.event import Event
@@ -18,10 +18,10 @@ from gateway.engine.lane import Waiting
 from gateway.engine.store_file import GapRow
 from gateway.engine.wiring import Input
 from gateway.errors import StateError
+from gateway.flow.gaps import TOPIC
 
 _log = logging.getLogger("genba.flow")
 _LENGTH = struct.Struct("<II")
-_GAP_TOPICS: Final = ("gap", "source/gap")
 
 
 def pack_messages(items: Sequence[Waiting]) -> bytes:
@@ -86,7 +86,7 @@ def gaps_of(inputs: Sequence[Input]) -> list[GapRow]:
         if port != "status" or isinstance(message, Batch | Windows):
             continue
         for event in message:
-            if isinstance(event, Event) and event.topic in _GAP_TOPICS:
+            if isinstance(event, Event) and event.topic == TOPIC:
                 data = dict(event.data)
                 source = str(data.pop("source", node))
                 cause = str(data.pop("cause", "unknown"))

@@ -38,6 +38,7 @@ class SimSource(Source[SimConfig]):
     """
 
     Config = SimConfig
+    tells_gaps = True  # There are none: the device keeps what was not acknowledged.
 
     def __init__(self, config: SimConfig, ctx: Context) -> None:
         super().__init__(config, ctx)

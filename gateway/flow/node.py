@@ -156,6 +156,10 @@ class Source(Node[C]):
     """
 
     kind = "source"
+    tells_gaps: ClassVar[bool] = False
+    """True when it tells of every hole itself (`gateway.Gap`), or misses nothing because the
+    other side keeps what is not acknowledged. Else the engine tells of each time away: from the
+    last reading before it to the first one after it, a restart of the gateway included."""
     outputs: ClassVar[tuple[Port, ...]] = (
         Port("out", "samples", "What the device sent."),
         Port("status", "events", "Connection lost and back, gaps, refused payloads."),

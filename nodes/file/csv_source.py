@@ -70,6 +70,7 @@ class CsvSource(Source[CsvSourceConfig]):
     """
 
     Config = CsvSourceConfig
+    tells_gaps = True  # There are none: the row number is stored with what was read.
     examples = (
         Example("A column a tag", {"path": "press.csv", "time": "timestamp"}),
         Example(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway import Cause
 from nodes.modbus import _pdu
 from nodes.modbus._planner import Block, split
 from nodes.modbus._registers import Decoder, text_of
@@ -35,6 +36,8 @@ class Poll:
         """Not to be asked before this time of the monotonic clock [s]."""
         self.failures = 0
         """Scans in a row that did not bring it."""
+        self.cause: Cause = "device_silent"
+        """Why it could not be read the last time."""
         self.status = 0
         """What its tags are while it is not asked."""
 
@@ -61,7 +64,7 @@ class Poll:
             return []
         polls = [Poll(block, self._code) for block in blocks]
         for poll in polls:
-            poll.good_at = self.good_at
+            poll.good_at, poll.failures, poll.cause = self.good_at, self.failures, self.cause
         return polls
 
     def names(self) -> list[str]:

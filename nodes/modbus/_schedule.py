@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
-
-_MERGE_NS: Final = 10_000_000_000  # scans that are missed all the time are told every 10 s
 
 
 class Schedule:
@@ -44,37 +40,3 @@ class Schedule:
 
     def _due(self, i: int) -> float:
         return self._origin + self._turn[i] * self.periods_s[i]
-
-
-@dataclass(slots=True)
-class Gap:
-    """A time for which there are no samples."""
-
-    start: int
-    end: int
-    missed: int
-    cause: str
-
-
-class Gaps:
-    """Collects gaps so that a bus that is always late tells of it now and then, with the sum."""
-
-    def __init__(self) -> None:
-        self._open: dict[int, Gap] = {}
-        self._told: dict[int, int] = {}
-
-    def add(self, i: int, gap: Gap) -> None:
-        """Scan i has missed something."""
-        known = self._open.get(i)
-        if known is None:
-            self._open[i] = gap
-        else:
-            known.end = gap.end
-            known.missed += gap.missed
-
-    def take(self, i: int, now: int, *, on_time: bool) -> list[Gap]:
-        """What is to be told of scan i now: the first gap at once, a row of them in sum."""
-        if i not in self._open or (not on_time and now - self._told.get(i, 0) < _MERGE_NS):
-            return []
-        self._told[i] = now
-        return [self._open.pop(i)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
-from gateway import Event
-from nodes.modbus._pdu import DeviceError, NoReply, Refused, UnitAway
+from gateway import Event, Gap
+from nodes.modbus._pdu import BadReply, DeviceError, NoReply, Refused, UnitAway
 from nodes.modbus._planner import Block
 from nodes.modbus._scan import Poll
 
@@ -53,6 +53,8 @@ class Troubles:
         """
         poll.failures += 1
         poll.status = error.quality
+        is_heard = isinstance(error, Refused | BadReply)
+        poll.cause = "refused" if is_heard else "device_silent"
         device, now = poll.block.device, clock.now()
         if isinstance(error, UnitAway) or away:
             text = (
@@ -78,7 +80,17 @@ class Troubles:
             cause = self._open.get(_key(block)) or self._open.get(("unit", block.device))
             if poll.good_at:
                 text = cause or f"unit {block.device} did not answer"
-                events.append(self.gap(poll.good_at, now, text, block=block.words))
+                gap = Gap(
+                    self._source,
+                    poll.cause,
+                    poll.good_at,
+                    now,
+                    tags=tuple(poll.names()),
+                    missing=poll.failures,
+                    text=text,
+                    more={"unit": block.device, "block": block.words},
+                )
+                events.append(gap.event())
             poll.failures = 0
         poll.good_at = now
         if self._open:
@@ -97,12 +109,6 @@ class Troubles:
                 data = {"unit": block.device, "block": block.words}
                 events.append(self._event(topic, data, text, now))
         return events
-
-    def gap(self, start: int, end: int, cause: str, **more: Any) -> Event:
-        """A time without samples [ns]; it ends at `end`."""
-        data = {"source": self._source, "from": start, "to": end, "cause": cause, **more}
-        where = more.get("block", "")
-        return Event(end, "gap", data, f"{self._source}:gap:{start}:{end}:{where}")
 
     def forget(self, poll: Poll) -> None:
         """The block is not read any more: smaller ones took its place."""

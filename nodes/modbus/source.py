@@ -13,12 +13,14 @@ from pydantic import Field, model_validator
 from gateway import (
     EMPTY,
     Batch,
+    Cause,
     Config,
     ConnectionName,
     Context,
     Disconnected,
     Event,
     Example,
+    Gap,
     Message,
     Port,
     PositiveSeconds,
@@ -33,7 +35,7 @@ from nodes.modbus._pdu import DeviceError, Refused
 from nodes.modbus._planner import COILS_MAX, REGISTERS_MAX, Block, plan
 from nodes.modbus._registers import Order, Point
 from nodes.modbus._scan import Poll
-from nodes.modbus._schedule import Gap, Gaps, Schedule
+from nodes.modbus._schedule import Schedule
 from nodes.modbus._tags import ReadTag, points_of, spans_of
 from nodes.modbus._trouble import Troubles
 from nodes.modbus.connection import ModbusConnection
@@ -107,6 +109,7 @@ class ModbusSource(Source[ModbusSourceConfig]):
     """
 
     Config = ModbusSourceConfig
+    tells_gaps = True
     outputs = (
         *Source.outputs,
         Port("texts", "events", "Strings, whenever one has changed."),
@@ -132,11 +135,10 @@ class ModbusSource(Source[ModbusSourceConfig]):
         self._bus: Bus | None = None
         self._polls: list[list[Poll]] = []
         self._schedule = Schedule([config.scan_s])
-        self._gaps = Gaps()
         self._trouble = Troubles(ctx.node_id, ctx.say)
         self._scanned_at: list[int] = []
-        self._resumes: list[str] = []
-        self._cause = "the gateway was not running"
+        self._resumes: list[tuple[Cause, str] | None] = []
+        self._cause: tuple[Cause, str] = ("gateway_away", "")
         self._broken: Disconnected | None = None
 
     async def connect(self) -> None:
@@ -146,6 +148,7 @@ class ModbusSource(Source[ModbusSourceConfig]):
             self._plan(_GAP_TCP if bus.target.framing == "tcp" else _GAP_RTU)
         self._broken = None
         self._resumes = [self._cause] * len(self._polls)
+        self._cause = ("disconnected", "")
         self._schedule.start(self.ctx.clock.monotonic())
 
     def tag_names(self) -> list[str]:
@@ -176,7 +179,7 @@ class ModbusSource(Source[ModbusSourceConfig]):
             events = self._missed(i)
             outputs = await self._scan(i, events)
         except Disconnected as error:
-            self._cause = str(error)
+            self._cause = ("disconnected", str(error))
             raise
         return Reading(outputs, position={"ts": max(self._scanned_at)})
 
@@ -185,17 +188,20 @@ class ModbusSource(Source[ModbusSourceConfig]):
         now, last = self.ctx.clock.now(), self._scanned_at[i]
         period_s = self._schedule.periods_s[i]
         missed = self._schedule.take(i, self.ctx.clock.monotonic())
-        cause, self._resumes[i] = self._resumes[i], ""
-        is_first = bool(cause)
-        if is_first:  # a new session: its schedule knows nothing of the time before
+        resumes, self._resumes[i] = self._resumes[i], None
+        if resumes is not None:  # a new session: its schedule knows nothing of the time before
             missed = int((now - last) / 1e9 / period_s - 0.5) if last else 0
+            cause, text = resumes
         else:
-            cause = f"a scan takes longer than {period_s:g} s: raise scan_s or read less"
-        if missed > 0 and last:
-            self.ctx.count("missed", missed)
-            self._gaps.add(i, Gap(last, now, missed, cause))
-        told = self._gaps.take(i, now, on_time=is_first or missed <= 0)
-        return [self._trouble.gap(g.start, g.end, g.cause, missed=g.missed) for g in told]
+            cause = "poll_missed"
+            text = f"A scan takes longer than {period_s:g} s: raise scan_s or read less."
+        if missed <= 0 or not last:
+            return []
+        self.ctx.count("missed", missed)
+        tags = None
+        if len(self._polls) > 1:
+            tags = tuple(name for poll in self._polls[i] for name in poll.names())
+        return [Gap(self.ctx.node_id, cause, last, now, "", tags, missed, text).event()]
 
     async def _scan(self, i: int, events: list[Event]) -> Mapping[str, Message]:
         """Read all blocks of one scan class; appends to `events`."""
@@ -206,6 +212,7 @@ class ModbusSource(Source[ModbusSourceConfig]):
         while waiting:
             poll = waiting.popleft()
             if poll.retry_at > self.ctx.clock.monotonic():
+                poll.failures += 1
                 rows.append((poll, self.ctx.clock.now(), None))
                 continue
             try:
@@ -213,7 +220,8 @@ class ModbusSource(Source[ModbusSourceConfig]):
             except Disconnected as error:
                 if not rows:
                     raise
-                self._broken, self._cause = error, str(error)  # first hand over what was read
+                # First hand over what was read.
+                self._broken, self._cause = error, ("disconnected", str(error))
                 break
             except DeviceError as error:
                 parts = self._failed(i, poll, error, events)
@@ -225,7 +233,8 @@ class ModbusSource(Source[ModbusSourceConfig]):
             rows.append((poll, now, poll.values(payload)))
             texts += [_text(now, name, text) for name, text in poll.texts(payload)]
             events += self._trouble.read_well(poll, now)
-        self._scanned_at[i] = self.ctx.clock.now()
+        if self._broken is None:
+            self._scanned_at[i] = self.ctx.clock.now()
         found: dict[str, Message] = {
             "out": _batch(rows),
             "status": tuple(events),

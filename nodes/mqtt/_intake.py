@@ -37,6 +37,7 @@ class Part:
         large: Row number → size [bytes] of payloads over the limit, cut to 4 kB here.
         receipt: What is owed to the broker; None when all have QoS 0.
         is_replayed: The broker sends every one of them again if they are not acknowledged.
+        is_lossy: Some are live and have QoS 0: the like is not kept for us while we are away.
     """
 
     arrival: int
@@ -47,6 +48,7 @@ class Part:
     large: dict[int, int] = field(default_factory=dict)
     receipt: Receipt | None = None
     is_replayed: bool = False
+    is_lossy: bool = False
 
     def pick(self, rows: Sequence[int]) -> Part:
         """Some rows of it, as a part of their own under the same receipt."""
@@ -61,6 +63,7 @@ class Part:
             {place[row]: size for row, size in self.large.items() if row in place},
             self.receipt,
             self.is_replayed,
+            self.is_lossy,
         )
 
 
@@ -176,6 +179,7 @@ def part_of(found: Scan, arrival: int, size: int) -> Part:
         found.large,
         Receipt(found.ids) if found.ids else None,
         is_replayed=len(found.ids) == len(found.topics),
+        is_lossy=len(found.topics) - len(found.ids) > len(found.retained),
     )
 
 

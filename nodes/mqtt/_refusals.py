@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway import Context, Event
+from gateway import Context, Event, Gap
 
 _EVERY_NS = 10_000_000_000  # one event per kind in this time; the count has them all
 SAMPLE_BYTES = 4096
+_BY_LIMIT = ("too_large", "tags_full")  # a sample was there, and a limit of ours refused it
 
 
 class Refusals:
@@ -38,7 +39,7 @@ class Refusals:
         if now - self._told.get(kind, now - _EVERY_NS) < _EVERY_NS:
             self._silent[kind] = self._silent.get(kind, 0) + 1
             return
-        self._told[kind] = now
+        since, self._told[kind] = self._told.get(kind, now), now
         data: dict[str, Any] = {
             "kind": kind,
             "topic": topic[:SAMPLE_BYTES],
@@ -48,10 +49,18 @@ class Refusals:
             "not_told": self._silent.pop(kind, 0),
         }
         self._events.append(Event(now, "payload/refused", data))
+        if kind in _BY_LIMIT:  # what has a tag has got a Bad row; the rest has no tag
+            text = f"{reason} First on {topic[:SAMPLE_BYTES]}."
+            n = 1 + data["not_told"]
+            self.gap(Gap(self._ctx.node_id, "limit", since, now, "", (), n, text))
 
     def tell(self, topic: str, data: dict[str, Any]) -> None:
-        """Another event for the status port, such as a gap."""
+        """Another event for the status port."""
         self._events.append(Event(self._ctx.clock.now(), topic, data))
+
+    def gap(self, gap: Gap) -> None:
+        """Something is missing."""
+        self._events.append(gap.event())
 
     def take(self) -> tuple[Event, ...]:
         """The events since the last call."""

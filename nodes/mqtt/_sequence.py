@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
+
+from gateway import Context, Gap
+from nodes.mqtt._refusals import Refusals
 
 Verdict = Literal["next", "gap", "again", "restart"]
 AGAIN_MAX = 10_000  # a number this far back or more is a publisher that counts anew
@@ -47,3 +50,52 @@ class Sequences:
     def save(self) -> dict[str, int]:
         """All last numbers, as plain values."""
         return dict(self._last)
+
+
+class Counting:
+    """Tells of what is missing in the counts of publishers.
+
+    Args:
+        ctx: Counts, and the names of tags.
+        refusals: Takes the gaps.
+        last: The last number of each publisher, as `save` gave it.
+    """
+
+    def __init__(self, ctx: Context, refusals: Refusals, last: Mapping[str, int] | None) -> None:
+        self.sequences = Sequences(last)
+        self._ctx = ctx
+        self._refusals = refusals
+        self._heard: dict[str, int] = {}
+
+    def is_again(self, publisher: str, number: int, ts: int, codes: Sequence[int]) -> bool:
+        """Whether a message is a second copy; holes before it are told.
+
+        Args:
+            publisher: Who counts.
+            number: What it counted.
+            ts: Time of the message's samples [ns].
+            codes: Their tags.
+        """
+        verdict, last = self.sequences.look(publisher, number)
+        if verdict == "again":
+            self._ctx.count("again")
+            return True
+        before = self._heard.pop(publisher, ts)
+        self._heard[publisher] = ts
+        if len(self._heard) > PUBLISHERS_MAX:
+            self._heard.pop(next(iter(self._heard)))
+        if verdict != "next":
+            is_hole = verdict == "gap"
+            self._ctx.count("sequence_gaps" if is_hole else "sequence_restarts")
+            self._refusals.gap(
+                Gap(
+                    self._ctx.node_id,
+                    "sequence" if is_hole else "publisher_restarted",
+                    min(before, ts),
+                    ts,
+                    tags=tuple(self._ctx.tags.name(code) for code in dict.fromkeys(codes)),
+                    missing=number - last - 1 if is_hole else 0,
+                    more={"publisher": publisher, "last": last, "next": number},
+                )
+            )
+        return False

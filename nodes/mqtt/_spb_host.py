@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from gateway import Context, LimitError, Tag, quality
+from gateway import Cause, Context, Gap, LimitError, Tag, quality
 from nodes.mqtt._refusals import Refusals
 from nodes.mqtt._sparkplug import NUMERIC, DataType, Metric, Payload, decode, encode
 from nodes.mqtt._topics import clean, fill
@@ -42,6 +42,8 @@ class _Edge:
     birth_seq: int | None = None
     next_seq: int = 0
     asked: int = 0
+    heard: int = 0
+    """When the last message of it came [ns]; 0 for never."""
     aliases: dict[tuple[str, int], _Known] = field(default_factory=dict)
     names: dict[tuple[str, str], _Known] = field(default_factory=dict)
 
@@ -78,16 +80,24 @@ class SparkplugHost:
         key = levels[1], levels[3]
         payload = decode(data)
         edge = self._edges.setdefault(key, _Edge(*key))
+        try:
+            return self._take(edge, kind, device, payload, arrival)
+        finally:
+            edge.heard = arrival
+
+    def _take(
+        self, edge: _Edge, kind: str, device: str, payload: Payload, arrival: int
+    ) -> list[Row]:
         match kind:
             case "NBIRTH":
                 return self._born(edge, payload, arrival)
             case "NDEATH":
                 return self._died(edge, payload, arrival)
             case "DBIRTH":
-                self._count(edge, payload)
+                self._count(edge, payload, arrival)
                 return self._define(edge, device, payload, arrival)
             case "DDEATH":
-                self._count(edge, payload)
+                self._count(edge, payload, arrival)
                 return self._gone(edge, device, arrival)
         return self._data(edge, device, payload, arrival)
 
@@ -170,9 +180,9 @@ class SparkplugHost:
 
     def _data(self, edge: _Edge, device: str, payload: Payload, arrival: int) -> list[Row]:
         if not edge.is_born:
-            self._ask(edge, "data came before a birth")
+            self._miss(edge, "not_understood", "Data came before a birth.", arrival)
             return []
-        self._count(edge, payload)
+        self._count(edge, payload, arrival)
         rows: list[Row] = []
         for metric in payload.metrics:
             known = (
@@ -181,7 +191,8 @@ class SparkplugHost:
                 else edge.aliases.get((device, -1 if metric.alias is None else metric.alias))
             )
             if known is None:
-                self._ask(edge, f"the metric {metric.name or metric.alias!r} was never born")
+                why = f"The metric {metric.name or metric.alias!r} was never born."
+                self._miss(edge, "not_understood", why, arrival, [])
             elif known.code >= 0:
                 rows.append(self._row(known, metric, payload, arrival))
         return rows
@@ -201,23 +212,33 @@ class SparkplugHost:
             self._ctx.count("historical")
         return known.code, ts, float(value), status
 
-    def _count(self, edge: _Edge, payload: Payload) -> None:
+    def _count(self, edge: _Edge, payload: Payload, arrival: int) -> None:
         """Watch the sequence. Source: Sparkplug 3.0.0, 6.4.5, tck-id-payloads-ndata-seq-inc."""
         if payload.seq is None or not edge.is_born:
             return
         if payload.seq != edge.next_seq:
             self._ctx.count("sequence_gaps")
-            self._ask(edge, f"number {payload.seq} came where {edge.next_seq} was due")
+            why = f"Number {payload.seq} came where {edge.next_seq} was due."
+            self._miss(edge, "sequence", why, arrival)
         edge.next_seq = (payload.seq + 1) % 256
 
-    def _ask(self, edge: _Edge, why: str) -> None:
+    def _miss(
+        self, edge: _Edge, cause: Cause, why: str, arrival: int, codes: list[int] | None = None
+    ) -> None:
+        """Tell that something of an edge node is missing, and ask it to be born anew."""
+        if codes is None:
+            codes = sorted({known.code for known in edge.names.values() if known.code >= 0})
+        tags = tuple(self._ctx.tags.name(code) for code in codes)
+        name, start = f"{edge.group}/{edge.name}", edge.heard or arrival
+        self._refusals.gap(Gap(self._ctx.node_id, cause, start, arrival, name, tags, text=why))
+        self._ask(edge)
+
+    def _ask(self, edge: _Edge) -> None:
         """Ask for a rebirth, at most once in ten seconds an edge node."""
         now = self._ctx.clock.now()
         if edge.asked and now - edge.asked < _REBIRTH_EVERY_NS:
             return
         edge.asked = now
-        name = f"{edge.group}/{edge.name}"
-        self._refusals.tell("gap", {"source": name, "cause": "sparkplug", "reason": why})
         order = Metric(_REBIRTH, datatype=DataType.BOOLEAN, value=True)
         body = encode(Payload(now // 10**6, (order,)))
         self._commands.append(Outgoing(f"spBv1.0/{edge.group}/NCMD/{edge.name}", body))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from gateway import (
     Disconnected,
     Event,
     Example,
+    Gap,
     Message,
     Port,
     Reading,
@@ -23,7 +24,7 @@ from nodes.mqtt._intake import Intake, Part
 from nodes.mqtt._payload import Decoder
 from nodes.mqtt._refusals import SAMPLE_BYTES, Refusals
 from nodes.mqtt._rows import Rows
-from nodes.mqtt._sequence import Sequences
+from nodes.mqtt._sequence import Counting
 from nodes.mqtt._session import Session
 from nodes.mqtt._source_config import MqttSourceConfig, layout_of
 from nodes.mqtt._spb_host import DEFAULT_TAG, SparkplugHost
@@ -48,6 +49,7 @@ class MqttSource(Source[MqttSourceConfig]):
     """
 
     Config = MqttSourceConfig
+    tells_gaps = True
     outputs = (
         Port("out", "samples", "One row a value."),
         Port("events", "events", "Raw messages, with `payload: raw`."),
@@ -96,9 +98,10 @@ class MqttSource(Source[MqttSourceConfig]):
             self._filters.append(config.availability.topic)
         self._sequence = parse_path(config.sequence)
         stored: Mapping[str, Any] = ctx.position or {}
-        self._sequences = Sequences(stored.get("sequences"))
+        self._counting = Counting(ctx, self._refusals, stored.get("sequences"))
         self._old_filters: list[str] = list(stored.get("filters", ()))
         self._seen_at: int | None = stored.get("at")
+        self._is_lossy = config.qos == 0 or bool(stored.get("lossy"))
         self._session: Session | None = None
         self._intake: Intake | None = None
 
@@ -107,8 +110,8 @@ class MqttSource(Source[MqttSourceConfig]):
         session = self.ctx.connection(MqttConnection, self.config.connection).session
         if self._intake is not None and session is self._session:
             self._intake.is_read = True
+            self._tell_gap(session)
             return
-        self._tell_gap(session)
         stale = [f for f in self._old_filters if f not in self._filters]
         if stale and session.welcome.session_present:
             await session.unsubscribe(stale)
@@ -122,6 +125,8 @@ class MqttSource(Source[MqttSourceConfig]):
         lower = await session.subscribe(intake)
         if lower:
             self.ctx.say("warning", f"The broker grants only QoS 0 for {', '.join(lower)}.")
+            self._is_lossy = True
+        self._tell_gap(session)
         self._session, self._intake = session, intake
         self._old_filters = list(self._filters)
 
@@ -135,14 +140,11 @@ class MqttSource(Source[MqttSourceConfig]):
         """What may have been missed since the last message. No silent gap."""
         if self._seen_at is None:
             return
-        cause = "qos_0" if self.config.qos == 0 else "session_lost"
-        if cause == "session_lost" and session.welcome.session_present:
-            return
-        now = self.ctx.clock.now()
-        self.ctx.count("gaps")
-        self._refusals.tell(
-            "gap", {"source": self.ctx.node_id, "cause": cause, "from": self._seen_at, "to": now}
-        )
+        node, now = self.ctx.node_id, self.ctx.clock.now()
+        if self._is_lossy:
+            self._refusals.gap(Gap(node, "qos_0", self._seen_at, now))
+        elif not session.welcome.session_present and session is not self._session:
+            self._refusals.gap(Gap(node, "session_lost", self._seen_at, now))
 
     async def read(self) -> Reading:
         """Wait for messages, then take all that are there."""
@@ -174,6 +176,7 @@ class MqttSource(Source[MqttSourceConfig]):
         if self._refusals or status:
             outputs["status"] = (*status, *self._refusals.take())
         self._seen_at = parts[-1].arrival
+        self._is_lossy |= any(part.is_lossy for part in parts)
         return Reading(outputs, (self._session, parts), self._position())
 
     async def acknowledge(self, token: Any) -> None:
@@ -196,7 +199,9 @@ class MqttSource(Source[MqttSourceConfig]):
     def _position(self) -> dict[str, Any]:
         position: dict[str, Any] = {"filters": self._filters, "at": self._seen_at}
         if self._sequence:
-            position["sequences"] = self._sequences.save()
+            position["sequences"] = self._counting.sequences.save()
+        if self._is_lossy:
+            position["lossy"] = True
         return position
 
     def _said(self, part: Part, batches: list[Batch], status: list[Event]) -> Part:
@@ -223,37 +228,22 @@ class MqttSource(Source[MqttSourceConfig]):
         for place in range(len(part.topics)):
             before = len(rows.tag)
             document = self._decoder.row(rows, part, place)
-            if self._sequence and self._is_again(document, part.topics[place]):
+            new = range(before, len(rows.tag))
+            if self._sequence and self._is_again(document, part.topics[place], rows, new):
                 for column in (rows.tag, rows.ts, rows.value, rows.quality):
                     del column[before:]
         return rows.batch()
 
-    def _is_again(self, document: Any, raw_topic: bytes) -> bool:
-        """Whether a message is a second copy; holes in the count are told."""
+    def _is_again(self, document: Any, raw_topic: bytes, rows: Rows, new: Sequence[int]) -> bool:
+        """Whether a message, whose rows are new, is a second copy to drop."""
         number = find(document, self._sequence)
         if not isinstance(number, int) or isinstance(number, bool):
             return False
         words = self._publishers.fields(raw_topic.decode("utf-8", "replace"))
         publisher = fill(self.config.publisher, words or {})
-        verdict, last = self._sequences.look(publisher, number)
-        if verdict == "again":
-            self.ctx.count("again")
-            return self.config.dedupe_by == "sequence"
-        if verdict != "next":
-            self.ctx.count("sequence_gaps" if verdict == "gap" else "sequence_restarts")
-            missing = number - last - 1 if verdict == "gap" else 0
-            self._refusals.tell(
-                "gap",
-                {
-                    "source": self.ctx.node_id,
-                    "cause": "sequence" if verdict == "gap" else "publisher_restarted",
-                    "publisher": publisher,
-                    "last": last,
-                    "next": number,
-                    "missing": missing,
-                },
-            )
-        return False
+        ts = rows.ts[new[0]] if new else self.ctx.clock.now()
+        again = self._counting.is_again(publisher, number, ts, [rows.tag[row] for row in new])
+        return again and self.config.dedupe_by == "sequence"
 
     def _births_and_data(self, part: Part) -> Batch:
         assert self._host is not None

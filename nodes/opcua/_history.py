@@ -44,6 +44,8 @@ class Filled:
     status: list[int] = field(default_factory=list)
     tags: int = 0
     is_cut: bool = False
+    refused: set[int] = field(default_factory=set)
+    """Codes of tags whose history the server did not give."""
 
 
 async def fill(session: Session, wants: list[Want], rows_max: int) -> Filled:
@@ -73,6 +75,7 @@ async def _fill_part(session: Session, part: list[Want], rows_max: int, found: F
         following = []
         for (want, last), page in zip(asked, pages, strict=True):
             if page.status >> 30 >= 2:
+                found.refused.add(want.code)
                 continue
             latest, new = _keep(want, page.rows, found, rows_max)
             counts[want.code] += new

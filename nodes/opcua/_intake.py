@@ -8,14 +8,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway import Batch, Context, Event, quality
+from gateway import Batch, Cause, Context, Event, Gap, quality
 from nodes.opcua._browse import plain
 from nodes.opcua._decode import Changes, times
 from nodes.opcua._errors import explain
 from nodes.opcua._history import Filled, in_order
 
 _OVERFLOW: Final = 0x480  # InfoType DataValue and Overflow: OPC 10000-4 v1.05, 7.39.1.
-_TAGS_SHOWN: Final = 20
 _POSITION_TAGS: Final = 500  # Beyond that a position would weigh more than the rows it is for.
 
 
@@ -112,11 +111,20 @@ class Intake:
         np.maximum.at(self.last, batch.tag, batch.ts)
         return batch
 
-    def gap(self, start: int, end: int, cause: str, **more: Any) -> Event:
-        """The event of a hole between two times [ns]."""
-        self._ctx.count("gaps")
-        data = {"source": self._ctx.node_id, "from": start, "to": end, "cause": cause, **more}
-        return Event(self._ctx.clock.now(), "gap", data)
+    def gap(
+        self,
+        start: int,
+        end: int,
+        cause: Cause,
+        text: str,
+        *,
+        tags: tuple[str, ...] | None = None,
+        missing: int = 0,
+        **more: Any,
+    ) -> Event:
+        """The event of a hole between two times of the server [ns]; see `gateway.Gap`."""
+        node = self._ctx.node_id
+        return Gap(node, cause, start, end, "", tags, missing, text, more).event()
 
     def _overflows(
         self, codes: NDArray[np.uint16], ts: NDArray[np.int64], status: NDArray[np.uint32]
@@ -127,8 +135,9 @@ class Intake:
         self._ctx.count("server_overflows", int(lost.sum()))
         tags = [self._ctx.tags.name(code) for code in np.unique(codes[lost]).tolist()]
         start = int(self.last[codes[lost]].min())
-        cause = "the server's queue was full: raise queue_size or publish more often"
-        return [self.gap(start, int(ts[lost].max()), cause, tags=tags[:_TAGS_SHOWN])]
+        text = "The server's queue was full: raise queue_size or publish more often."
+        end = int(ts[lost].max())
+        return [self.gap(start, end, "device_overflow", text, tags=tuple(tags))]
 
     def _inexact(self, n: int) -> None:
         self._ctx.count("inexact_integers", n)

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from asyncua.ua.ua_binary import struct_from_binary
 
-from gateway import Disconnected
+from gateway import Cause, Disconnected
 from nodes.opcua._decode import Publish
 from nodes.opcua._session import Session
 from nodes.opcua._ua import DataChangeFilter, MonitoredItemCreateRequest, NodeId, ua
@@ -42,7 +42,8 @@ class Hole:
 
     start: int
     end: int
-    cause: str
+    cause: Cause
+    text: str
     rows: int = 0
 
 
@@ -139,9 +140,8 @@ class Subscription:
             return
         if publish.is_data:
             if self._sequence and publish.sequence != _next(self._sequence):
-                self._put(
-                    Hole(self._heard, publish.published, "messages of the server are missing")
-                )
+                text = "Messages that the server has sent did not arrive."
+                self._put(Hole(self._heard, publish.published, "sequence", text))
             self._sequence = publish.sequence
         size = len(publish.changes)
         if size and self._rows + size > self._rows_max and self._waiting:
@@ -149,8 +149,9 @@ class Subscription:
             self.dropped_rows += size
             return
         if self._dropping:
-            cause = "the flow was slower than the server and the queue was full"
-            self._put(Hole(self._heard, publish.published, cause, self._dropping))
+            text = "The flow was slower than the server: `queue_rows_max` rows waited already."
+            end = publish.published
+            self._put(Hole(self._heard, end, "buffer_overflow", text, self._dropping))
             self._dropping = 0
         self._heard = publish.published
         self._rows += size

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gateway import (
     Batch,
+    Cause,
     ConfigError,
     Context,
     Disconnected,
@@ -50,6 +51,7 @@ class OpcuaSource(Source[OpcuaSourceConfig]):
     """
 
     Config = OpcuaSourceConfig
+    tells_gaps = True
     outputs: ClassVar[tuple[Port, ...]] = (
         *Source.outputs,
         Port("events", "events", "Values that are no numbers: text, dates, arrays."),
@@ -84,7 +86,7 @@ class OpcuaSource(Source[OpcuaSourceConfig]):
         self._subscription: Subscription | None = None
         self._first: list[tuple[str, Any]] = []
         self._is_after_hole = False
-        self._cause = "the gateway was not running"
+        self._cause: tuple[Cause, str] = ("gateway_away", "")
         self._known_facts: set[str] = set()
         self._dropped = 0
 
@@ -111,6 +113,8 @@ class OpcuaSource(Source[OpcuaSourceConfig]):
         except Rejected as error:
             raise Disconnected(str(error), retry_after_s=10.0) from error
         self._is_after_hole = self._intake.seen > 0
+        if not self._is_after_hole:
+            self._cause = ("subscription_recreated", "")
         self._dropped = 0
 
     async def _subscribe(
@@ -177,7 +181,7 @@ class OpcuaSource(Source[OpcuaSourceConfig]):
                 return await self._read_after_hole(subscription)
             return self._reading(await subscription.next(), [], [])
         except Disconnected as error:
-            self._cause = str(error)
+            self._cause = ("subscription_recreated", str(error))
             raise
 
     async def _read_after_hole(self, subscription: Subscription) -> Reading:
@@ -193,14 +197,15 @@ class OpcuaSource(Source[OpcuaSourceConfig]):
             self._note_firsts(more, firsts)
             taken += more
         first = next((p.published for p in taken if isinstance(p, Publish)), 0) or clock.now()
-        start = self._intake.seen
+        start, (cause, text) = self._intake.seen, self._cause
         more_facts: dict[str, Any] = {}
         batches = []
         if self._history:
             filled, more_facts = await self._fill(subscription, firsts, first)
             batches = [filled]
-        gap = self._intake.gap(start, first, self._cause, **more_facts)
+        gap = self._intake.gap(start, first, cause, text, **more_facts)
         self._is_after_hole = False
+        self._cause = ("subscription_recreated", "")
         return self._reading(taken, batches, [gap])
 
     def _note_firsts(self, taken: list[Publish | Hole], firsts: dict[int, int]) -> None:
@@ -226,9 +231,12 @@ class OpcuaSource(Source[OpcuaSourceConfig]):
         except Rejected as error:
             self.ctx.say("warning", f"The history could not be read: {error}")
             return Batch.of([]), {"filled_rows": 0}
+        open_ = found_rows.refused if not found_rows.is_cut else set(self._history_codes.tolist())
+        whole = {f.tag for f in self._history if self.ctx.tags.code(f.tag) not in open_}
         batch = self._intake.filled(found_rows)
         self.ctx.count("history_rows", len(batch))
-        facts = {"filled_rows": len(batch), "filled_tags": found_rows.tags}
+        facts: dict[str, Any] = {"filled_rows": len(batch), "filled_tags": found_rows.tags}
+        facts["tags"] = tuple(f.tag for f in self._found if f.tag not in whole)
         return batch, facts | ({"cut_at": rows_max} if found_rows.is_cut else {})
 
     def _reading(
@@ -237,8 +245,8 @@ class OpcuaSource(Source[OpcuaSourceConfig]):
         changes = Changes()
         for item in taken:
             if isinstance(item, Hole):
-                more = {"rows": item.rows} if item.rows else {}
-                status.append(self._intake.gap(item.start, item.end, item.cause, **more))
+                gap = (item.start, item.end, item.cause, item.text)
+                status.append(self._intake.gap(*gap, missing=item.rows))
                 continue
             self._intake.seen = item.published or self.ctx.clock.now()
             changes = item.changes if not len(changes) else changes.with_more(item.changes)

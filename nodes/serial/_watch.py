@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from gateway import Event
+from gateway import Cause, Event, Gap
 
 Say = Callable[[Literal["debug", "info", "warning", "error"], str], None]
 
@@ -24,8 +24,9 @@ class Watch:
         self._source = source
         self._say = say
         self._silent = ""
-        self._refuses = False
-        self._interrupted = ""
+        self._refused = 0
+        self._unanswered = 0
+        self._interrupted: Cause | None = None
 
     @property
     def is_silent(self) -> bool:
@@ -34,18 +35,19 @@ class Watch:
 
     def refused(self, ts: int, text: str) -> list[Event]:
         """Bytes came that are not understood; the first of a row is told."""
-        if self._refuses:
+        self._refused += 1
+        if self._refused > 1:
             return []
-        self._refuses = True
         self._say("warning", text)
         return [self._event(ts, "payload/refused", {"text": text})]
 
-    def interrupted(self, cause: str) -> None:
+    def interrupted(self, cause: Cause) -> None:
         """Nobody listens from now until the next frame is understood."""
         self._interrupted = cause
 
-    def silent(self, ts: int, text: str) -> list[Event]:
-        """Nothing that is understood comes any more."""
+    def silent(self, ts: int, text: str, *, asked: bool) -> list[Event]:
+        """Nothing that is understood comes any more; `asked`: to a question."""
+        self._unanswered += asked
         if self._silent:
             return []
         self._silent = text
@@ -55,22 +57,27 @@ class Watch:
     def good(self, ts: int) -> list[Event]:
         """A frame was understood."""
         events = []
-        cause = self._silent or self._interrupted
-        if cause and self.good_at:
-            events.append(self.gap(self.good_at, ts, cause))
-        self._interrupted = ""
+        if self.good_at:
+            if self._interrupted:
+                events.append(self.gap(ts, self._interrupted))
+            elif self._silent:
+                missing = self._unanswered
+                events.append(self.gap(ts, "device_silent", self._silent, missing=missing))
+            elif self._refused:
+                events.append(self.gap(ts, "not_understood", missing=self._refused))
+        self._interrupted, self._unanswered, self._refused = None, 0, 0
         if self._silent:
             text = "The device is heard again."
             self._say("info", text)
             events.append(self._event(ts, "device/back", {"text": text}))
             self._silent = ""
-        self._refuses = False
         self.good_at = ts
         return events
 
-    def gap(self, start: int, end: int, cause: str) -> Event:
-        """A time without samples [ns]."""
-        return self._event(end, "gap", {"from": start, "to": end, "cause": cause})
+    def gap(self, end: int, cause: Cause, text: str = "", *, missing: int = 0) -> Event:
+        """A time without samples since the last one, until `end` [ns]."""
+        start = self.good_at or end
+        return Gap(self._source, cause, start, end, missing=missing, text=text).event()
 
     def _event(self, ts: int, topic: str, data: dict[str, Any]) -> Event:
         return Event(ts, topic, {"source": self._source, **data}, f"{self._source}:{topic}:{ts}")

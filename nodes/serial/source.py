@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway import (
     Batch,
+    Cause,
     Context,
     Example,
     Message,
@@ -32,6 +33,7 @@ class SerialSource(Source[SerialSourceConfig]):
     """
 
     Config = SerialSourceConfig
+    tells_gaps = True
     examples = (
         Example(
             "A scale that talks",
@@ -61,7 +63,7 @@ class SerialSource(Source[SerialSourceConfig]):
         super().__init__(config, ctx)
         position = ctx.position if isinstance(ctx.position, dict) else {}
         self._watch = Watch(ctx.node_id, ctx.say, int(position.get("ts", 0)))
-        self._cause = "the gateway was not running"
+        self._cause: Cause = "gateway_away"
         self._line: SerialConnection | None = None
         self._stream: Stream | None = None
         self._reader: Reader | None = None
@@ -82,7 +84,7 @@ class SerialSource(Source[SerialSourceConfig]):
         self._reader = Reader(self.config, self._codes, self._where, self._watch, self.ctx.count)
         self._reader.heard_at = self.ctx.clock.now()
         self._watch.interrupted(self._cause)
-        self._cause = f"the line {self._where} was gone"
+        self._cause = "disconnected"
         self._is_new = True
         self._dropped = 0
         self._due_s = self.ctx.clock.monotonic()
@@ -134,8 +136,8 @@ class SerialSource(Source[SerialSourceConfig]):
         if stream.dropped != self._dropped:
             lost, self._dropped = stream.dropped - self._dropped, stream.dropped
             self.ctx.count("dropped_bytes", lost)
-            cause = f"{lost} bytes were dropped, because the flow was busy"
-            reader.events.append(self._watch.gap(self._watch.good_at or first, first, cause))
+            text = f"The flow was busy: {lost} bytes beyond `stream_bytes_max` were dropped."
+            reader.events.append(self._watch.gap(first, "buffer_overflow", text))
             reader.restart(skips=True)
         elif self._is_new:
             reader.restart(skips=first - reader.heard_at < self.config.idle_s * 1e9)
@@ -174,8 +176,8 @@ class SerialSource(Source[SerialSourceConfig]):
         if missed > 0:
             now = self.ctx.clock.now()
             self.ctx.count("missed", missed)
-            cause = f"{missed} questions came late: raise scan_s"
-            reader.events.append(self._watch.gap(self._watch.good_at or now, now, cause))
+            text = "Questions came late: raise scan_s."
+            reader.events.append(self._watch.gap(now, "poll_missed", text, missing=missed))
 
     def _lose(self, text: str, reader: Reader) -> None:
         """The device is silent: its tags are Bad, and people are told once."""
@@ -183,4 +185,4 @@ class SerialSource(Source[SerialSourceConfig]):
         if not self._watch.is_silent or self.config.ask is not None:
             bad = quality.BAD_NO_COMMUNICATION
             reader.rows += [(code, now, float("nan"), bad) for code in self._codes.values()]
-        reader.events += self._watch.silent(now, text)
+        reader.events += self._watch.silent(now, text, asked=self.config.ask is not None)

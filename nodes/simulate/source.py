@@ -14,6 +14,8 @@ from gateway import (
     Config,
     Context,
     Example,
+    Gap,
+    Message,
     PositiveSeconds,
     Reading,
     Seconds,
@@ -56,7 +58,8 @@ class Simulate(Source[SimulateConfig]):
     the gateway's, on a grid of `every_s`.
 
     Delivery: at most once; what falls into a stop of the gateway was never made.
-    Back pressure: making waits while the inbox is full; then the grid goes on from now.
+    Back pressure: making waits while the inbox is full; then the grid goes on from now, and
+    what was left out is a gap.
     """
 
     Config = SimulateConfig
@@ -80,6 +83,7 @@ class Simulate(Source[SimulateConfig]):
         self._codes = np.array([ctx.tags.add(tag) for tag in tags], np.uint16)
         self._k = 0
         self._due_s = 0.0
+        self._made_at = 0
         self._walk = np.full(len(names), (config.low + config.high) / 2)
 
     def tag_names(self) -> list[str]:
@@ -89,18 +93,30 @@ class Simulate(Source[SimulateConfig]):
         self._due_s = self.ctx.clock.monotonic()
 
     async def read(self) -> Reading:
+        gap: Gap | None = None
         pause = self._due_s - self.ctx.clock.monotonic()
         if pause > 0:
             await asyncio.sleep(pause)
         elif pause < -self.config.every_s:
+            gap = self._late(-pause) if self._made_at else None
             self._due_s = self.ctx.clock.monotonic()
         else:
             await asyncio.sleep(0)
         self._due_s += self.config.every_s
         value = self.sample(self._k)
         self._k += 1
-        ts = np.full(len(self._codes), self.ctx.clock.now(), np.int64)
-        return Reading({"out": Batch.columns(self._codes, ts, value)})
+        now = self.ctx.clock.now()
+        ts = np.full(len(self._codes), now, np.int64)
+        outputs: dict[str, Message] = {"out": Batch.columns(self._codes, ts, value)}
+        if gap is not None:
+            outputs["status"] = (gap.event(),)
+        self._made_at = now
+        return Reading(outputs)
+
+    def _late(self, late_s: float) -> Gap:
+        """What was not made because the flow was busy."""
+        missed, now = int(late_s / self.config.every_s), self.ctx.clock.now()
+        return Gap(self.ctx.node_id, "poll_missed", self._made_at, now, missing=missed)
 
     def sample(self, k: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Values of all tags at sample number `k`, (tags,)."""

@@ -33,6 +33,7 @@ class Inject(Source[InjectConfig]):
     """
 
     Config = InjectConfig
+    tells_gaps = True  # There are none: what it sends stands in the flow.
     examples = (
         Example("Three samples at once", {"rows": "TT101 0s 20 | 1s 21 | 2s 22 bad"}),
         Example("One every minute", {"rows": "pump/on 0s 1", "every_s": 60}),

@@ -67,6 +67,7 @@ class Script:
 
         class ScriptSource(Source[Wanted]):
             Config = Wanted
+            tells_gaps = True
 
             async def connect(self) -> None:
                 if script.connect_trouble:

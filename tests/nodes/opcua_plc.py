@@ -318,7 +318,7 @@ class Gateway:
         return [value for name, _, value, _ in self.rows if name == tag]
 
     def gaps(self) -> list[Event]:
-        return [event for event in self.events["status"] if event.topic == "gap"]
+        return [event for event in self.events["status"] if event.topic == "source/gap"]
 
 
 async def _serve(port: int, history: Path | None, first: int, many: int) -> None:

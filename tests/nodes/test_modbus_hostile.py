@@ -285,7 +285,7 @@ async def test_a_unit_that_comes_back_is_told_with_its_gap() -> None:
                 assert values(source, outputs)["a"] == (4, 0)
                 status = values(source, outputs)["b"][1]
                 topics += [event.topic for event in outputs.get("status", ())]
-            assert topics == ["gap", "unit/back"]
+            assert topics == ["source/gap", "unit/back"]
 
 
 async def test_a_silent_block_is_left_alone_while_its_unit_goes_on() -> None:
@@ -328,9 +328,9 @@ async def test_a_scan_that_is_too_short_is_a_gap_with_advice() -> None:
         gaps = []
         for _ in range(3):
             gaps += (await source.read()).outputs.get("status", ())
-        assert [event.topic for event in gaps] == ["gap"]  # what follows is summed up
-        assert "raise scan_s" in gaps[0].data["cause"]
-        assert gaps[0].data["missed"] >= 3
+        assert [event.data["cause"] for event in gaps] == ["poll_missed"] * len(gaps)
+        assert "raise scan_s" in gaps[0].data["text"]
+        assert gaps[0].data["missing"] >= 3
 
 
 async def test_writes_overtake_polls_that_wait() -> None:

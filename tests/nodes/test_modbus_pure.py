@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import itertools
 import math
 import struct
 
@@ -17,7 +16,7 @@ from nodes.modbus import _frame, _pdu
 from nodes.modbus._arbiter import Breaker
 from nodes.modbus._planner import Span, plan, split
 from nodes.modbus._registers import ORDERS, TYPES, Decoder, Point, encode, parse_address, width_of
-from nodes.modbus._schedule import Gap, Gaps, Schedule
+from nodes.modbus._schedule import Schedule
 from nodes.modbus._tags import ReadTag, WriteTag, spans_of
 
 
@@ -247,19 +246,6 @@ def test_scans_do_not_drift_and_misses_are_counted() -> None:
             taken[i] += 1
     assert taken == [100, 10]
     assert schedule.take(0, 15.35) == 3
-
-
-def test_gaps_that_follow_each_other_are_told_in_sum() -> None:
-    gaps = Gaps()
-    s = 1_000_000_000
-    told = []
-    for k in range(1, 40):
-        gaps.add(0, Gap(100 * s + (k - 1) * s, 100 * s + k * s, 1, "late"))
-        told += gaps.take(0, 100 * s + k * s, on_time=False)
-    told += gaps.take(0, 140 * s, on_time=True)
-    assert [gap.missed for gap in told] == [1, 10, 10, 10, 8]
-    assert sum(gap.end - gap.start for gap in told) == 39 * s
-    assert all(a.end == b.start for a, b in itertools.pairwise(told))
 
 
 def test_the_breaker_opens_probes_once_and_closes() -> None:

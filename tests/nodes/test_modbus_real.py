@@ -257,11 +257,12 @@ async def test_absent_at_start_killed_and_back() -> None:
         await source.connect()
         reading = await source.read()
         assert values(source, reading.outputs) == {"a": (6, 0)}
-        gaps = [event.data for event in reading.outputs["status"] if event.topic == "gap"]
+        gaps = [event.data for event in reading.outputs["status"] if event.topic == "source/gap"]
         assert len(gaps) == 1
         assert gaps[0]["from"] == last
         assert gaps[0]["to"] - last > 200_000_000
-        assert "connected" in gaps[0]["cause"] or "gone" in gaps[0]["cause"]
+        assert gaps[0]["cause"] == "disconnected"
+        assert "connected" in gaps[0]["text"] or "gone" in gaps[0]["text"]
         await bus.close()
 
 
@@ -275,9 +276,9 @@ async def test_a_restart_of_the_gateway_is_a_gap() -> None:
         source.ctx.position = {"ts": before}
         await source.connect()
         (event,) = (await source.read()).outputs["status"]
-        assert event.topic == "gap"
+        assert event.topic == "source/gap"
         assert event.data["from"] == before
-        assert event.data["cause"] == "the gateway was not running"
+        assert event.data["cause"] == "gateway_away"
 
 
 async def test_writes_never_fall_between_a_poll_and_its_reply(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ async def test_a_full_queue_is_counted_and_a_gap(tmp_path: Path) -> None:
         lost = 10 - len([v for v in gw.values("temp") if 100.0 <= v < 200.0])
         assert lost > 0
         assert gw.ctx.counts["rows_dropped"] == lost
-        assert [gap.data["rows"] for gap in gw.gaps()] == [lost]
+        assert [gap.data["missing"] for gap in gw.gaps()] == [lost]
         assert gw.gaps()[0].data["from"] < gw.gaps()[0].data["to"]
         await source.close()
 
@@ -189,7 +189,8 @@ async def test_history_fills_a_hole(tmp_path: Path, page_rows: int) -> None:
         assert gap.data["filled_rows"] == 2500
         assert gap.data["filled_tags"] == 1
         assert gap.data["from"] < gap.data["to"]
-        assert gap.data["cause"] == "the gateway was not running"
+        assert gap.data["cause"] == "gateway_away"
+        assert gap.data["tags"] == ["count"], "the other was filled from the history"
         await source.close()
         await gw.connection.close()
 

@@ -193,7 +193,8 @@ async def test_noise_wrong_bytes_and_oversize_are_told_once_and_lose_nothing(
         counts = source.ctx.counts
         assert counts["refused"] == 3
         assert counts["dropped_bytes"] == 1000
-        assert [event.topic for event in events] == ["payload/refused"]
+        assert [event.topic for event in events] == ["payload/refused", "source/gap"]
+        assert events[1].data["cause"] == "not_understood"
         assert "has no number where one should be: 'hello" in events[0].data["text"]
         assert [level for level, _ in source.ctx.said] == ["warning"]
         device.say(b"\xff\xfe7\n8\n")
@@ -268,9 +269,9 @@ async def test_unplugged_and_plugged_in_again(tmp_path: Path) -> None:
     second.say(b"3\n")
     got, events = await collect(source, 1)
     assert got == [("scale/weight", 3.0, 0)]
-    assert [event.topic for event in events] == ["gap"]
+    assert [event.topic for event in events] == ["source/gap"]
     assert events[0].data["from"] > last
-    assert "was gone" in events[0].data["cause"]
+    assert events[0].data["cause"] == "disconnected"
     other = make(SerialConnection, {"port": str(link)}, LiveContext())
     with pytest.raises(Disconnected, match="in use by another program"):
         await other.open()
@@ -290,7 +291,7 @@ async def test_a_silent_device_is_bad_once_and_its_return_a_gap(device: Device) 
         device.say(b"2\n")
         got, events = await collect(source, 1)
         assert got[0][1:] == (2.0, 0)
-        assert [event.topic for event in events] == ["gap", "device/back"]
+        assert [event.topic for event in events] == ["source/gap", "device/back"]
 
 
 async def test_a_device_that_is_asked(device: Device) -> None:
@@ -302,7 +303,7 @@ async def test_a_device_that_is_asked(device: Device) -> None:
         got, events = await collect(source, 4)
     assert [status for _, _, status in got] == [0, *[quality.BAD_NO_COMMUNICATION] * 2, 0]
     assert (got[0][1], got[3][1]) == (10.0, 11.0)
-    assert [event.topic for event in events] == ["device/lost", "gap", "device/back"]
+    assert [event.topic for event in events] == ["device/lost", "source/gap", "device/back"]
     assert "No answer on" in events[0].data["text"]
     assert device.heard.startswith(b"W\r\nW\r\nW\r\nW\r\n")
 
@@ -324,7 +325,7 @@ async def test_a_busy_flow_loses_the_oldest_with_a_gap_and_no_wrong_value(
         await asyncio.sleep(0.001)
     outputs = (await source.read()).outputs
     assert all(100000.25 <= value <= 100099.25 for _, value, _ in found(source, outputs))
-    assert [event.topic for event in outputs["status"]] == ["gap"]
+    assert [event.topic for event in outputs["status"]] == ["source/gap"]
     assert source.ctx.counts["dropped_bytes"] > 500
     await line.close()
 

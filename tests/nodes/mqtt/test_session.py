@@ -151,7 +151,7 @@ async def test_a_session_the_broker_forgot_is_a_gap(
     await source.connect()
     await seen.read(status=1)
     gap = seen.events["status"][0]
-    assert (gap.topic, gap.data["cause"]) == ("gap", "session_lost")
+    assert (gap.topic, gap.data["cause"]) == ("source/gap", "session_lost")
     assert gap.data["from"] < gap.data["to"]
 
 

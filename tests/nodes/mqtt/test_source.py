@@ -161,7 +161,8 @@ async def test_a_huge_message_is_refused_and_the_rest_goes_on(
     seen = collect(source)
     await seen.read(3, status=1)
     np.testing.assert_array_equal(seen.batch.value, [1, np.nan, 2])
-    (event,) = seen.events["status"]
+    event, gap = seen.events["status"]
+    assert (gap.data["cause"], gap.data["missing"], gap.data["tags"]) == ("limit", 1, [])
     assert event.data["kind"] == "too_large"
     assert event.data["size_bytes"] == len(huge)
     assert len(event.data["payload"]) == 4096
@@ -252,7 +253,8 @@ async def test_sequence_holes_are_told_and_copies_dropped(
     await seen.read(4, status=1)
     assert seen.table() == {"x/a": [5, 6, 9, 10]}
     gap = seen.events["status"][0]
-    assert (gap.topic, gap.data["missing"], gap.data["publisher"]) == ("gap", 2, "x")
+    assert (gap.topic, gap.data["missing"], gap.data["publisher"]) == ("source/gap", 2, "x")
+    assert gap.data["tags"] == ["x/a"]
     position = orjson.loads(orjson.dumps(seen.readings[-1].position))
     await seen.commit()
     await source.close()

@@ -165,12 +165,16 @@ async def test_a_hole_in_the_sequence_asks_for_a_rebirth_once(
         [("spBv1.0/plant/NBIRTH/e1", _birth())]
         + [("spBv1.0/plant/NDATA/e1", _data(n, Metric(alias=2, value=1))) for n in (1, 3, 5)],
     )
-    await seen.read(5, status=2)
+    await seen.read(5, status=3)
     assert source.ctx.counts["sequence_gaps"] == 2
     assert source.ctx.counts["rebirths_asked"] == 1
-    assert [e.data["reason"] for e in seen.events["status"] if e.topic == "gap"] == [
-        "number 3 came where 2 was due"
+    gaps = [e.data for e in seen.events["status"] if e.topic == "source/gap"]
+    assert [gap["text"] for gap in gaps] == [
+        "Number 3 came where 2 was due.",
+        "Number 5 came where 4 was due.",
     ]
+    assert {gap["device"] for gap in gaps} == {"plant/e1"}
+    assert all(len(gap["tags"]) == 2 for gap in gaps)
     heard = collect(orders)
     await heard.read(events=1)
     data = heard.events["events"][0].data
