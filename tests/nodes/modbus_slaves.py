@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
-import subprocess
+import select
+import threading
 import tty
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
@@ -105,18 +105,33 @@ async def tcp_server(*devices: SimDevice, port: int = 0) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def cable(folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """Two ends of a serial cable, made by socat."""
-    ends = [str(folder / "near"), str(folder / "far")]
-    command = ["socat", *(f"pty,raw,echo=0,link={end}" for end in ends)]
-    process = subprocess.Popen(command)
+async def cable() -> AsyncIterator[tuple[str, str]]:
+    """Two ends of a serial cable: two raw ptys, and a thread that carries bytes between them."""
+    pairs = [os.openpty(), os.openpty()]
+    masters = [master for master, _ in pairs]
+    for _, port in pairs:
+        tty.setraw(port)
+    over, wake = os.pipe()
+
+    def carry() -> None:
+        other = dict(zip(masters, reversed(masters), strict=True))
+        while True:
+            ready, _, _ = select.select([*masters, over], [], [])
+            if over in ready:
+                return
+            for end in ready:
+                os.write(other[end], os.read(end, 4096))
+
+    thread = threading.Thread(target=carry)
+    thread.start()
     try:
-        while not all(Path(end).exists() for end in ends):
-            await asyncio.sleep(0.01)
-        yield ends[0], ends[1]
+        near, far = (os.ttyname(port) for _, port in pairs)
+        yield near, far
     finally:
-        process.terminate()
-        process.wait()
+        os.write(wake, b".")
+        thread.join()
+        for fd in (over, wake, *(fd for pair in pairs for fd in pair)):
+            os.close(fd)
 
 
 @contextlib.asynccontextmanager

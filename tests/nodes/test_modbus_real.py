@@ -77,12 +77,12 @@ def table() -> tuple[dict[str, list[int]], dict[str, Any], dict[str, float]]:
 
 
 @contextlib.asynccontextmanager
-async def served(kind: str, folder: Path, *devices: SimDevice) -> AsyncIterator[str]:
+async def served(kind: str, *devices: SimDevice) -> AsyncIterator[str]:
     if kind == "tcp":
         async with tcp_server(*devices) as port:
             yield f"tcp://127.0.0.1:{port}"
         return
-    async with cable(folder) as (near, far), rtu_server(far, *devices):
+    async with cable() as (near, far), rtu_server(far, *devices):
         yield f"rtu:{near}"
 
 
@@ -90,7 +90,7 @@ async def served(kind: str, folder: Path, *devices: SimDevice) -> AsyncIterator[
 async def test_every_type_order_and_address_form(kind: str, tmp_path: Path) -> None:
     tables, tags, wanted = table()
     async with (
-        served(kind, tmp_path, device(1, tables)) as address,
+        served(kind, device(1, tables)) as address,
         opened(address, baud=115200) as bus,
     ):
         source = source_of(bus, tags)
@@ -118,7 +118,7 @@ async def test_writes_by_every_function_are_read_back(kind: str, tmp_path: Path)
         functions.append(function)
 
     async with (
-        served(kind, tmp_path, device(1, tables, note)) as address,
+        served(kind, device(1, tables, note)) as address,
         opened(address, baud=115200) as bus,
     ):
         for how in (
@@ -285,7 +285,7 @@ async def test_writes_never_fall_between_a_poll_and_its_reply(tmp_path: Path) ->
     """Soak: polls and writes of four nodes on one line; every value stays right."""
     tables = {"holding": list(range(100, 140)), "coil": [0] * 16}
     async with (
-        served("rtu", tmp_path, device(1, tables)) as address,
+        served("rtu", device(1, tables)) as address,
         opened(address, baud=115200) as bus,
     ):
         sources = [
