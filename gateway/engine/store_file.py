@@ -21,11 +21,25 @@ from typing import Final
 from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import Tag
 from gateway.engine.codec import plain
+from gateway.engine.store_log import log_of, renew, scan
 from gateway.engine.tagbook import fact_of
 from gateway.errors import ConfigError, Disconnected, StateError
 
 SCHEMA_VERSION: Final = 1
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+_FRESH: Final = "windows, alarms and positions start fresh."
+_OF_THE_DISK: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+"""Errors that say nothing about what stands in the file; all others are damage."""
 ROWS_MAX: Final = {"alarm_event": 100_000, "dead_letter": 10_000, "audit": 100_000}
 """Rows kept by table; the oldest go first, at a checkpoint."""
 
@@ -96,26 +110,54 @@ def take_lock(path: Path) -> int:
 
 
 def open_file(path: Path) -> tuple[sqlite3.Connection, str]:
-    """The connection, and a sentence when a damaged file was put aside.
+    """The connection, and a sentence when something of the file was lost or it was put aside.
 
     Raises:
         Disconnected: The disk is away, full or not ours to write.
     """
+    renew(path)
+    if told := _without_file(path):
+        return _connect(path), told
+    found = scan(path)
     try:
-        return _connect(path), ""
-    except sqlite3.OperationalError as error:
-        raise Disconnected(f"{path} cannot be opened: {error}. Look at the disk.") from error
+        db = _connect(path)
     except (sqlite3.DatabaseError, StateError) as error:
-        aside = _aside(path)
-        path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            side = Path(f"{path}{suffix}")
-            if side.exists():
-                side.rename(f"{aside}{suffix}")
-        return _connect(path), (
-            f"The state file cannot be used ({error}). It was put aside as {aside.name} and an "
-            "empty one was begun: windows, alarms and positions start fresh."
-        )
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+            raise Disconnected(f"{path} cannot be opened: {error}. Look at the disk.") from error
+        return _begin_anew(path, f"The state file cannot be used ({error}).")
+    return db, found.lost(_frames(db)) if found.commits else ""
+
+
+def _without_file(path: Path) -> str:
+    """Put a log aside whose file is empty or gone, since SQLite would drop it without a word."""
+    if path.exists() and path.stat().st_size:
+        return ""
+    log = log_of(path)
+    if log.exists() and log.stat().st_size:
+        log.rename(aside := _aside(log))
+        return f"The state file is gone. Its log was put aside as {aside.name}; {_FRESH}"
+    return f"The state file was empty: {_FRESH}" if path.exists() else ""
+
+
+def _begin_anew(path: Path, why: str) -> tuple[sqlite3.Connection, str]:
+    aside = _aside(path)
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        side = Path(f"{path}{suffix}")
+        if side.exists():
+            side.rename(f"{aside}{suffix}")
+    return _connect(path), (
+        f"{why} It was put aside as {aside.name} and an empty one was begun: {_FRESH}"
+    )
+
+
+def _frames(db: sqlite3.Connection) -> int:
+    """How many frames of the log were taken for good; they are folded into the file by the way."""
+    try:
+        (_, frames, _) = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.OperationalError:
+        return 1 << 62  # A disk that is full now: nothing can be said about the log.
+    return int(frames)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
