@@ -19,6 +19,7 @@ from gateway.engine.context import NodeContext, Secrets
 from gateway.engine.egress import Egress
 from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
+from gateway.engine.journal import opened
 from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
@@ -90,15 +91,15 @@ class Runtime:
     async def start(self) -> None:
         """Open the store, recover every flow and start all loops.
 
-        An absent device never prevents the start; a flow with an error is left out and said.
+        No absent device prevents the start; a flow with an error is left out and said. A disk
+        that is away or full is waited for.
 
         Raises:
-            ConfigError: No flow at all can run, or another gateway has the state file.
-            Disconnected: The state file is away.
+            ConfigError: No flow can run, or another gateway has the state file.
+            Disconnected: The disk went away while the state was read.
         """
-        damaged = await self.store.open()
         try:
-            if damaged:
+            if damaged := await opened(self.store):
                 self._say("error", "store", damaged)
             self.tags.load(await self.store.tags())
             self._tag_book.loaded()

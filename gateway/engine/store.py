@@ -26,6 +26,7 @@ from gateway.engine.store_file import (
     Entry,
     close_file,
     in_transaction,
+    limit_file,
     open_file,
     take_lock,
     write_entry,
@@ -47,10 +48,12 @@ class Store:
     Args:
         path: The file; its folder must exist.
         executor: Where SQL runs.
+        bytes_max: Setting `state_bytes_max`: the file stops to grow here; 0 is no limit.
     """
 
-    def __init__(self, path: Path, executor: Executor | None = None) -> None:
+    def __init__(self, path: Path, executor: Executor | None = None, bytes_max: int = 0) -> None:
         self.path = path
+        self._bytes_max = bytes_max
         self._executor: Executor = executor or ThreadExecutor()
         self._db: sqlite3.Connection | None = None
         self._lock = -1
@@ -78,6 +81,7 @@ class Store:
             self._lock = take_lock(self.path)
             try:
                 self._db, told = open_file(self.path)
+                limit_file(self._db, self._bytes_max)
             except BaseException:
                 self._unlock()
                 raise

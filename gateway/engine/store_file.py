@@ -187,6 +187,17 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def limit_file(db: sqlite3.Connection, bytes_max: int) -> None:
+    """Let the state file grow to so many bytes and no further; 0 is as far as there is disk.
+
+    A file that is larger already stays as it is and does not grow. What passes the limit fails
+    as on a full disk, and nothing of it is stored.
+    """
+    if bytes_max:
+        (page,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute(f"PRAGMA max_page_count={max(bytes_max // page, 1)}")
+
+
 def _aside(path: Path) -> Path:
     """A free name beside a file."""
     for number in range(1, 10_000):
