@@ -83,12 +83,14 @@ class Bench:
         mark: Told of what happens, a line each.
         in_flight: How many readings may be unacknowledged.
         is_early: The mutant: acknowledge before anything is stored.
+        pause_s: Between two readings.
     """
 
     readings: int
     mark: Callable[[str], None]
     in_flight: int = 4
     is_early: bool = False
+    pause_s: float = 0.0
     read: int = 0
     acknowledged: int = 0
     delivered: list[tuple[str, list[Any]]] = field(default_factory=list)
@@ -138,6 +140,8 @@ def _feed(bench: Bench) -> type[Source[Any]]:
             while bench.read >= min(bench.readings, bench.acknowledged + bench.in_flight):
                 bench.moved.clear()
                 await bench.moved.wait()
+            if bench.pause_s:
+                await asyncio.sleep(bench.pause_s)
             bench.read += 1
             number = bench.read
             if bench.is_early:

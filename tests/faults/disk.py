@@ -203,6 +203,21 @@ class _Fate:
             start = stop
 
 
+def marks_in(content: bytes) -> tuple[list[bytes], int]:
+    """The marks in a piece of a log that may still grow, and how many bytes were whole records."""
+    marks = []
+    at = 0
+    while at + _HEAD.size <= len(content):
+        kind, _, _, _, _, size = _HEAD.unpack_from(content, at)
+        end = at + _HEAD.size + size
+        if end > len(content):
+            break
+        if kind == ord("m"):
+            marks.append(content[at + _HEAD.size : end])
+        at = end
+    return marks, at
+
+
 def _records(content: bytes) -> Iterator[tuple[str, int, int, int, bytes, bool]]:
     at = 0
     while at < len(content):

@@ -21,7 +21,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +50,7 @@ from tests.faults.bench import (
     lines_of,
     reading_of,
 )
-from tests.faults.disk import Log
+from tests.faults.disk import Log, marks_in
 
 FORMAT: Final = 1
 KINDS: Final = {
@@ -123,12 +124,19 @@ class Watched:
     seed: int
     mutant: str = ""
     stay: bool = False
+    ballast: int = 0
     process: subprocess.Popen[bytes] = field(init=False)
     control: Control = field(init=False)
+    acknowledged: int = 0
+    said: list[str] = field(default_factory=list)
+    """What people were told, as far as `follow` has read."""
+    is_up: bool = False
+    _read_to: int = 0
 
     def __post_init__(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
         self.control = Control(self.folder / "control")
+        (self.folder / "log").touch()
 
     @property
     def state(self) -> Path:
@@ -143,6 +151,7 @@ class Watched:
             "IOLOG_LOG": str(self.folder / "log"),
             "IOLOG_CONTROL": str(self.control.path),
             "GENBA_MUTANT": self.mutant,
+            "GENBA_BALLAST": str(self.ballast),
         }
         what = [str(self.state), str(self.readings), str(self.seed), *["--stay"] * self.stay]
         command = [sys.executable, "-m", "tests.faults.child", *what]
@@ -167,6 +176,31 @@ class Watched:
         if self.process.returncode:
             print(said.decode(errors="replace")[-3000:])
         return self.process.returncode
+
+    def follow(self) -> None:
+        """Read on in the log while it runs: what is acknowledged and said by now."""
+        with (self.folder / "log").open("rb") as file:
+            file.seek(self._read_to)
+            content = file.read()
+        marks, size = marks_in(content)
+        self._read_to += size
+        for words in lines_of(marks):
+            if words[0] == "a":
+                self.acknowledged = int(words[1])
+            elif words[0] == "say":
+                self.said.append(" ".join(words[1:]))
+            self.is_up = self.is_up or words[0] == "up"
+
+    def until(self, check: Callable[[], bool], what: str, seconds: float = 60) -> float:
+        """Wait until something holds; returns how long it took [s]."""
+        began = time.monotonic()
+        while True:
+            assert self.process.poll() is None, f"it ended, waiting for {what}: {self.said[-3:]}"
+            self.follow()
+            if check():
+                return time.monotonic() - began
+            assert time.monotonic() - began < seconds, f"no {what} in {seconds} s: {self.said[-3:]}"
+            time.sleep(0.02)
 
     def log(self, base: Mapping[str, bytes] | None = None) -> Log:
         """What it did so far."""
