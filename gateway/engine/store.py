@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway.data.alarm import AlarmEvent
-from gateway.engine.codec import alarm_of
 from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
 from gateway.engine.store_file import (
@@ -32,6 +31,7 @@ from gateway.engine.store_file import (
     write_entry,
     write_snapshot,
 )
+from gateway.engine.store_rows import whole_alarms, whole_positions, whole_tags
 from gateway.engine.tasks import Tasks
 from gateway.errors import Disconnected
 
@@ -223,28 +223,22 @@ class Store:
     async def positions(self, flow: str) -> dict[str, Any]:
         """Source positions by node id."""
         rows = await self._query("SELECT node, value FROM position WHERE flow=?", (flow,))
-        return {node: json.loads(value) for node, value in rows}
+        return self._whole(whole_positions(flow, rows))
 
     async def cursors(self, flow: str, revision: str) -> dict[str, int]:
         """How many messages each sink of this revision has taken, by node id."""
-        rows = await self._query(
-            "SELECT sink, delivered FROM cursor WHERE flow=? AND revision=?", (flow, revision)
-        )
+        sql = "SELECT sink, delivered FROM cursor WHERE flow=? AND revision=?"
+        rows = await self._query(sql, (flow, revision))
         return {sink: int(delivered) for sink, delivered in rows}
 
     async def tags(self) -> list[dict[str, Any]]:
         """Facts of all tags, by code."""
-        rows = await self._query("SELECT fact FROM tag ORDER BY code", ())
-        return [json.loads(fact) for (fact,) in rows]
+        return self._whole(whole_tags(await self._query("SELECT code, fact FROM tag", ())))
 
     async def alarm_events(self, limit: int = 100_000) -> list[AlarmEvent]:
         """The newest alarm events, oldest first."""
-        rows = await self._query(
-            "SELECT event FROM (SELECT id, event FROM alarm_event ORDER BY id DESC LIMIT ?)"
-            " ORDER BY id",
-            (limit,),
-        )
-        return [alarm_of(json.loads(event)) for (event,) in rows]
+        sql = "SELECT flow, key, event FROM alarm_event ORDER BY id DESC LIMIT ?"
+        return self._whole(whole_alarms((await self._query(sql, (limit,)))[::-1]))
 
     async def dead_letter(self, flow: str, node: str, ts: int, error: str, data: bytes) -> None:
         """Keep what a sink refused for good, or what made a node fail."""
@@ -279,6 +273,13 @@ class Store:
         return [
             {**dict(zip(names, row, strict=False)), "detail": json.loads(row[3])} for row in rows
         ]
+
+    def _whole(self, read: tuple[T, str]) -> T:
+        """What was read; what is damaged is said."""
+        found, damage = read
+        if damage:
+            self.told("error", damage)
+        return found
 
     async def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return await self._run(lambda: self._open_db().execute(sql, values).fetchall())

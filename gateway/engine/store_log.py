@@ -118,6 +118,8 @@ def scan(path: Path) -> LogScan:
         for number in range((size - _HEADER.size) // (_FRAME.size + page)):
             file.seek(_HEADER.size + number * (_FRAME.size + page))
             number_of_page, pages_after, *own, _, _ = _FRAME.unpack(file.read(_FRAME.size))
+            if not number_of_page:  # Pages are counted from 1: this is no frame.
+                continue
             salts = salts or (own[0], own[1])
             if (own[0], own[1]) != salts:
                 continue

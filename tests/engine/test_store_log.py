@@ -91,6 +91,16 @@ async def test_a_log_without_its_beginning_is_said(tmp_path: Path) -> None:
     assert "The beginning of the log" in told
 
 
+async def test_a_log_that_begins_with_another_page_is_said(tmp_path: Path) -> None:
+    path = await left_by_a_kill(tmp_path)
+    content = log_of(path).read_bytes()
+    log_of(path).write_bytes(content[8192:12288] + content[4096:])
+    told, _ = await opened(path)
+    assert "The beginning of the log" in told
+    log_of(path).write_bytes(bytes(4096) + content[4096:])
+    assert "The beginning of the log" in (await opened(path))[0]
+
+
 async def test_a_log_that_was_folded_may_lose_its_beginning(tmp_path: Path) -> None:
     path = await left_by_a_kill(tmp_path)
     kept = log_of(path).read_bytes()
