@@ -106,7 +106,7 @@ def test_a_disk_that_fails_and_heals(iolog: Path, folder: Path, fault: Fault) ->
     watched.start()
     moves_on(watched)
     slowest, failed = 0.0, 0
-    for i, nth in enumerate((*range(1, 30), *range(30, 200, 17)) if LONG else (2,)):
+    for i, nth in enumerate((*range(1, 16), *range(16, 200, 23)) if LONG else (2,)):
         for count in (1, 3, ANY) if LONG else (1, ANY):
             hold_s = 15 if LONG and count == ANY and i % 10 == 0 else 0
             calls, back_s = fail_once(watched, fault, nth, count, hold_s)
