@@ -3,7 +3,7 @@ VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test quick bench lint docs clean
+.PHONY: help setup setup-dev demo run test quick torture bench lint docs clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ test: setup-dev  ## run all tests
 
 quick: setup-dev  ## run the tests that need no devices
 	@$(PYTHON) -m pytest -m "not plant and not slow" $(ARGS)
+
+torture: setup-dev  ## kill, cut and break everything for hours; figures go to GENBA_FIGURES
+	@GENBA_TORTURE=1 PYTHONUNBUFFERED=1 $(PYTHON) -m pytest tests/faults -s -v $(ARGS)
 
 bench: setup-dev  ## measure this machine and print the table
 	@$(PYTHON) tests/bench/__main__.py $(ARGS)

@@ -16,6 +16,7 @@ from typing import Any
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.data.tag import TAGS_MAX
 from gateway.engine.runtime import Runtime
+from gateway.engine.store_room import roomy_store
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.flow.document import Document
@@ -144,7 +145,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(documents: list[Document], problems: list[str], args: argparse.Namespace) -> int:
-    runtime = Runtime(documents, args.state, variables=variables(args.set), tags_max=args.tags_max)
+    runtime = Runtime(
+        documents,
+        args.state,
+        variables=variables(args.set),
+        store=roomy_store(args.state / "genba.db"),
+        tags_max=args.tags_max,
+    )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
     stop = stop_on_signals()
@@ -170,8 +177,16 @@ async def serve(
     told: Callable[[int], None] | None = None,
 ) -> None:
     """Start the gateway and its API, wait for `stop`, end both in order."""
-    await runtime.start()
     tasks = Tasks("run")
+    try:
+        async with asyncio.timeout(None) as limit:
+            watching = tasks.start("stop", _cut_short(limit, stop))
+            await runtime.start()
+            watching.cancel()
+    except TimeoutError:
+        return  # Told to stop while the start waits, for a disk or in a long replay.
+    finally:
+        await tasks.stop()
     server = None
     try:
         tasks.start("first", _log_first_sample(runtime))
@@ -193,6 +208,11 @@ async def serve(
         await tasks.stop()
         await runtime.stop()
         _log.info("Stopped; the state is stored.")
+
+
+async def _cut_short(limit: asyncio.Timeout, stop: asyncio.Event) -> None:
+    await stop.wait()
+    limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def _log_first_sample(runtime: Runtime) -> None:

@@ -89,9 +89,8 @@ class Ring:
         else:
             have = self.count[rows.code]
             need = have + rows.count
-            short = need > self._room[rows.code]
-            if short.any():
-                self._grow(rows.code[short], need[short])
+            if (need > self._room[rows.code]).any():
+                self._grow(rows.code, need)
             self._write(ranges(self._base[rows.code] + have, rows.count), rows)
             self.count[rows.code] = need
         self.rows += n
@@ -202,12 +201,14 @@ class Ring:
         self._quality[at] = rows.quality
 
     def _grow(self, code: NDArray[np.uint16], need: Index) -> None:
-        """Give tags longer stretches at the end of the arena."""
-        room = _power_of_two(need)
+        """Give tags whose stretches are too short for `need` longer ones, at the arena's end."""
+        short = need > self._room[code]
+        room = _power_of_two(need[short])
         total = int(room.sum())
         if self._top + total > len(self._ts):
-            self._move(code, need)
+            self._move(code, need)  # All of them: a move gives no tag more room than it is told.
             return
+        code = code[short]
         base = self._top + np.cumsum(room) - room
         count = self.count[code]
         old, new = ranges(self._base[code], count), ranges(base, count)

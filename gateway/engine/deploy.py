@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.engine.store import Store
-from gateway.engine.store_file import Revision
+from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
 from gateway.errors import ConfigError
 from gateway.flow.document import Document

@@ -113,6 +113,12 @@ class Health:
                 self._letters = await letters_waiting(self._store)
             except Disconnected as error:
                 found["gateway/disk"] = Condition(str(error), "urgent")
+        if self._store.is_short():
+            found["gateway/room"] = Condition(
+                "The disk is full. A reserve was given up, so that nothing stops yet. Free some "
+                "space: look at what else lies on it.",
+                "urgent",
+            )
         if self._letters:
             found["gateway/dead_letters"] = Condition(
                 f"{self._letters} messages were refused for good. Look at them: genba dlq list"

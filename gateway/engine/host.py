@@ -17,7 +17,7 @@ from gateway.engine.egress import Egress
 from gateway.engine.graph import Graph
 from gateway.engine.ingress import Ingress
 from gateway.engine.runner import FlowRunner
-from gateway.engine.store_file import Revision
+from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
 from gateway.engine.tasks import Tasks
 from gateway.engine.workers import WorkerDriver

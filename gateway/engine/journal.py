@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from gateway.engine.backoff import Backoff
 from gateway.engine.books import Spill
@@ -13,10 +14,40 @@ from gateway.engine.crash import crash_point
 from gateway.engine.outbox import Outbox
 from gateway.engine.packing import pack_messages
 from gateway.engine.store import Entry, Store
-from gateway.engine.store_file import OutboxRow
+from gateway.engine.store_entry import OutboxRow
 from gateway.errors import Disconnected
 
 _log = logging.getLogger("genba.journal")
+RETRY_S: Final = 5.0
+"""Longest wait for a disk: one that is back is written to within ten seconds."""
+
+
+async def opened(store: Store) -> str:
+    """Open the state file, as long as it takes: a disk that is away is no reason to end.
+
+    Returns:
+        What `Store.open` says.
+
+    Raises:
+        ConfigError: Another gateway uses it.
+    """
+    backoff = Backoff("state/open")
+    while True:
+        try:
+            told = await store.open()
+        except Disconnected as error:
+            if not backoff.tries:
+                text = (
+                    f"{error} No flow runs until it can be opened; it is tried every few seconds."
+                )
+                _log.error("%s", text)
+                store.told("error", text)
+            await asyncio.sleep(min(backoff.next_s(), RETRY_S))
+            continue
+        if backoff.tries:
+            _log.info("The state file is open.")
+            store.told("info", "The state file is open.")
+        return told
 
 
 async def persist(store: Store, entry: Entry) -> None:
@@ -30,7 +61,7 @@ async def persist(store: Store, entry: Entry) -> None:
             if not backoff.tries:
                 _log.error("%s Nothing is acknowledged until it can be stored.", error)
                 store.told("error", f"{error} Nothing is acknowledged until it can be stored.")
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(min(backoff.next_s(), RETRY_S))
             continue
         store.trouble = ""
         if backoff.tries:

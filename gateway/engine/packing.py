@@ -15,7 +15,7 @@ from gateway.data.windows import Windows
 from gateway.engine.codec import pack_inputs, unpack_inputs
 from gateway.engine.ingress import Arrived
 from gateway.engine.lane import Waiting
-from gateway.engine.store_file import GapRow
+from gateway.engine.store_entry import GapRow
 from gateway.engine.wiring import Input
 from gateway.errors import StateError
 from gateway.flow.gaps import TOPIC

@@ -28,7 +28,7 @@ from gateway.engine.outbox import Outbox
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
 from gateway.engine.recovery import GraphOf, Recovery
 from gateway.engine.store import Entry, Store
-from gateway.engine.store_file import Revision
+from gateway.engine.store_entry import Revision
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
 from gateway.engine.wiring import DEPLOYED, RESUMED

@@ -17,10 +17,11 @@ from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, check, first_revision, used
 from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.host import FlowHost, resolved
+from gateway.engine.journal import opened
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
-from gateway.engine.store_file import Revision
+from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import audit
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
@@ -99,15 +100,15 @@ class Runtime:
     async def start(self) -> None:
         """Open the store, recover every flow and start all loops.
 
-        An absent device never prevents the start; a flow with an error is left out and said.
+        No absent device prevents the start; a flow with an error is left out and said. A disk
+        that is away or full is waited for.
 
         Raises:
-            ConfigError: No flow at all can run, or another gateway has the state file.
-            Disconnected: The state file is away.
+            ConfigError: No flow can run, or another gateway has the state file.
+            Disconnected: The disk went away while the state was read.
         """
-        damaged = await self.store.open()
         try:
-            if damaged:
+            if damaged := await opened(self.store):
                 self._say("error", "store", damaged)
             self.tags.load(await self.store.tags())
             self._shop.tag_book.loaded()

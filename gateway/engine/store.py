@@ -5,19 +5,21 @@ One file, one writer thread; see `store_writer` for how a commit is made.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.data.alarm import AlarmEvent
-from gateway.engine.codec import alarm_of
 from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
-from gateway.engine.store_file import Entry, drop_old_rows, in_transaction
+from gateway.engine.store_entry import Entry, drop_old_rows
+from gateway.engine.store_file import in_transaction
 from gateway.engine.store_journal import Retention, Segment, records
+from gateway.engine.store_rows import whole_alarms, whole_marks, whole_positions, whole_tags
 from gateway.engine.store_state import Checkpoint, Loaded, Saved, load, sweep
 from gateway.engine.store_writer import Writer
+
+T = TypeVar("T")
 
 
 class Store(Writer):
@@ -36,17 +38,21 @@ class Store(Writer):
         """
         saved = self._saved.setdefault(checkpoint.flow, Saved())
         slices: Iterator[None] | None = None
+        is_broken = False
 
         def one(db: sqlite3.Connection) -> bool:
-            nonlocal slices
+            nonlocal slices, is_broken
+            if is_broken:  # A slice that failed cannot be written a second time.
+                raise sqlite3.OperationalError("a checkpoint was cut short")
             slices = slices or checkpoint.slices(db, saved)
-            goes_on = True
+            goes_on = is_broken = True
 
             def work() -> None:
                 nonlocal goes_on
                 goes_on = next(slices, self) is None
 
             in_transaction(db, work)
+            is_broken = False
             return goes_on
 
         def finish(db: sqlite3.Connection) -> None:
@@ -104,12 +110,12 @@ class Store(Writer):
     async def positions(self, flow: str) -> dict[str, Any]:
         """Source positions by node id."""
         rows = await self._query("SELECT node, value FROM position WHERE flow=?", (flow,))
-        return {node: json.loads(value) for node, value in rows}
+        return self._whole(whole_positions(flow, rows))
 
     async def outlets(self, flow: str) -> dict[str, tuple[int, dict[str, Any]]]:
         """By sink: the journal record up to which it is known what it has taken, and what."""
         rows = await self._query("SELECT sink, seq, mark FROM outlet WHERE flow=?", (flow,))
-        return {sink: (int(seq), json.loads(mark)) for sink, seq, mark in rows}
+        return self._whole(whole_marks(flow, rows))
 
     async def blocks(self, flow: str, sink: str) -> list[tuple[int, int, int, int]]:
         """(first, last, rows, bytes) of all that waits on the disk for a sink, by number."""
@@ -128,17 +134,19 @@ class Store(Writer):
 
     async def tags(self) -> list[dict[str, Any]]:
         """Facts of all tags, by code."""
-        rows = await self._query("SELECT fact FROM tag ORDER BY code", ())
-        return [json.loads(fact) for (fact,) in rows]
+        return self._whole(whole_tags(await self._query("SELECT code, fact FROM tag", ())))
 
     async def alarm_events(self, limit: int = 100_000) -> list[AlarmEvent]:
         """The newest alarm events, oldest first."""
-        rows = await self._query(
-            "SELECT event FROM (SELECT id, event FROM alarm_event ORDER BY id DESC LIMIT ?)"
-            " ORDER BY id",
-            (limit,),
-        )
-        return [alarm_of(json.loads(event)) for (event,) in rows]
+        sql = "SELECT flow, key, event FROM alarm_event ORDER BY id DESC LIMIT ?"
+        return self._whole(whole_alarms((await self._query(sql, (limit,)))[::-1]))
+
+    def _whole(self, read: tuple[T, str]) -> T:
+        """What was read; what is damaged is said."""
+        found, damage = read
+        if damage:
+            self.told("error", damage)
+        return found
 
 
 __all__ = ["Entry", "Executor", "InlineExecutor", "Retention", "Store", "ThreadExecutor"]

@@ -9,105 +9,34 @@ Source: sqlite.org/wal.html, pragma.html and lockingv3.html.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from gateway.data.alarm import AlarmEvent
-from gateway.data.tag import Tag
-from gateway.engine.codec import plain
+from gateway.engine.store_log import log_of, renew, scan
 from gateway.engine.store_schema import MIGRATIONS, SCHEMA_VERSION, create, migrate
-from gateway.engine.tagbook import fact_of
 from gateway.errors import ConfigError, Disconnected, StateError
 
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
-ROWS_MAX: Final = {"alarm_event": 100_000, "dead_letter": 10_000, "gap": 100_000, "audit": 100_000}
-"""Rows kept by table; the oldest go first, at a checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class GapRow:
-    """A hole in what a source brought, as it is stored; times are event times [ns]."""
-
-    source: str
-    cause: str
-    from_ts: int
-    to_ts: int
-    detail: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One version of a flow.
-
-    Args:
-        number: Counts up from 1 for each flow.
-        ts: When it was deployed [ns].
-        author: ``user:<name>``, or ``file`` where a file was edited.
-        note: Why, in words.
-        text: The flow file.
-        variables: Values of its variables, as JSON.
-    """
-
-    number: int
-    ts: int
-    author: str
-    note: str
-    text: str
-    variables: str = "{}"
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """Messages of one sink, to be stored as one block."""
-
-    sink: str
-    first: int
-    last: int
-    rows: int
-    data: bytes
-
-
-@dataclass(slots=True)
-class Entry:
-    """What one flow wants committed together: its input and what it knows by now.
-
-    Args:
-        flow: The flow's name.
-        seq: Number of the journal record; grows by one a record of this flow.
-        ts: Time of the step [ns].
-        rows: Rows in `block`.
-        block: The input as bytes; None where nothing came in but events are to be stored.
-        positions: Source positions as JSON, by node id.
-        outlets: What each sink has taken, as JSON, by node id.
-        blocks: Messages that wait for sinks, to be kept on the disk.
-        freed: First numbers of the blocks that are no longer needed, by node id.
-        closed: Sinks and workers that are gone, with all that waited for them.
-        alarms: Alarm events of the steps before; one that is known is ignored.
-        gaps: Holes that the block tells of.
-        revision: The version of the flow that is deployed with this entry.
-        tags: Tags that are new or have changed, by code.
-    """
-
-    flow: str
-    seq: int
-    ts: int
-    rows: int = 0
-    block: bytes | None = None
-    positions: Mapping[str, str] = field(default_factory=dict)
-    outlets: Mapping[str, str] = field(default_factory=dict)
-    blocks: Sequence[OutboxRow] = ()
-    freed: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    closed: Sequence[str] = ()
-    alarms: Sequence[AlarmEvent] = ()
-    gaps: Sequence[GapRow] = ()
-    revision: Revision | None = None
-    tags: Mapping[int, Tag] = field(default_factory=dict)
+_CHECKED_WHOLE_BYTES: Final = 256 * 1024 * 1024
+"""A file up to this is checked with its indexes at the start (0.8 s); a larger one without."""
+_FRESH: Final = "windows, alarms and positions start fresh."
+_OF_THE_DISK: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+"""Errors that say nothing about what stands in the file; all others are damage."""
 
 
 def take_lock(path: Path) -> int:
@@ -128,26 +57,54 @@ def take_lock(path: Path) -> int:
 
 
 def open_file(path: Path) -> tuple[sqlite3.Connection, str]:
-    """The connection, and a sentence when a damaged file was put aside.
+    """The connection, and a sentence when something of the file was lost or it was put aside.
 
     Raises:
         Disconnected: The disk is away, full or not ours to write.
     """
+    renew(path)
+    if told := _without_file(path):
+        return _connect(path), told
+    found = scan(path)
     try:
-        return _connect(path), ""
-    except sqlite3.OperationalError as error:
-        raise Disconnected(f"{path} cannot be opened: {error}. Look at the disk.") from error
-    except (sqlite3.DatabaseError, StateError) as error:
-        aside = _aside(path)
-        path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            side = Path(f"{path}{suffix}")
-            if side.exists():
-                side.rename(f"{aside}{suffix}")
-        return _connect(path), (
-            f"The state file cannot be used ({error}). It was put aside as {aside.name} and an "
-            "empty one was begun: windows, alarms and positions start fresh."
-        )
+        db = _connect(path)
+    except (sqlite3.DatabaseError, UnicodeDecodeError, StateError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+            raise Disconnected(f"{path} cannot be opened: {error}. Look at the disk.") from error
+        return _begin_anew(path, f"The state file cannot be used ({error}).")
+    return db, found.lost(_frames(db)) if found.commits else ""
+
+
+def _without_file(path: Path) -> str:
+    """Put a log aside whose file is empty or gone, since SQLite would drop it without a word."""
+    if path.exists() and path.stat().st_size:
+        return ""
+    log = log_of(path)
+    if log.exists() and log.stat().st_size:
+        log.rename(aside := _aside(log))
+        return f"The state file is gone. Its log was put aside as {aside.name}; {_FRESH}"
+    return f"The state file was empty: {_FRESH}" if path.exists() else ""
+
+
+def _begin_anew(path: Path, why: str) -> tuple[sqlite3.Connection, str]:
+    aside = _aside(path)
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        side = Path(f"{path}{suffix}")
+        if side.exists():
+            side.rename(f"{aside}{suffix}")
+    return _connect(path), (
+        f"{why} It was put aside as {aside.name} and an empty one was begun: {_FRESH}"
+    )
+
+
+def _frames(db: sqlite3.Connection) -> int:
+    """How many frames of the log were taken for good; they are folded into the file by the way."""
+    try:
+        (_, frames, _) = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.OperationalError:
+        return 1 << 62  # A disk that is full now: nothing can be said about the log.
+    return int(frames)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -163,20 +120,55 @@ def _connect(path: Path) -> sqlite3.Connection:
             "cell_size_check=ON",
         ):
             db.execute(f"PRAGMA {pragma}")
-        (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        db.text_factory = _as_text
+        small = path.stat().st_size < _CHECKED_WHOLE_BYTES
+        check = "integrity_check" if small else "quick_check"
+        (sound,) = db.execute(f"PRAGMA {check}(1)").fetchone()
         if sound != "ok":
-            raise StateError(f"quick_check says: {sound}")
+            raise StateError(f"{check} says: {sound}")
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
+        if version == 0 and not _tables(db):
             create(db)
         elif version in MIGRATIONS:
             migrate(db, version)
         elif version != SCHEMA_VERSION:
             raise StateError(f"it is of version {version}, this program knows {SCHEMA_VERSION}")
+        elif _tables(db) != _tables_of_this_version():
+            raise StateError("its tables are not those of this version")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _as_text(stored: bytes) -> str:
+    """A text as it stands, with a mark for what is none: that is for its seal to find."""
+    return stored.decode(errors="replace")
+
+
+def _tables(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """What the file says its tables and indexes are."""
+    return db.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE sql <> '' ORDER BY name"
+    ).fetchall()
+
+
+@cache
+def _tables_of_this_version() -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        create(db)
+        return _tables(db)
+
+
+def limit_file(db: sqlite3.Connection, bytes_max: int) -> None:
+    """Let the state file grow to so many bytes and no further; 0 is as far as there is disk.
+
+    A file that is larger already stays as it is and does not grow. What passes the limit fails
+    as on a full disk, and nothing of it is stored.
+    """
+    if bytes_max:
+        (page,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute(f"PRAGMA max_page_count={max(bytes_max // page, 1)}")
 
 
 def _aside(path: Path) -> Path:
@@ -208,67 +200,3 @@ def in_transaction(db: sqlite3.Connection, work: Callable[[], None]) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-
-
-def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
-    """Write one entry; doing it again changes nothing."""
-    if entry.tags:
-        db.executemany(
-            "REPLACE INTO tag VALUES (?,?)",
-            [(code, json.dumps(fact_of(tag))) for code, tag in entry.tags.items()],
-        )
-    if entry.block is not None:
-        db.execute(
-            "REPLACE INTO journal VALUES (?,?,?,?,?)",
-            (entry.flow, entry.seq, entry.ts, entry.rows, entry.block),
-        )
-    for node, value in entry.positions.items():
-        db.execute("REPLACE INTO position VALUES (?,?,?)", (entry.flow, node, value))
-    for sink, mark in entry.outlets.items():
-        db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", (entry.flow, sink, entry.seq, mark))
-    for row in entry.blocks:
-        values = (entry.flow, row.sink, row.first, row.last, row.rows, row.data)
-        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", values)
-    for sink, numbers in entry.freed.items():
-        db.executemany(
-            "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
-            [(entry.flow, sink, first) for first in numbers],
-        )
-    for sink in entry.closed:
-        db.execute("DELETE FROM outbox WHERE flow=? AND sink=?", (entry.flow, sink))
-        db.execute("DELETE FROM outlet WHERE flow=? AND sink=?", (entry.flow, sink))
-    if entry.revision is not None:
-        r = entry.revision
-        db.execute(
-            "REPLACE INTO revision VALUES (?,?,?,?,?,?,?)",
-            (entry.flow, r.number, r.ts, r.author, r.note, r.text, r.variables),
-        )
-    _write_events(db, entry)
-
-
-def _write_events(db: sqlite3.Connection, entry: Entry) -> None:
-    for gap in entry.gaps:
-        text = json.dumps(gap.detail, sort_keys=True, default=str)
-        key = _key(entry.flow, gap.source, gap.cause, str(gap.from_ts), str(gap.to_ts), text)
-        db.execute(
-            "INSERT OR IGNORE INTO gap (key, flow, source, cause, from_ts, to_ts, detail)"
-            " VALUES (?,?,?,?,?,?,?)",
-            (key, entry.flow, gap.source, gap.cause, gap.from_ts, gap.to_ts, text),
-        )
-    for event in entry.alarms:
-        text = json.dumps(plain(event), sort_keys=True)
-        db.execute(
-            "INSERT OR IGNORE INTO alarm_event (flow, key, ts, alarm, event) VALUES (?,?,?,?,?)",
-            (entry.flow, _key(entry.flow, text), event.ts, event.alarm, text),
-        )
-
-
-def _key(*parts: str) -> str:
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
-
-
-def drop_old_rows(db: sqlite3.Connection) -> None:
-    """Keep the newest rows of the tables that only grow."""
-    for table, kept in ROWS_MAX.items():
-        # The names are ours, from the top of this file.
-        db.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - {kept}")  # noqa: S608

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.engine.store_file import Entry
+from gateway.engine.store_entry import Entry
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 SEGMENT_AGE_NS: Final = 900 * 10**9

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import TagTable
-from gateway.engine.codec import alarm_of
+from gateway.engine.sealed import unseal
+from gateway.engine.store_rows import whole_alarms, whole_tags
 from gateway.engine.store_state import load
 from gateway.errors import ConfigError, Disconnected, StateError
 from gateway.flow.node import State
@@ -195,7 +196,7 @@ class StateReader:
         Args:
             limit: How many tags the table may have; it has room for those there are.
         """
-        facts = [json.loads(fact) for (fact,) in self._query("SELECT fact FROM tag ORDER BY code")]
+        facts, _ = whole_tags(self._query("SELECT code, fact FROM tag ORDER BY code"))
         table = TagTable(max(limit, len(facts), 1))
         table.load(facts)
         return table
@@ -203,12 +204,12 @@ class StateReader:
     def alarms(self, flow: str, start: int, end: int) -> list[AlarmEvent]:
         """Alarm events of a flow with a time in [start, end) [ns], in the order recorded."""
         rows = self._query(
-            "SELECT event FROM alarm_event WHERE flow=? AND ts>=? AND ts<? ORDER BY id",
+            "SELECT flow, key, event FROM alarm_event WHERE flow=? AND ts>=? AND ts<? ORDER BY id",
             flow,
             start,
             end,
         )
-        return [alarm_of(json.loads(event)) for (event,) in rows]
+        return whole_alarms(rows)[0]
 
     def alarms_from(self) -> int:
         """Time from which on all alarm events are still there [ns]; older ones were dropped."""
@@ -218,15 +219,19 @@ class StateReader:
 
     def revisions(self, flow: str) -> list[Revision]:
         """Every recorded revision of a flow, oldest first; none in a file that keeps none."""
-        columns = self._columns("revision")
-        if not columns:
+        if not self._columns("revision"):
             return []
-        variables = "variables" if "variables" in columns else "'{}'"
         rows = self._query(
-            f"SELECT number, ts, text, {variables} FROM revision WHERE flow=? ORDER BY number",  # noqa: S608 - a word of ours
-            flow,
+            "SELECT number, ts, text, variables FROM revision WHERE flow=? ORDER BY number", flow
         )
-        return [Revision(int(n), int(ts), text, json.loads(v or "{}")) for n, ts, text, v in rows]
+        found = []
+        for number, ts, sealed, variables in rows:
+            try:
+                text = unseal(sealed, flow, number, variables)
+            except StateError:
+                continue  # The gateway has said so when it started.
+            found.append(Revision(int(number), int(ts), text, json.loads(variables)))
+        return found
 
     def checkpoint(self, flow: str, before: int) -> Checkpoint | None:
         """The newest stored state from before a time [ns]; None when none can be used."""

@@ -10,8 +10,10 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from gateway.engine.sealed import unseal
 from gateway.engine.store import Store
-from gateway.engine.store_file import Revision
+from gateway.engine.store_entry import Revision
+from gateway.errors import StateError
 
 LetterState = Literal["waiting", "replayed", "discarded"]
 _LETTER: Final = ("id", "flow", "node", "port", "ts", "revision", "error", "rows", "bytes", "state")
@@ -114,17 +116,28 @@ async def gaps(store: Store, since: int = 0, limit: int = 1000) -> list[dict[str
 
 
 async def revisions(store: Store, flow: str) -> list[Revision]:
-    """All versions of a flow, oldest first."""
+    """All versions of a flow that are whole, oldest first; damage is said."""
 
-    def work(db: sqlite3.Connection) -> list[Revision]:
-        rows = db.execute(
+    def work(db: sqlite3.Connection) -> tuple[list[Revision], list[int]]:
+        found, lost = [], []
+        for number, ts, author, note, sealed, variables in db.execute(
             "SELECT number, ts, author, note, text, variables FROM revision WHERE flow=?"
             " ORDER BY number",
             (flow,),
-        )
-        return [Revision(*row) for row in rows]
+        ):
+            try:
+                text = unseal(sealed, flow, number, variables)
+            except StateError:
+                lost.append(number)
+            else:
+                found.append(Revision(number, ts, author, note, text, variables))
+        return found, lost
 
-    return await store.run(work)
+    found, lost = await store.run(work)
+    if lost:
+        numbers = ", ".join(map(str, lost))
+        store.told("error", f"Revision {numbers} of {flow} is damaged and cannot run any more.")
+    return found
 
 
 async def audit(store: Store, ts: int, actor: str, action: str, detail: Mapping[str, Any]) -> None:

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.engine.sealed import seal
+
 SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = """
@@ -59,8 +61,9 @@ def _to_2(db: sqlite3.Connection) -> None:
     States are rebuilt from nothing: that format was never released. What is not to be had a
     second time is kept: tags, records, positions, alarms, dead letters and the audit.
     """
-    kept = ("tag", "journal", "position", "alarm_event", "audit")
-    for table in (*kept, "dead_letter", "cursor", "snapshot"):
+    kept = ("journal", "alarm_event", "audit")
+    others = ("tag", "position", "dead_letter", "cursor", "snapshot")
+    for table in (*kept, *others):
         db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     db.execute("DROP INDEX alarm_event_ts")
     for statement in SCHEMA.split(";"):
@@ -71,7 +74,11 @@ def _to_2(db: sqlite3.Connection) -> None:
         "INSERT INTO dead_letter (id, key, flow, node, port, ts, revision, error, rows, data)"
         " SELECT id, 'v1/' || id, flow, node, '', ts, 0, error, 0, data FROM old_dead_letter"
     )
-    for table in (*kept, "dead_letter", "cursor", "snapshot"):
+    for code, fact in db.execute("SELECT code, fact FROM old_tag").fetchall():
+        db.execute("INSERT INTO tag VALUES (?,?)", (code, seal(fact, code)))
+    for flow, node, value in db.execute("SELECT * FROM old_position").fetchall():
+        db.execute("INSERT INTO position VALUES (?,?,?)", (flow, node, seal(value, flow, node)))
+    for table in (*kept, *others):
         db.execute(f"DROP TABLE old_{table}")
 
 

@@ -19,14 +19,8 @@ from typing import Any, Final, TypeVar
 
 from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
-from gateway.engine.store_file import (
-    Entry,
-    close_file,
-    in_transaction,
-    open_file,
-    take_lock,
-    write_entry,
-)
+from gateway.engine.store_entry import Entry, write_entry
+from gateway.engine.store_file import close_file, in_transaction, limit_file, open_file, take_lock
 from gateway.engine.store_journal import Retention, Segments
 from gateway.engine.store_state import Saved
 from gateway.engine.tasks import Tasks
@@ -46,12 +40,18 @@ class Writer:
         path: The file; its folder must exist.
         executor: Where SQL runs.
         retention: How much of the journal is kept for replays.
+        bytes_max: Setting `state_bytes_max`: the file stops to grow here; 0 is no limit.
     """
 
     def __init__(
-        self, path: Path, executor: Executor | None = None, retention: Retention | None = None
+        self,
+        path: Path,
+        executor: Executor | None = None,
+        retention: Retention | None = None,
+        bytes_max: int = 0,
     ) -> None:
         self.path = path
+        self._bytes_max = bytes_max
         self._executor: Executor = executor or ThreadExecutor()
         self._db: sqlite3.Connection | None = None
         self._lock = -1
@@ -68,6 +68,7 @@ class Writer:
         self._done: dict[str, int] = {}
         """By flow: the last journal record that its newest checkpoint contains."""
         self.trouble = ""  # Why nothing can be written now.
+        self.is_short: Callable[[], bool] = lambda: False  # The disk has little room left.
         self.told: Callable[[str, str], None] = lambda level, text: None  # For the screens.
 
     async def open(self) -> str:
@@ -85,6 +86,7 @@ class Writer:
             self._lock = take_lock(self.path)
             try:
                 self._db, told = open_file(self.path)
+                limit_file(self._db, self._bytes_max)
                 self.segments.load(self._db)
             except BaseException:
                 self._unlock()

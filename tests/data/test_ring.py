@@ -107,6 +107,17 @@ def test_memory_shrinks_after_a_burst():
     assert ring.nbytes < 20 * 10_000
 
 
+def test_a_move_for_one_tag_leaves_room_for_the_rows_of_another():
+    """A tag that shrank keeps a long stretch; a move takes it away just before its rows come."""
+    ring = Ring(2, 100_000)
+    ring.append(Batch.of([(1, i, 1.0, 0) for i in range(100)]))
+    ring.clear(1)
+    more = [(i % 2, i, float(i), 0) for i in range(120)]
+    ring.append(Batch.of(more + [(0, 200, 0.0, 0)] * 5_000))  # No arena begins with so much room.
+    assert ring.gather(np.array([1], np.uint16)).ts.tolist() == list(range(1, 120, 2))
+    assert ring.gather(np.array([0], np.uint16)).ts[:60].tolist() == list(range(0, 120, 2))
+
+
 def test_a_full_ring_is_the_owners_fault():
     ring = Ring(2, 3)
     ring.append(Batch.of([(0, 0, 0.0, 0)] * 3))

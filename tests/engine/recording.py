@@ -17,6 +17,7 @@ from gateway.data.tag import TagTable
 from gateway.engine.codec import pack_inputs
 from gateway.engine.graph import Graph
 from gateway.engine.store import Entry, Store
+from gateway.engine.store_entry import Revision, sealed_text
 from gateway.engine.wiring import RESUMED, Input, rows
 from gateway.flow.document import Document
 
@@ -134,20 +135,12 @@ def store(lived: Lived, folder: Path, *, first: int = 1) -> Path:
 
 
 def add_revision(folder: Path, number: int, ts: int, text: str, flow: str = "hall") -> None:
-    """Note in a state file what a flow was."""
+    """Add a revision of a flow to a state file."""
+    revision = Revision(number, ts, "user:test", "", text)
     db = sqlite3.connect(folder / "genba.db")
-    columns = {row[1] for row in db.execute("PRAGMA table_info(revision)")}
-    if not columns:
-        db.execute(
-            "CREATE TABLE revision (flow TEXT NOT NULL, number INTEGER NOT NULL,"
-            " ts INTEGER NOT NULL, author TEXT NOT NULL, note TEXT NOT NULL, text TEXT NOT NULL,"
-            " digest TEXT NOT NULL, PRIMARY KEY (flow, number))"
-        )
-        columns = {"digest"}
-    more = {"variables": "{}"}.get("variables") if "variables" in columns else ""
     db.execute(
         "INSERT INTO revision VALUES (?,?,?,?,?,?,?)",
-        (flow, number, ts, "user:test", "", text, more),
+        (flow, number, ts, revision.author, "", sealed_text(flow, revision), revision.variables),
     )
     db.commit()
     db.close()

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from gateway import AlarmEvent, AlarmState, ConfigError, Disconnected, State, StateError, Tag
-from gateway.engine import store_file, store_journal
+from gateway.engine import store_entry, store_journal
 from gateway.engine import store_records as records
 from gateway.engine.store import Entry, Retention, Store
-from gateway.engine.store_file import GapRow, OutboxRow, Revision
+from gateway.engine.store_entry import GapRow, OutboxRow, Revision
 from gateway.engine.store_state import Checkpoint
 
 
@@ -231,7 +231,7 @@ async def test_records_go_in_segments_when_they_are_old_or_many(
 
 
 async def test_old_rows_go_at_a_checkpoint(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(store_file.ROWS_MAX, "dead_letter", 3)  # type: ignore[index]  # a limit
+    monkeypatch.setitem(store_entry.ROWS_MAX, "dead_letter", 3)  # type: ignore[index]  # a limit
     for i in range(10):
         await records.keep_letter(store, f"k{i}", "f", "n", "in", i, 1, "no", 1, b"x")
     await records.keep_letter(store, "k9", "f", "n", "in", 99, 1, "again", 1, b"x")

@@ -1,0 +1,174 @@
+"""What one transaction writes: the entries of all flows, row by row.
+
+Functions over an SQLite connection, for the store's writer thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.data.alarm import AlarmEvent
+from gateway.data.tag import Tag
+from gateway.engine.codec import plain
+from gateway.engine.sealed import seal
+from gateway.engine.store_rows import alarm_key
+from gateway.engine.tagbook import fact_of
+
+ROWS_MAX: Final = {"alarm_event": 100_000, "dead_letter": 10_000, "gap": 100_000, "audit": 100_000}
+"""Rows kept by table; the oldest go first, at a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """A hole in what a source brought, as it is stored; times are event times [ns]."""
+
+    source: str
+    cause: str
+    from_ts: int
+    to_ts: int
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of a flow.
+
+    Args:
+        number: Counts up from 1 for each flow.
+        ts: When it was deployed [ns].
+        author: ``user:<name>``, or ``file`` where a file was edited.
+        note: Why, in words.
+        text: The flow file.
+        variables: Values of its variables, as JSON.
+    """
+
+    number: int
+    ts: int
+    author: str
+    note: str
+    text: str
+    variables: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Messages of one sink, to be stored as one block."""
+
+    sink: str
+    first: int
+    last: int
+    rows: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one flow wants committed together: its input and what it knows by now.
+
+    Args:
+        flow: The flow's name.
+        seq: Number of the journal record; grows by one a record of this flow.
+        ts: Time of the step [ns].
+        rows: Rows in `block`.
+        block: The input as bytes; None where nothing came in but events are to be stored.
+        positions: Source positions as JSON, by node id.
+        outlets: What each sink has taken, as JSON, by node id.
+        blocks: Messages that wait for sinks, to be kept on the disk.
+        freed: First numbers of the blocks that are no longer needed, by node id.
+        closed: Sinks and workers that are gone, with all that waited for them.
+        alarms: Alarm events of the steps before; one that is known is ignored.
+        gaps: Holes that the block tells of.
+        revision: The version of the flow that is deployed with this entry.
+        tags: Tags that are new or have changed, by code.
+    """
+
+    flow: str
+    seq: int
+    ts: int
+    rows: int = 0
+    block: bytes | None = None
+    positions: Mapping[str, str] = field(default_factory=dict)
+    outlets: Mapping[str, str] = field(default_factory=dict)
+    blocks: Sequence[OutboxRow] = ()
+    freed: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    closed: Sequence[str] = ()
+    alarms: Sequence[AlarmEvent] = ()
+    gaps: Sequence[GapRow] = ()
+    revision: Revision | None = None
+    tags: Mapping[int, Tag] = field(default_factory=dict)
+
+
+def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
+    """Write one entry; doing it again changes nothing."""
+    if entry.tags:
+        db.executemany(
+            "REPLACE INTO tag VALUES (?,?)",
+            [(code, seal(json.dumps(fact_of(tag)), code)) for code, tag in entry.tags.items()],
+        )
+    if entry.block is not None:
+        db.execute(
+            "REPLACE INTO journal VALUES (?,?,?,?,?)",
+            (entry.flow, entry.seq, entry.ts, entry.rows, entry.block),
+        )
+    for node, value in entry.positions.items():
+        sealed = seal(value, entry.flow, node)
+        db.execute("REPLACE INTO position VALUES (?,?,?)", (entry.flow, node, sealed))
+    for sink, mark in entry.outlets.items():
+        values = (entry.flow, sink, entry.seq, seal(mark, entry.flow, sink, entry.seq))
+        db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", values)
+    for row in entry.blocks:
+        block = (entry.flow, row.sink, row.first, row.last, row.rows, row.data)
+        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", block)
+    for sink, numbers in entry.freed.items():
+        db.executemany(
+            "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
+            [(entry.flow, sink, first) for first in numbers],
+        )
+    for sink in entry.closed:
+        db.execute("DELETE FROM outbox WHERE flow=? AND sink=?", (entry.flow, sink))
+        db.execute("DELETE FROM outlet WHERE flow=? AND sink=?", (entry.flow, sink))
+    if entry.revision is not None:
+        r = entry.revision
+        db.execute(
+            "REPLACE INTO revision VALUES (?,?,?,?,?,?,?)",
+            (entry.flow, r.number, r.ts, r.author, r.note, sealed_text(entry.flow, r), r.variables),
+        )
+    _write_events(db, entry)
+
+
+def sealed_text(flow: str, revision: Revision) -> str:
+    """The text of a revision as it is stored: a flipped bit must not become another flow."""
+    return seal(revision.text, flow, revision.number, revision.variables)
+
+
+def _write_events(db: sqlite3.Connection, entry: Entry) -> None:
+    for gap in entry.gaps:
+        text = json.dumps(gap.detail, sort_keys=True, default=str)
+        key = _key(entry.flow, gap.source, gap.cause, str(gap.from_ts), str(gap.to_ts), text)
+        db.execute(
+            "INSERT OR IGNORE INTO gap (key, flow, source, cause, from_ts, to_ts, detail)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (key, entry.flow, gap.source, gap.cause, gap.from_ts, gap.to_ts, text),
+        )
+    for event in entry.alarms:
+        text = json.dumps(plain(event), sort_keys=True)
+        db.execute(
+            "INSERT OR IGNORE INTO alarm_event (flow, key, ts, alarm, event) VALUES (?,?,?,?,?)",
+            (entry.flow, alarm_key(entry.flow, text), event.ts, event.alarm, text),
+        )
+
+
+def _key(*parts: str) -> str:
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def drop_old_rows(db: sqlite3.Connection) -> None:
+    """Keep the newest rows of the tables that only grow."""
+    for table, kept in ROWS_MAX.items():
+        # The names are ours, from the top of this file.
+        db.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - {kept}")  # noqa: S608
