@@ -274,21 +274,15 @@ class Outbox:
     def pass_over(self) -> None:
         """What was offered and is not known to be taken is too old to be of use."""
         self._taken.all_to(self.offered)
-        self.settle("stale")
-
-    def settle(self, reason: str = "state_damaged") -> None:
-        """After a loss: rows that nobody can account for are counted as lost, not hidden."""
-        missing = self.books.unbalanced(self.rows)
-        if missing > 0:
-            self.books.dropped[reason] += missing
-        else:
-            self.books.offered -= missing
 
     def load(self, lane: Lane, items: Sequence[Waiting]) -> None:
         """The contents of the block at the head of a lane."""
         block = lane.missing
         assert block is not None, "only what is missing is loaded"
+        before = lane.rows
         lane.load(block, [item for item in items if item.number not in self._taken])
+        if lane.rows < before:
+            self.books.dropped["damaged"] += before - lane.rows
         if not block.rows:
             self.freed.append(block.first)
 

@@ -71,6 +71,8 @@ class Recovery:
         self._muted_to = 0
         """Records up to this number only bring the state back: what they made has gone out."""
         self._is_exact = True
+        self._damaged: set[str] = set()
+        """Sinks that have lost a block of what waited."""
 
     async def run(self) -> None:
         """Load the checkpoint and run the journal behind it."""
@@ -92,9 +94,12 @@ class Recovery:
             self._muted_to = max((seq for seq, _ in marks.values()), default=0)
         await self._restore_outboxes(marks, loaded.head if loaded is not None else {})
         await self._replay()
-        if not self._is_exact:
-            for outbox in self._outboxes.values():
-                outbox.settle()
+        for node, outbox in self._outboxes.items():
+            if not self._is_exact or node in self._damaged:
+                reason = "damaged" if self._is_exact else "state_damaged"
+                outbox.books.settle(outbox.rows, reason)
+            else:
+                outbox.books.recount(outbox.rows, is_stale=node in self._stale)
 
     async def _first_record(self) -> int:
         records = await self._store.journal(self._flow, 0, 1)
@@ -154,6 +159,7 @@ class Recovery:
             return deque(unpack_messages(data, first)) if data else deque()
         except StateError as error:
             self.said.append(f"Rows that waited for {node} are lost: {error}")
+            self._damaged.add(node)
             return deque()
 
     async def _replay(self) -> None:

@@ -9,7 +9,10 @@ from typing import Any, Final, Protocol
 
 from gateway.data.tag import TagTable
 from gateway.data.windows import Windows
+from gateway.engine.traffic import Ends as Ends  # named here for all parts of a graph
+from gateway.engine.traffic import WireCount
 from gateway.errors import ConfigError, GatewayError
+from gateway.flow import registry
 from gateway.flow.document import Document
 from gateway.flow.findings import valid_config
 from gateway.flow.node import Alarms, Context, Message, Node, Transform
@@ -20,8 +23,8 @@ RESUMED: Final = ("", "resumed")
 """Node and port of the input that says: the gateway was away until now."""
 DEPLOYED: Final = ("", "deployed")
 """Node and port of the input that says: from here on another revision of the flow runs."""
-Ends = tuple[str, str, str, str]
-"""A wire: source, its port, target, its port."""
+COMMUNICATION: Final = "communication"
+"""Id of the node that every flow has without being told: one alarm a lost device."""
 _CANNOT: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 """What a constructor of a stranger may raise."""
 
@@ -62,16 +65,6 @@ class Result:
     faults: list[Fault] = field(default_factory=list)
 
 
-class WireCount:
-    """Rows that went over one wire, and rows a stopped node did not take."""
-
-    __slots__ = ("dropped", "rows")
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.dropped = 0
-
-
 class Stage:
     """A transform inside the graph, with what waits for it and the wires that leave it."""
 
@@ -97,6 +90,20 @@ class Route:
         self.target_port = port
         self.stage = stage
         self.count = WireCount()
+
+
+def watch_sources(classes: dict[str, type[Node[Any]]]) -> list[Ends]:
+    """Wires from the status of every source to one alarm node, unless the flow has its own.
+
+    Args:
+        classes: The classes of all nodes by id; the alarm node is added.
+    """
+    sources = [i for i, cls in classes.items() if cls.kind == "source"]
+    kinds = {cls.__module__ for cls in classes.values()}
+    if not sources or "nodes.alarm.communication" in kinds or COMMUNICATION in classes:
+        return []
+    classes[COMMUNICATION] = registry.node_class("alarm.communication")
+    return [(source, "status", COMMUNICATION, "in") for source in sources]
 
 
 def in_order(nodes: Sequence[str], wires: Sequence[Ends]) -> list[str]:
