@@ -233,7 +233,7 @@ def _outlets(runner: FlowRunner) -> list[dict[str, Any]]:
                 "offered": books.offered,
                 "delivered": books.delivered,
                 "dead": books.dead,
-                "dropped": dict(books.dropped),
+                "dropped": dict(+books.dropped),
                 "queued": box.rows,
                 "bytes": box.bytes,
                 "backlog": box.backlog_rows,

@@ -78,8 +78,9 @@ class Books:
         twice = -self.unbalanced(queued)
         for reason in ("stale",) if is_stale else ("superseded", "full"):
             back = twice if is_stale else min(max(twice, 0), self.dropped[reason])
-            self.dropped[reason] -= back
-            twice -= back
+            if back:
+                self.dropped[reason] -= back
+                twice -= back
 
     def unbalanced(self, queued: int) -> int:
         """Rows nobody can account for; anything but 0 is a fault of ours."""

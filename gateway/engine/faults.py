@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -29,15 +28,13 @@ class FaultDesk:
     """
 
     def __init__(self, flow: str, store: Store) -> None:
-        self.counts: Counter[str] = Counter()
         self._flow = flow
         self._store = store
 
     def attend(self, result: Result, graph: Graph, statuses: Mapping[str, NodeStatus]) -> None:
         """Put fresh nodes in the place of those that raised, unless they did so too often."""
         for fault in result.faults:
-            self.counts[fault.node] += 1
-            count = self.counts[fault.node]
+            count = graph.faults()[fault.node][0]
             if count < FAULTS_MAX:
                 graph.revive(fault.node)
             report(fault, statuses.get(fault.node), stopped=count >= FAULTS_MAX)
@@ -82,7 +79,7 @@ class FaultDesk:
         rev: int,
     ) -> None:
         """Keep a dead letter; that is a help, not a promise."""
-        key = letter_key(f"{self._flow}/{node}/fault/{seq}", data)
+        key = letter_key(f"{self._flow}/{node}/{port}/fault/{seq}", data)
         try:
             await keep_letter(self._store, key, self._flow, node, port, now, rev, error, size, data)
         except Disconnected as trouble:

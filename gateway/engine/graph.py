@@ -24,15 +24,16 @@ from gateway.engine.wiring import (
     Route,
     Stage,
     bench_contexts,
+    classes_of,
     in_order,
     new_node,
     rows,
     watch_sources,
+    wires_of,
 )
 from gateway.errors import FaultError, StateError
-from gateway.flow import registry
 from gateway.flow.document import Document
-from gateway.flow.node import Message, Node, Outputs, State, Transform
+from gateway.flow.node import Message, Outputs, State, Transform
 
 WAKES_MAX: Final = 1_000_000
 """Timers of one node in one step: a day of catching up with one every 0.1 s."""
@@ -71,17 +72,8 @@ class Graph:
         self._trace = trace
         self._observe = observe
         self._make_context = make_context or bench_contexts(document.name, tags)
-        self.classes: dict[str, type[Node[Any]]] = {
-            node_id: registry.node_class(entry.type)
-            for node_id, entry in document.nodes.items()
-            if not entry.disabled
-        }
-        wires = [
-            (w.source, w.source_port, w.target, w.target_port)
-            for w in document.wires
-            if w.source in self.classes and w.target in self.classes
-        ]
-        wires += watch_sources(self.classes)
+        self.classes = classes_of(document)
+        wires = wires_of(document, self.classes) + watch_sources(self.classes)
         self._stages: dict[str, Stage] = {}
         for rank, node_id in enumerate(in_order(list(self.classes), wires)):
             if issubclass(self.classes[node_id], Transform):
@@ -142,6 +134,9 @@ class Graph:
         """
         away = max(now - self.now, 0)
         for stage in self._order:
+            if stage.faulted:
+                self.revive(stage.id)
+            stage.faults = 0
             stage.node.paused(away)
         self.now = max(now, self.now)
 
@@ -218,6 +213,7 @@ class Graph:
         self, stage: Stage, port: str, message: Message | None, error: Exception, out: Result
     ) -> None:
         stage.faulted = f"{type(error).__name__}: {error}"
+        stage.faults += 1
         detail = "".join(traceback.format_exception(error))
         out.faults.append(Fault(stage.id, port, message, stage.faulted, detail))
 
@@ -248,10 +244,17 @@ class Graph:
         """A copy of the state of every node that works, by node id."""
         return {s.id: s.node.snapshot() for s in self._order if not s.faulted}
 
-    def restore(self, states: Mapping[str, State]) -> list[str]:
+    def faults(self) -> dict[str, tuple[int, str]]:
+        """How often nodes raised, and why they are stopped; a snapshot is not whole without."""
+        return {s.id: (s.faults, s.faulted) for s in self._order if s.faults}
+
+    def restore(
+        self, states: Mapping[str, State], faults: Mapping[str, tuple[int, str]] | None = None
+    ) -> list[str]:
         """Take back a snapshot; returns a sentence for every node that starts fresh instead."""
         fresh = []
         for stage in self._order:
+            stage.faults, stage.faulted = (faults or {}).get(stage.id, (0, ""))
             if stage.id not in states:
                 continue
             try:

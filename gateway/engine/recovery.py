@@ -29,7 +29,7 @@ from gateway.errors import GatewayError, StateError
 _log = logging.getLogger("genba.recovery")
 GraphOf = Callable[[int], Graph]
 """The executable form of a revision of the flow, by its number."""
-HandOn = Callable[[Result], list[AlarmEvent]]
+HandOn = Callable[[Result, Graph], list[AlarmEvent]]
 Marks = Mapping[str, tuple[int, dict[str, Any]]]
 
 
@@ -43,7 +43,7 @@ class Recovery:
         graph_of: Makes the graph of an older revision.
         outboxes: What waits for sinks and workers, by node id.
         stale: Sinks whose messages are of no use once they are old.
-        hand_on: Gives what a step made to the sinks; returns its alarms.
+        hand_on: Gives what a step of a graph made to the sinks; returns its alarms.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Recovery:
         self.seq = loaded.seq
         self._use(int(loaded.head.get("revision", 0)), keep=False)
         self.said += loaded.damaged.values()
-        self.said += self.graph.restore(loaded.states)
+        self.said += self.graph.restore(loaded.states, loaded.head.get("faults"))
         self._is_exact = not loaded.damaged
         self.graph.now = int(loaded.head["now"])
 
@@ -191,7 +191,7 @@ class Recovery:
         if self.seq <= self._muted_to:
             result.outputs.clear()
             result.alarms.clear()
-        self.alarms += self._hand_on(result)
+        self.alarms += self._hand_on(result, self.graph)
 
     def _deployed(self, marker: Input) -> None:
         assert isinstance(marker[2], tuple)

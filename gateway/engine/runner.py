@@ -116,7 +116,7 @@ class FlowRunner:
         await persist(self._store, entry)
         self.seq = self._done_seq = entry.seq
         # What timers make now is as late as a replay: nothing for a sink that wants it fresh.
-        return self._hand_on(self.graph.step(inputs, now), replay=True)
+        return self._hand_on(self.graph.step(inputs, now), self.graph, replay=True)
 
     def outboxes(self) -> dict[str, Outbox]:
         """What waits for sinks and workers, by node id."""
@@ -172,7 +172,7 @@ class FlowRunner:
         result = self.graph.step(inputs, now)
         self._done_seq = self.seq
         crash_point("mid_step")
-        alarms = self._hand_on(result, replay=False)
+        alarms = self._hand_on(result, self.graph, replay=False)
         await self._store_alarms(alarms)
         await self._faults.keep(result.faults, self.seq, now, self.revision)
 
@@ -196,7 +196,7 @@ class FlowRunner:
         await self._write(entry)
         return inputs
 
-    def _hand_on(self, result: Result, *, replay: bool) -> list[AlarmEvent]:
+    def _hand_on(self, result: Result, graph: Graph, *, replay: bool) -> list[AlarmEvent]:
         """Give what a step made to sinks, workers and the alarm book."""
         self.steps += 1
         alarms = [event for _, events in result.alarms for event in events]
@@ -207,7 +207,7 @@ class FlowRunner:
                 self.egresses[node].offer(port, message, replay=replay)
             elif node in self.workers:
                 self.workers[node].offer(port, message)
-        self._faults.attend(result, self.graph, self.statuses)
+        self._faults.attend(result, graph, self.statuses)
         return alarms
 
     async def drained(self) -> None:
@@ -266,10 +266,9 @@ class FlowRunner:
         self.graph, self.revision = graph, revision.number
         install()
         self.base = base_of(graph, self.outboxes())
-        self._faults.counts.clear()
         result = graph.step([marker], now)
         self._done_seq = self.seq
-        alarms = self._hand_on(result, replay=False)
+        alarms = self._hand_on(result, self.graph, replay=False)
         await self._store_alarms(alarms)
         return said
 
@@ -291,6 +290,7 @@ class FlowRunner:
             seq, states = self._done_seq, self.graph.snapshot()
             offered = {n: [box.offered, box.books.offered] for n, box in outboxes.items()}
             head = {"now": self.graph.now, "revision": self.revision, "offered": offered}
+            head["faults"] = self.graph.faults()
             await self._write(Entry(self.name, seq, self.graph.now), everything=True)
         checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
         size = await self._store.save_snapshot(checkpoint)

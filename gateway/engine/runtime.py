@@ -12,6 +12,7 @@ from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
+from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
 from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, check, first_revision, used
@@ -249,6 +250,7 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
+        books = {name: flow_books(runner) for name, runner in self.runners.items()}
         return {
             "now": self.clock.now(),
             "uptime_s": self.clock.monotonic() - self.started_s,
@@ -256,6 +258,8 @@ class Runtime:
             "nodes": [status.as_dict() for status in self.statuses],
             "wires": self.wires(),
             "flows": {name: flow_status(runner) for name, runner in self.runners.items()},
+            "books": books,
+            "unbalanced": sum(book["unbalanced"] for book in books.values()),
             "commits": self.store.commits,
             "bytes_written": self.store.bytes_written,
             "lines": [list(line) for line in self.lines.kept],

@@ -22,7 +22,7 @@ def wires_of(runner: FlowRunner) -> list[dict[str, Any]]:
             continue
         queued, reasons = 0, count.reasons()
         if target in outboxes:
-            queued, reasons = outboxes[target].rows, dict(outboxes[target].books.dropped)
+            queued, reasons = outboxes[target].rows, dict(+outboxes[target].books.dropped)
         found.append(
             {
                 "flow": runner.name,

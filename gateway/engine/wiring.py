@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
@@ -68,7 +68,7 @@ class Result:
 class Stage:
     """A transform inside the graph, with what waits for it and the wires that leave it."""
 
-    __slots__ = ("faulted", "id", "inbox", "node", "ports", "rank", "routes")
+    __slots__ = ("faulted", "faults", "id", "inbox", "node", "ports", "rank", "routes")
 
     def __init__(self, node_id: str, node: Transform[Any, Any], rank: int) -> None:
         self.id = node_id
@@ -78,6 +78,7 @@ class Stage:
         self.routes: dict[str, list[Route]] = {}
         self.inbox: list[tuple[str, Message, WireCount | None]] = []
         self.faulted = ""
+        self.faults = 0  # How often the node raised since the flow was started or changed.
 
 
 class Route:
@@ -90,6 +91,25 @@ class Route:
         self.target_port = port
         self.stage = stage
         self.count = WireCount()
+
+
+def classes_of(document: Document) -> dict[str, type[Node[Any]]]:
+    """The classes of the nodes of a flow that are not disabled, by id.
+
+    Raises:
+        ConfigError: There is no such type.
+    """
+    nodes = document.nodes.items()
+    return {i: registry.node_class(entry.type) for i, entry in nodes if not entry.disabled}
+
+
+def wires_of(document: Document, classes: Mapping[str, type[Node[Any]]]) -> list[Ends]:
+    """The wires between these nodes."""
+    return [
+        (w.source, w.source_port, w.target, w.target_port)
+        for w in document.wires
+        if w.source in classes and w.target in classes
+    ]
 
 
 def watch_sources(classes: dict[str, type[Node[Any]]]) -> list[Ends]:
