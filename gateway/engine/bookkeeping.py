@@ -69,6 +69,7 @@ class Intake(Inbox[Arrived]):
     def __init__(self, rows_max: int) -> None:
         super().__init__(rows_max)
         self.books: dict[str, InputBook] = {}
+        self._hand: Sequence[Arrived] = ()
 
     def book(self, node: str) -> InputBook:
         """The book of a node; a new one when it has brought nothing yet."""
@@ -99,7 +100,10 @@ class Intake(Inbox[Arrived]):
         for book in self.books.values():  # Whoever asks for more has failed with what he had.
             book.lost += book.in_hand
             book.in_hand = 0
-        entries = await super().take(rows_max, timeout_s)
+        for entry in self._hand:
+            if entry.again is not None:
+                entry.again.fail("An error of ours kept it from its node; the log says which.")
+        self._hand = entries = await super().take(rows_max, timeout_s)
         for entry in entries:
             book, size = self.book(entry.node), _size(entry)
             book.in_inbox -= size
@@ -129,6 +133,7 @@ class Intake(Inbox[Arrived]):
 
     def journalled(self, inputs: Sequence[Input], entries: Sequence[Arrived]) -> None:
         """What was taken is safe, namely these inputs of these entries."""
+        self._hand = ()
         for book in self.books.values():
             book.in_hand = 0
         for node, _, message in inputs:

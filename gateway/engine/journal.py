@@ -26,11 +26,13 @@ async def persist(store: Store, entry: Entry) -> None:
         try:
             await store.commit(entry)
         except Disconnected as error:
+            store.trouble = str(error)
             if not backoff.tries:
                 _log.error("%s Nothing is acknowledged until it can be stored.", error)
                 store.told("error", f"{error} Nothing is acknowledged until it can be stored.")
             await asyncio.sleep(backoff.next_s())
             continue
+        store.trouble = ""
         if backoff.tries:
             _log.info("The state file can be written again.")
             store.told("info", "The state file can be written again.")

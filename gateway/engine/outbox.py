@@ -158,6 +158,11 @@ class Outbox:
         self._turn += 1
         return self._live if self._turn % (LIVE_TURNS + 1) else self._backlog
 
+    def oldest(self) -> Waiting | Block | None:
+        """What waits longest: a message, or a block whose contents are only on the disk."""
+        lane = self._backlog if len(self._backlog) else self._live
+        return (lane.missing or lane.head) if len(lane) else None
+
     def is_backlog(self, lane: Lane) -> bool:
         """True when the lane holds an outage's messages while new ones go first."""
         return lane is self._backlog

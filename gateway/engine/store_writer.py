@@ -67,6 +67,7 @@ class Writer:
         self._saved: dict[str, Saved] = {}
         self._done: dict[str, int] = {}
         """By flow: the last journal record that its newest checkpoint contains."""
+        self.trouble = ""  # Why nothing can be written now.
         self.told: Callable[[str, str], None] = lambda level, text: None  # For the screens.
 
     async def open(self) -> str:
