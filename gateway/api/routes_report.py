@@ -40,4 +40,5 @@ def add(app: FastAPI, runtime: Runtime) -> None:
             return PlainTextResponse(f"not ready: {runtime.store.trouble}\n", 503)
         if not runtime.runners:
             return PlainTextResponse("not ready: no flow runs.\n", 503)
-        return PlainTextResponse("ready\n")
+        absent = ", ".join(runtime.left_out())
+        return PlainTextResponse(f"ready; this does not run: {absent}\n" if absent else "ready\n")

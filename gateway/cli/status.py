@@ -50,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> Report:
     try:
         return Client(args.api).report()
-    except Disconnected:
+    except Disconnected as error:
         if args.state is None:
-            raise
+            text = f"{error} With --state FOLDER the state file is read instead."
+            raise Disconnected(text) from error
     from gateway.engine.clock import SystemClock
     from gateway.engine.store_report import read_file
 
@@ -96,7 +97,9 @@ def _books(report: Report) -> Iterator[Text]:
         for row in _parts(flow):
             if row["unbalanced"]:
                 name = row.get("node") or f"{row['from']} -> {row['to']}"
-                yield _line("", f"{flow['flow']}/{name}: {row['unbalanced']:,} rows", "red")
+                yield _line(
+                    "", f"{flow['flow']}/{name}: {several(row['unbalanced'], 'row')}", "red"
+                )
     yield _line("", "This is a fault of ours: send us the output of genba status --json.")
 
 
@@ -125,6 +128,8 @@ def _flows(report: Report) -> Iterator[Text]:
         for node, why in flow.get("stopped", {}).items():
             lines.append(f"  {node} is stopped: {why}")
     yield from _block("Flows", lines, "none")
+    for name in report.get("left_out", ()):
+        yield _line("", f"{name} DOES NOT RUN; the log says why, and so does genba lint", "red")
 
 
 def _waiting(row: Report, now: int) -> str:

@@ -120,7 +120,7 @@ class LetterDesk:
             finally:
                 self._going.discard(number)
             runner.inbox.put_now(entry, rows(message))
-            return f"{rows(message)} rows were given to {node} again."
+            return f"{_given(message)} to {node} again."
         entry.again = again = Again(decision)
         again.settled.add_done_callback(lambda settled: self._gone(number, settled))
         runner.inbox.put_now(entry, rows(message))
@@ -128,8 +128,8 @@ class LetterDesk:
             async with asyncio.timeout(STORED_WITHIN_S):
                 await asyncio.shield(again.settled)
         except TimeoutError:
-            return f"{node} is given {rows(message)} rows again as soon as they can be stored."
-        return f"{rows(message)} rows were given to {node} again."
+            return f"The disk is busy: {node} is given the message as soon as it can be stored."
+        return f"{_given(message)} to {node} again."
 
     def _gone(self, number: int, settled: asyncio.Future[None]) -> None:
         self._going.discard(number)
@@ -197,3 +197,8 @@ class LetterDesk:
             ]
         items = [plain(item) for item in message]
         return ("alarms" if "alarm" in items[0] else "events"), items
+
+
+def _given(message: Message) -> str:
+    size = rows(message)
+    return "1 row was given" if size == 1 else f"{size:,} rows were given"

@@ -65,6 +65,7 @@ async def report(runtime: Runtime) -> dict[str, Any]:
         "wear": wear,
         "alarms": runtime.book.counts(),
         "trouble": runtime.store.trouble,
+        "left_out": runtime.left_out(),
     }
 
 

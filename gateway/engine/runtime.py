@@ -248,6 +248,10 @@ class Runtime:
         event = Event(now, f"alarm/{action}", data)
         return sum(runner.act(event) for runner in self.runners.values())
 
+    def left_out(self) -> list[str]:
+        """Flows that were asked for and do not run, by name."""
+        return [d.name for d in self._documents if d.name not in self.hosts]
+
     @property
     def statuses(self) -> list[NodeStatus]:
         """How every node is."""

@@ -66,7 +66,7 @@ def letter_key(place: str, data: bytes) -> str:
     """Names a letter, so that what is refused again after a crash is kept once.
 
     >>> letter_key("flow/sink/7", b"x")
-    'flow/sink/7/a46fd7396d1a4dd2'
+    'flow/sink/7/4adf4367f96e584f'
 
     Args:
         place: Where it was refused, with the number of the message.

@@ -67,7 +67,9 @@ async def test_a_letter_is_listed_and_shown_as_a_table(
         assert await genba("dlq") == "No dead letter.\n"
         await refused(runtime, script, "press/oil 0s -1.5 | 1s 2 bad\npress/ram 2s nan bad")
         listed = await genba("dlq", "list")
-        assert re.search(r"^ +1  20\d\d-\d\d-\d\d .* test/out\.in  3 rows, \d+ B, revision 1", listed)
+        assert re.search(
+            r"^ +1  20\d\d-\d\d-\d\d .* test/out\.in  3 rows, \d+ B, revision 1", listed
+        )
         assert "A pressure cannot be negative." in listed
         shown = await genba("dlq", "show", "1")
         lines = [line.split() for line in shown.splitlines()]
@@ -180,8 +182,7 @@ async def test_what_made_a_transform_fail_goes_back_to_its_port(
     script: Script, tmp_path: Path
 ) -> None:
     document = flow(
-        "src: {type: script.source}\nbad: {type: test.fault, above: 100}\n"
-        "out: {type: script.sink}",
+        "src: {type: script.source}\nbad: {type: test.fault, above: 100}\nout: {type: script.sink}",
         "src -> bad -> out",
     )
     runtime = await started(document, tmp_path)
