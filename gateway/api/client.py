@@ -60,6 +60,37 @@ class Client:
         """Every tag with its newest value."""
         return [dict(row) for row in self._ask("GET", "/api/tags")]
 
+    def report(self) -> dict[str, Any]:
+        """The page an operator reads first: books, what waits, gaps, letters, wear."""
+        return dict(self._ask("GET", "/api/report"))
+
+    def gaps(self, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+        """The newest gaps that end after a time [ns], newest first."""
+        return [dict(row) for row in self._ask("GET", f"/api/gaps?since={since}&limit={limit}")]
+
+    def letters(self, state: str = "waiting", limit: int = 1000) -> list[dict[str, Any]]:
+        """Dead letters without their messages, newest first; `state` may be ``all``."""
+        rows = self._ask("GET", f"/api/letters?state={state}&limit={limit}")
+        return [dict(row) for row in rows]
+
+    def letter(self, number: int) -> dict[str, Any]:
+        """A dead letter with its message."""
+        return dict(self._ask("GET", f"/api/letters/{number}"))
+
+    def letter_bytes(self, number: int) -> bytes:
+        """What was kept of a dead letter, as it is."""
+        return self._get(f"/api/letters/{number}/raw")
+
+    def replay_letter(self, number: int, actor: str) -> str:
+        """Give a dead letter to its node again; returns what became of it, in a sentence."""
+        path = f"/api/letters/{number}/replay"
+        return str(self._ask("POST", path, {"actor": actor})["text"])
+
+    def discard_letter(self, number: int, actor: str, reason: str) -> str:
+        """Let a dead letter go; returns what became of it, in a sentence."""
+        body = {"actor": actor, "reason": reason}
+        return str(self._ask("POST", f"/api/letters/{number}/discard", body)["text"])
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """One request.
 
@@ -67,6 +98,12 @@ class Client:
             Disconnected: Nobody answers there, or something that is no gateway.
             Rejected: The gateway refuses; the message is its own.
         """
+        try:
+            return json.loads(self._get(path, method, body))
+        except ValueError as error:
+            raise Disconnected(f"What answers at {self.url} is no gateway ({error}).") from error
+
+    def _get(self, path: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> bytes:
         data = None if body is None else json.dumps(body, allow_nan=False).encode()
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
             self.url + path,
@@ -76,7 +113,7 @@ class Client:
         )
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
-                return json.loads(answer.read(ANSWER_BYTES_MAX))
+                return bytes(answer.read(ANSWER_BYTES_MAX))
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read(10_000).decode(errors="replace").strip()

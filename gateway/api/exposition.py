@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.engine.bookkeeping import flow_books
 from gateway.engine.runtime import Runtime
 
+Rows = list[tuple[str, int]]
+Family = tuple[str, str, str, Rows]
 
-def metrics_text(runtime: Runtime) -> str:
+
+def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> str:
     """Counters in Prometheus' text form.
+
+    Args:
+        runtime: The gateway.
+        found: What `disk_report` found; without it the figures from the disk are left out.
 
     Source: Prometheus text-based exposition format 0.0.4.
     """
@@ -21,7 +32,7 @@ def metrics_text(runtime: Runtime) -> str:
     ]
     wires = runtime.wires()
     ends = [_labels(flow=w["flow"], **{"from": w["from"], "to": w["to"]}) for w in wires]
-    families: list[tuple[str, str, str, list[tuple[str, int]]]] = [
+    families: list[Family] = [
         ("genba_node_total", "counter", "What a node counted.", nodes),
         ("genba_node_up", "gauge", "1 while a node runs or is connected.", running),
         (
@@ -39,11 +50,72 @@ def metrics_text(runtime: Runtime) -> str:
         ("genba_alarms_open", "gauge", "Alarms that are open.", [("", len(runtime.book.open()))]),
         ("genba_commits_total", "counter", "Commits to disk.", [("", runtime.store.commits)]),
     ]
+    families += _books(runtime)
+    families += _disk(runtime, found) if found is not None else []
     lines = []
     for family, kind, about, rows in families:
         lines += [f"# HELP {family} {about}", f"# TYPE {family} {kind}"]
         lines += [f"{family}{labels} {value}" for labels, value in rows]
     return "\n".join(lines) + "\n"
+
+
+def _books(runtime: Runtime) -> list[Family]:
+    """The books of every flow; what is unbalanced must be 0."""
+    unbalanced: Rows = []
+    inputs: Rows = []
+    outlets: Rows = []
+    queued: Rows = []
+    size: Rows = []
+    for flow, runner in runtime.runners.items():
+        books = flow_books(runner)
+        unbalanced.append((_labels(flow=flow), books["unbalanced"]))
+        for row in books["inputs"]:
+            for what in ("read", "journalled", "refused", "given_back", "lost", "unwired"):
+                inputs.append((_labels(flow=flow, node=row["node"], what=what), row[what]))
+            queued.append((_labels(flow=flow, node=row["node"]), row["waiting"]))
+        for row in books["outlets"]:
+            ends = {what: row[what] for what in ("offered", "delivered", "dead")}
+            ends |= {f"dropped_{reason}": n for reason, n in sorted(row["dropped"].items())}
+            for what, n in ends.items():
+                outlets.append((_labels(flow=flow, node=row["node"], what=what), n))
+            queued.append((_labels(flow=flow, node=f"{row['node']}/outbox"), row["queued"]))
+            size.append((_labels(flow=flow, node=row["node"]), row["bytes"]))
+    return [
+        ("genba_unbalanced_rows", "gauge", "Rows nobody can account for; must be 0.", unbalanced),
+        ("genba_input_rows_total", "counter", "Rows that came in, since the start.", inputs),
+        ("genba_outlet_rows_total", "counter", "Rows for a sink or worker, and theirs.", outlets),
+        ("genba_waiting_rows", "gauge", "Rows that wait, in an inbox or an outbox.", queued),
+        ("genba_outbox_bytes", "gauge", "About how many bytes wait in an outbox.", size),
+    ]
+
+
+def _disk(runtime: Runtime, found: Mapping[str, Any]) -> list[Family]:
+    """What the state file says."""
+    now = found["now"]
+    ages: Rows = [
+        (_labels(flow=flow), max(now - ts, 0) // 10**9)
+        for flow, ts in sorted(found["checkpoints"].items())
+    ]
+    gaps: Rows = [
+        (_labels(flow=g["flow"], source=g["source"], cause=g["cause"]), g["count"])
+        for g in found["gaps"]
+    ]
+    journal: Rows = [(_labels(flow=flow), j["bytes"]) for flow, j in found["journal"].items()]
+    letters = found["letters"]
+    written = runtime.wear.written
+    return [
+        ("genba_dead_letters", "gauge", "Dead letters that wait.", [("", letters["waiting"])]),
+        (
+            "genba_dead_letters_dropped_total",
+            "counter",
+            "Letters lost for lack of room.",
+            [("", letters["dropped"])],
+        ),
+        ("genba_gaps_day", "gauge", "Gaps that ended within the last 24 hours.", gaps),
+        ("genba_checkpoint_age_seconds", "gauge", "Age of the newest checkpoint.", ages),
+        ("genba_journal_bytes", "gauge", "Size of the journal that is kept.", journal),
+        ("genba_written_bytes_total", "counter", "Bytes written since the start.", [("", written)]),
+    ]
 
 
 def _labels(**labels: str) -> str:

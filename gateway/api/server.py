@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from gateway.api.exposition import metrics_text
+from gateway.api import routes_letters, routes_report
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
 from gateway.api.page import PAGE
@@ -45,6 +45,11 @@ def tag_rows(runtime: Runtime) -> list[dict[str, Any]]:
     ]
 
 
+async def _conflict(request: Request, error: Exception) -> Response:
+    """What was asked for cannot be done as things are."""
+    return PlainTextResponse(str(error), 409)
+
+
 async def _cannot(request: Request, error: Exception) -> Response:
     """An error of ours as a status and its sentence."""
     return PlainTextResponse(str(error), 503)
@@ -57,6 +62,7 @@ def application(runtime: Runtime) -> FastAPI:
     app.add_middleware(Guard)
 
     app.add_exception_handler(GatewayError, _cannot)
+    app.add_exception_handler(ConfigError, _conflict)
 
     @app.get("/", response_class=HTMLResponse)
     async def page() -> str:
@@ -89,10 +95,8 @@ def application(runtime: Runtime) -> FastAPI:
             return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
         return _json({"done": True})
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(metrics_text(runtime), media_type="text/plain; version=0.0.4")
-
+    routes_report.add(app, runtime)
+    routes_letters.add(app, runtime)
     return app
 
 

@@ -12,7 +12,7 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.codec import pack_inputs
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.context import NodeContext, Secrets
-from gateway.engine.egress import Egress
+from gateway.engine.egress import DeadLetter, Egress
 from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
 from gateway.engine.lane import Waiting
@@ -20,6 +20,7 @@ from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
+from gateway.engine.store_letters import letter_key
 from gateway.engine.store_records import keep_letter
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
@@ -153,18 +154,18 @@ class Assembly:
         options = document.nodes[node_id].outbox
         if isinstance(node, Source):
             return Ingress(node, ctx, runner.inbox, driver)
+        keep = self._keeper(runner)
         if isinstance(node, Worker):
-            return WorkerDriver(node, ctx, runner.inbox, driver, options)
+            return WorkerDriver(node, ctx, runner.inbox, driver, keep, options)
         if isinstance(node, Sink):
-            keep = self._keeper(runner)
             return Egress(node, ctx, driver, keep, self._read_block, options)
         return None
 
-    def _keeper(self, runner: FlowRunner) -> Any:
+    def _keeper(self, runner: FlowRunner) -> DeadLetter:
         async def keep(node: str, number: int, error: str, port: str, message: Message) -> None:
             now = self.shop.clock.now()
-            block = pack_inputs([(node, port, message)], now)
-            key = f"{self.flow}/{node}/{number}"
+            block = pack_inputs([(node, port, message)], 0)
+            key = letter_key(f"{self.flow}/{node}/{number}", block)
             await keep_letter(
                 self.shop.store,
                 key,

@@ -46,6 +46,42 @@ class Books:
     dead: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
+    def refused(self, rows: int) -> None:
+        """Rows that counted as delivered were refused after all."""
+        self.delivered -= rows
+        self.dead += rows
+
+    def cut_off(self, rows: int) -> None:
+        """Rows that counted as delivered: whether they arrived, nobody knows."""
+        self.delivered -= rows
+        self.dropped["cut_off"] += rows
+
+    def settle(self, queued: int, reason: str) -> None:
+        """After a loss: rows that nobody can account for are counted as lost, not hidden."""
+        missing = self.unbalanced(queued)
+        if missing > 0:
+            self.dropped[reason] += missing
+        else:
+            self.offered -= missing
+
+    def recount(self, queued: int, *, is_stale: bool) -> None:
+        """After a replay: some of what was dropped waits again, or is dropped a second time.
+
+        A row that gave way to a newer one, or found no room, has left no mark, so the replay
+        makes it again. Of a sink that takes fresh rows only, all that is not known to have been
+        taken is too old by now.
+
+        Args:
+            queued: Rows that wait.
+            is_stale: True for such a sink.
+        """
+        twice = -self.unbalanced(queued)
+        for reason in ("stale",) if is_stale else ("superseded", "full"):
+            back = twice if is_stale else min(max(twice, 0), self.dropped[reason])
+            if back:
+                self.dropped[reason] -= back
+                twice -= back
+
     def unbalanced(self, queued: int) -> int:
         """Rows nobody can account for; anything but 0 is a fault of ours."""
         return self.offered - self.delivered - self.dead - self.dropped.total() - queued

@@ -198,8 +198,10 @@ class Egress:
                     continue
                 await self._refused(lane, last, port, message, str(error))
                 continue
-            except Disconnected:
+            except BaseException as error:
                 if is_fresh:
+                    self.outbox.books.cut_off(rows(message))
+                if is_fresh and isinstance(error, Disconnected):
                     self.ctx.count("dropped_stale", rows(message))
                 raise
             self._took(lane, last, message)
@@ -253,7 +255,9 @@ class Egress:
         self.ctx.count("rejected", rows(message))
         self.ctx.say("warning", f"{rows(message)} rows refused: {error}")
         await self._dead_letter(self.ctx.node_id, last, error, port, message)
-        if self.sink.delivery != "fresh":
+        if self.sink.delivery == "fresh":
+            self.outbox.books.refused(rows(message))
+        else:
             self.outbox.taken(lane, last, dead=True)
 
     async def _bury_poison(self, reason: str) -> None:

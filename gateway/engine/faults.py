@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.engine.codec import pack_inputs
 from gateway.engine.graph import Graph
 from gateway.engine.metrics import NodeStatus
 from gateway.engine.store import Store
+from gateway.engine.store_letters import letter_key
 from gateway.engine.store_records import keep_letter
-from gateway.engine.wiring import Fault, Result
+from gateway.engine.wiring import Fault, Input, Result, rows
 from gateway.errors import Disconnected
 
 _log = logging.getLogger("genba.faults")
@@ -28,28 +28,60 @@ class FaultDesk:
     """
 
     def __init__(self, flow: str, store: Store) -> None:
-        self.counts: Counter[str] = Counter()
         self._flow = flow
         self._store = store
 
     def attend(self, result: Result, graph: Graph, statuses: Mapping[str, NodeStatus]) -> None:
         """Put fresh nodes in the place of those that raised, unless they did so too often."""
         for fault in result.faults:
-            self.counts[fault.node] += 1
-            count = self.counts[fault.node]
+            count = graph.faults()[fault.node][0]
             if count < FAULTS_MAX:
                 graph.revive(fault.node)
             report(fault, statuses.get(fault.node), stopped=count >= FAULTS_MAX)
 
-    async def keep(
-        self, node: str, port: str, error: str, data: bytes, *, seq: int, now: int, revision: int
-    ) -> None:
-        """Dead-letter what made a node fail; that is a help, not a promise."""
-        key = f"{self._flow}/{node}/fault/{seq}"
-        try:
-            await keep_letter(
-                self._store, key, self._flow, node, port, now, revision, error, 0, data
+    async def keep(self, faults: Sequence[Fault], seq: int, now: int, revision: int) -> None:
+        """Dead-letter what made nodes fail."""
+        for fault in faults:
+            size = 0 if fault.message is None else rows(fault.message)
+            block = poison(fault, now)
+            await self._keep(
+                fault.node, fault.port, fault.detail, block, size, seq=seq, now=now, rev=revision
             )
+
+    async def refuse(
+        self,
+        item: Input,
+        error: Exception,
+        status: NodeStatus | None,
+        seq: int,
+        now: int,
+        revision: int,
+    ) -> None:
+        """Dead-letter what a node brought and what cannot be written down; as words."""
+        node, port, message = item
+        text = f"{node} sent what cannot be stored: {error}."
+        _log.error("%s", text)
+        if status is not None:
+            status.counts["faults"] += 1
+        words = repr(message)[:10_000].encode()
+        await self._keep(node, port, text, words, rows(message), seq=seq, now=now, rev=revision)
+
+    async def _keep(
+        self,
+        node: str,
+        port: str,
+        error: str,
+        data: bytes,
+        size: int,
+        *,
+        seq: int,
+        now: int,
+        rev: int,
+    ) -> None:
+        """Keep a dead letter; that is a help, not a promise."""
+        key = letter_key(f"{self._flow}/{node}/{port}/fault/{seq}", data)
+        try:
+            await keep_letter(self._store, key, self._flow, node, port, now, rev, error, size, data)
         except Disconnected as trouble:
             _log.error("A dead letter of %s is lost: %s", node, trouble)
 

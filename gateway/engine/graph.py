@@ -13,28 +13,28 @@ from typing import Any, Final
 
 from gateway.data.tag import TagTable
 from gateway.engine.succession import adopt, kept
+from gateway.engine.traffic import Traffic, is_outlet
 from gateway.engine.wiring import (
+    COMMUNICATION,
     RESUMED,
     ContextFactory,
-    Ends,
     Fault,
     Input,
     Result,
     Route,
     Stage,
-    WireCount,
     bench_contexts,
+    classes_of,
     in_order,
     new_node,
     rows,
+    watch_sources,
+    wires_of,
 )
 from gateway.errors import FaultError, StateError
-from gateway.flow import registry
 from gateway.flow.document import Document
-from gateway.flow.node import Message, Node, Outputs, State, Transform
+from gateway.flow.node import Message, Outputs, State, Transform
 
-COMMUNICATION: Final = "communication"
-"""Id of the node that every flow has without being told: one alarm a lost device."""
 WAKES_MAX: Final = 1_000_000
 """Timers of one node in one step: a day of catching up with one every 0.1 s."""
 
@@ -72,40 +72,22 @@ class Graph:
         self._trace = trace
         self._observe = observe
         self._make_context = make_context or bench_contexts(document.name, tags)
-        self.classes: dict[str, type[Node[Any]]] = {
-            node_id: registry.node_class(entry.type)
-            for node_id, entry in document.nodes.items()
-            if not entry.disabled
-        }
-        wires = [
-            (w.source, w.source_port, w.target, w.target_port)
-            for w in document.wires
-            if w.source in self.classes and w.target in self.classes
-        ]
-        wires += self._add_communication()
+        self.classes = classes_of(document)
+        wires = wires_of(document, self.classes) + watch_sources(self.classes)
         self._stages: dict[str, Stage] = {}
         for rank, node_id in enumerate(in_order(list(self.classes), wires)):
             if issubclass(self.classes[node_id], Transform):
                 self._stages[node_id] = Stage(node_id, self._new_node(node_id), rank)
         self._order = list(self._stages.values())
         self._entry: dict[tuple[str, str], list[Route]] = {}
-        self.wires: dict[Ends, WireCount] = {}
+        self.traffic = Traffic()
         for source, port, target, target_port in wires:
             route = Route(target, target_port, self._stages.get(target))
-            self.wires[source, port, target, target_port] = route.count
+            self.traffic.wires[source, port, target, target_port] = route.count
             self._entry.setdefault((source, port), []).append(route)
             if source in self._stages:
                 self._stages[source].routes.setdefault(port, []).append(route)
         self._sleepers = [s for s in self._order if type(s.node).wake_at is not Transform.wake_at]
-
-    def _add_communication(self) -> list[Ends]:
-        """Wire the status of every source to one alarm node, unless the flow has its own."""
-        sources = [i for i, cls in self.classes.items() if cls.kind == "source"]
-        kinds = {cls.__module__ for cls in self.classes.values()}
-        if not sources or "nodes.alarm.communication" in kinds or COMMUNICATION in self.classes:
-            return []
-        self.classes[COMMUNICATION] = registry.node_class("alarm.communication")
-        return [(source, "status", COMMUNICATION, "in") for source in sources]
 
     def _new_node(self, node_id: str) -> Transform[Any, Any]:
         cls = self.classes[node_id]
@@ -120,7 +102,7 @@ class Graph:
 
         Args:
             inputs: What came in: from a source or worker by its output port, or for a
-                transform by its input port.
+                transform, sink or worker by its input port.
             now: The time of this step [ns]; it never goes back.
         """
         result = Result()
@@ -134,8 +116,14 @@ class Graph:
             stage = self._stages.get(node_id)
             if stage is not None and port in stage.ports:
                 stage.inbox.append((port, message, None))
+            elif is_outlet(self.classes.get(node_id), port):
+                self.traffic.direct[node_id] += rows(message)
+                result.outputs.append((node_id, port, message))
             else:
-                self._emit(node_id, port, message, self._entry.get((node_id, port), ()), result)
+                routes = self._entry.get((node_id, port), ())
+                if not routes:
+                    self.traffic.unwired[node_id, port] += rows(message)
+                self._emit(node_id, port, message, routes, result)
             self._drain(result)
         return result
 
@@ -146,6 +134,9 @@ class Graph:
         """
         away = max(now - self.now, 0)
         for stage in self._order:
+            if stage.faulted:
+                self.revive(stage.id)
+            stage.faults = 0
             stage.node.paused(away)
         self.now = max(now, self.now)
 
@@ -202,10 +193,11 @@ class Graph:
                 continue
             waiting, stage.inbox = stage.inbox, []
             for port, message, count in waiting:
-                if not stage.faulted:
-                    self._send(stage, self._call(stage, port, message, result), result)
-                elif count is not None:
-                    count.dropped += len(message)
+                was_stopped = bool(stage.faulted)
+                outputs = {} if was_stopped else self._call(stage, port, message, result)
+                if count is not None:
+                    count.end(rows(message), was_stopped, bool(stage.faulted))
+                self._send(stage, outputs, result)
 
     def _call(self, stage: Stage, port: str, message: Message | None, out: Result) -> Outputs:
         """Call a node; when it raises it is stopped and the others go on."""
@@ -221,6 +213,7 @@ class Graph:
         self, stage: Stage, port: str, message: Message | None, error: Exception, out: Result
     ) -> None:
         stage.faulted = f"{type(error).__name__}: {error}"
+        stage.faults += 1
         detail = "".join(traceback.format_exception(error))
         out.faults.append(Fault(stage.id, port, message, stage.faulted, detail))
 
@@ -237,8 +230,9 @@ class Graph:
             self._observe(node, port, message)
         if port == "alarms" and isinstance(message, tuple):
             result.alarms.append((node, message))  # type: ignore[arg-type]  # the port says so
+        size = rows(message) if routes else 0
         for route in routes:
-            route.count.rows += len(message)
+            route.count.rows += size
             if route.stage is None:
                 result.outputs.append((route.target, route.target_port, message))
             else:
@@ -250,10 +244,17 @@ class Graph:
         """A copy of the state of every node that works, by node id."""
         return {s.id: s.node.snapshot() for s in self._order if not s.faulted}
 
-    def restore(self, states: Mapping[str, State]) -> list[str]:
+    def faults(self) -> dict[str, tuple[int, str]]:
+        """How often nodes raised, and why they are stopped; a snapshot is not whole without."""
+        return {s.id: (s.faults, s.faulted) for s in self._order if s.faults}
+
+    def restore(
+        self, states: Mapping[str, State], faults: Mapping[str, tuple[int, str]] | None = None
+    ) -> list[str]:
         """Take back a snapshot; returns a sentence for every node that starts fresh instead."""
         fresh = []
         for stage in self._order:
+            stage.faults, stage.faulted = (faults or {}).get(stage.id, (0, ""))
             if stage.id not in states:
                 continue
             try:
@@ -274,6 +275,7 @@ class Graph:
         Returns: a sentence for each node that starts fresh although one of its name was there.
         """
         self.now = old.now
+        self.traffic.go_on(old.traffic)
         return adopt(self._stages, old._stages)
 
     def faulted(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ from gateway.engine.connections import (
 from gateway.engine.context import NodeContext
 from gateway.engine.holes import FOLD_NS, Folded, Holes, Pace
 from gateway.engine.inbox import Inbox
+from gateway.engine.store_letters import Again
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, LimitError
 from gateway.flow.gaps import Cause, Gap
@@ -44,6 +45,8 @@ class Arrived:
     position: Any = None
     answers: int = 0
     """Number of the question that a worker has answered with this."""
+    again: Again | None = None
+    """Set when this is a dead letter that a person gives to its node again."""
 
 
 class Ingress:

@@ -158,6 +158,11 @@ class Outbox:
         self._turn += 1
         return self._live if self._turn % (LIVE_TURNS + 1) else self._backlog
 
+    def oldest(self) -> Waiting | Block | None:
+        """What waits longest: a message, or a block whose contents are only on the disk."""
+        lane = self._backlog if len(self._backlog) else self._live
+        return (lane.missing or lane.head) if len(lane) else None
+
     def is_backlog(self, lane: Lane) -> bool:
         """True when the lane holds an outage's messages while new ones go first."""
         return lane is self._backlog
@@ -274,21 +279,15 @@ class Outbox:
     def pass_over(self) -> None:
         """What was offered and is not known to be taken is too old to be of use."""
         self._taken.all_to(self.offered)
-        self.settle("stale")
-
-    def settle(self, reason: str = "state_damaged") -> None:
-        """After a loss: rows that nobody can account for are counted as lost, not hidden."""
-        missing = self.books.unbalanced(self.rows)
-        if missing > 0:
-            self.books.dropped[reason] += missing
-        else:
-            self.books.offered -= missing
 
     def load(self, lane: Lane, items: Sequence[Waiting]) -> None:
         """The contents of the block at the head of a lane."""
         block = lane.missing
         assert block is not None, "only what is missing is loaded"
+        before = lane.rows
         lane.load(block, [item for item in items if item.number not in self._taken])
+        if lane.rows < before:
+            self.books.dropped["damaged"] += before - lane.rows
         if not block.rows:
             self.freed.append(block.first)
 

@@ -29,7 +29,7 @@ from gateway.errors import GatewayError, StateError
 _log = logging.getLogger("genba.recovery")
 GraphOf = Callable[[int], Graph]
 """The executable form of a revision of the flow, by its number."""
-HandOn = Callable[[Result], list[AlarmEvent]]
+HandOn = Callable[[Result, Graph], list[AlarmEvent]]
 Marks = Mapping[str, tuple[int, dict[str, Any]]]
 
 
@@ -43,7 +43,7 @@ class Recovery:
         graph_of: Makes the graph of an older revision.
         outboxes: What waits for sinks and workers, by node id.
         stale: Sinks whose messages are of no use once they are old.
-        hand_on: Gives what a step made to the sinks; returns its alarms.
+        hand_on: Gives what a step of a graph made to the sinks; returns its alarms.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class Recovery:
         self._muted_to = 0
         """Records up to this number only bring the state back: what they made has gone out."""
         self._is_exact = True
+        self._damaged: set[str] = set()
+        """Sinks that have lost a block of what waited."""
 
     async def run(self) -> None:
         """Load the checkpoint and run the journal behind it."""
@@ -95,8 +97,11 @@ class Recovery:
         for node, outbox in self._outboxes.items():
             if node in self._stale:
                 outbox.pass_over()
-            elif not self._is_exact:
-                outbox.settle()
+            if not self._is_exact or node in self._damaged:
+                reason = "damaged" if self._is_exact else "state_damaged"
+                outbox.books.settle(outbox.rows, reason)
+            else:
+                outbox.books.recount(outbox.rows, is_stale=node in self._stale)
 
     async def _first_record(self) -> int:
         records = await self._store.journal(self._flow, 0, 1)
@@ -106,7 +111,7 @@ class Recovery:
         self.seq = loaded.seq
         self._use(int(loaded.head.get("revision", 0)), keep=False)
         self.said += loaded.damaged.values()
-        self.said += self.graph.restore(loaded.states)
+        self.said += self.graph.restore(loaded.states, loaded.head.get("faults"))
         self._is_exact = not loaded.damaged
         self.graph.now = int(loaded.head["now"])
 
@@ -163,6 +168,7 @@ class Recovery:
             return deque(unpack_messages(data, first)) if data else deque()
         except StateError as error:
             self.said.append(f"Rows that waited for {node} are lost: {error}")
+            self._damaged.add(node)
             return deque()
 
     async def _replay(self) -> None:
@@ -194,7 +200,7 @@ class Recovery:
         if self.seq <= self._muted_to:
             result.outputs.clear()
             result.alarms.clear()
-        self.alarms += self._hand_on(result)
+        self.alarms += self._hand_on(result, self.graph)
 
     def _deployed(self, marker: Input) -> None:
         assert isinstance(marker[2], tuple)

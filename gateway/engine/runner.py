@@ -7,7 +7,6 @@ can be computed again from the journal.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -15,12 +14,12 @@ from typing import Final
 from gateway.data.alarm import AlarmEvent
 from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
+from gateway.engine.bookkeeping import Intake, base_of, left_behind
 from gateway.engine.codec import pack_inputs
 from gateway.engine.crash import crash_point
 from gateway.engine.egress import Egress
-from gateway.engine.faults import FaultDesk, poison
+from gateway.engine.faults import FaultDesk
 from gateway.engine.graph import Graph, Input, Result, rows
-from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
 from gateway.engine.journal import persist, write_with_outboxes
 from gateway.engine.metrics import NodeStatus
@@ -35,7 +34,6 @@ from gateway.engine.wiring import DEPLOYED, RESUMED
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock, Message
 
-_log = logging.getLogger("genba.flow")
 INBOX_ROWS_MAX: Final = 100_000
 STEP_ROWS_MAX: Final = 8_192
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
@@ -65,7 +63,7 @@ class FlowRunner:
     ) -> None:
         self.graph = graph
         self.name = graph.name
-        self.inbox: Inbox[Arrived] = Inbox(INBOX_ROWS_MAX)
+        self.inbox = Intake(INBOX_ROWS_MAX)
         self.egresses: dict[str, Egress] = {}
         self.workers: dict[str, WorkerDriver] = {}
         self.statuses: dict[str, NodeStatus] = {}
@@ -73,6 +71,8 @@ class FlowRunner:
         self.revision = 0  # the one that runs
         self.steps = 0
         self.seq = 0  # of the newest journal record
+        self.since = clock.now()  # Its counters started then.
+        self.base: dict[str, int] = {}  # see `base_of`
         self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
@@ -97,6 +97,8 @@ class FlowRunner:
         await recovery.run()
         self.graph, self.revision = recovery.graph, recovery.revision
         self.seq = self._done_seq = recovery.seq
+        self.graph.traffic.clear()  # What a replay counted says nothing of this life.
+        self.base = base_of(self.graph, boxes)
         alarms = recovery.alarms + (await self._resume() if self.seq else [])
         await self._store_alarms(alarms)  # Those that were stored before are known.
         self._book.apply(alarms)
@@ -114,7 +116,7 @@ class FlowRunner:
         await persist(self._store, entry)
         self.seq = self._done_seq = entry.seq
         # What timers make now is as late as a replay: nothing for a sink that wants it fresh.
-        return self._hand_on(self.graph.step(inputs, now), replay=True)
+        return self._hand_on(self.graph.step(inputs, now), self.graph, replay=True)
 
     def outboxes(self) -> dict[str, Outbox]:
         """What waits for sinks and workers, by node id."""
@@ -150,6 +152,7 @@ class FlowRunner:
             await asyncio.sleep(0)
 
     async def _serve(self, entries: Sequence[Arrived]) -> None:
+        entries = self.inbox.admitted(entries, self.graph.classes)
         inputs = merged(entries)
         now = max(self._clock.now(), self.graph.now)
         due = self.graph.wake_at()
@@ -158,6 +161,7 @@ class FlowRunner:
                 self.workers[entry.node].journalled(entry.answers)
         if self.durable and (entries or (due is not None and due <= now)):
             inputs = await self._commit(entries, inputs, now, due)
+        self.inbox.journalled(inputs, entries)
         for entry in entries:
             if entry.ingress is not None and entry.token is not None:
                 crash_point("pre_ack")
@@ -168,10 +172,9 @@ class FlowRunner:
         result = self.graph.step(inputs, now)
         self._done_seq = self.seq
         crash_point("mid_step")
-        alarms = self._hand_on(result, replay=False)
+        alarms = self._hand_on(result, self.graph, replay=False)
         await self._store_alarms(alarms)
-        for fault in result.faults:
-            await self._keep(fault.node, fault.port, fault.detail, poison(fault, now))
+        await self._faults.keep(result.faults, self.seq, now, self.revision)
 
     async def _commit(
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
@@ -180,25 +183,20 @@ class FlowRunner:
         block = None
         if inputs or (due is not None and due <= now):
             inputs, refused = storable(inputs, now)
-            for (node, port, message), error in refused:
-                text = f"{node} sent what cannot be stored: {error}."
-                _log.error("%s", text)
-                await self._keep(node, port, text, repr(message)[:10_000].encode())
-                if node in self.statuses:
-                    self.statuses[node].counts["faults"] += 1
+            for item, error in refused:
+                self.inbox.refused(item)
+                status = self.statuses.get(item[0])
+                await self._faults.refuse(item, error, status, self.seq + 1, now, self.revision)
             block = pack_inputs(inputs, now)
             self.seq += 1
         size = sum(rows(message) for _, _, message in inputs)
         entry = Entry(self.name, self.seq, now, size, block, positions_of(entries))
         entry.gaps = gaps_of(inputs)
+        entry.decisions = [e.again.decision for e in entries if e.again is not None]
         await self._write(entry)
         return inputs
 
-    async def _keep(self, node: str, port: str, error: str, data: bytes) -> None:
-        now, revision = self._clock.now(), self.revision
-        await self._faults.keep(node, port, error, data, seq=self.seq, now=now, revision=revision)
-
-    def _hand_on(self, result: Result, *, replay: bool) -> list[AlarmEvent]:
+    def _hand_on(self, result: Result, graph: Graph, *, replay: bool) -> list[AlarmEvent]:
         """Give what a step made to sinks, workers and the alarm book."""
         self.steps += 1
         alarms = [event for _, events in result.alarms for event in events]
@@ -209,7 +207,7 @@ class FlowRunner:
                 self.egresses[node].offer(port, message, replay=replay)
             elif node in self.workers:
                 self.workers[node].offer(port, message)
-        self._faults.attend(result, self.graph, self.statuses)
+        self._faults.attend(result, graph, self.statuses)
         return alarms
 
     async def drained(self) -> None:
@@ -264,13 +262,13 @@ class FlowRunner:
             await persist(self._store, Entry(self.name, self.seq, now, revision=revision))
         self._book.apply(gone)
         crash_point("post_deploy")
-        said = graph.adopt(self.graph)
+        said = graph.adopt(self.graph) + left_behind(self.outboxes(), closed)
         self.graph, self.revision = graph, revision.number
         install()
-        self._faults.counts.clear()
+        self.base = base_of(graph, self.outboxes())
         result = graph.step([marker], now)
         self._done_seq = self.seq
-        alarms = self._hand_on(result, replay=False)
+        alarms = self._hand_on(result, self.graph, replay=False)
         await self._store_alarms(alarms)
         return said
 
@@ -292,6 +290,7 @@ class FlowRunner:
             seq, states = self._done_seq, self.graph.snapshot()
             offered = {n: [box.offered, box.books.offered] for n, box in outboxes.items()}
             head = {"now": self.graph.now, "revision": self.revision, "offered": offered}
+            head["faults"] = self.graph.faults()
             await self._write(Entry(self.name, seq, self.graph.now), everything=True)
         checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
         size = await self._store.save_snapshot(checkpoint)

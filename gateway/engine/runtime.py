@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
+from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
 from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, check, first_revision, used
 from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.host import FlowHost, resolved
 from gateway.engine.journal import opened
+from gateway.engine.letters import LetterDesk
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
@@ -26,6 +29,7 @@ from gateway.engine.store_records import audit
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.view import flow_status, wires_of
+from gateway.engine.wear import WearMeter
 from gateway.errors import ConfigError, Disconnected, GatewayError
 from gateway.flow.document import Document
 from gateway.flow.node import Clock
@@ -71,6 +75,9 @@ class Runtime:
         self.store.told = self.lines.teller(self.clock.now, "store")
         self.hosts: dict[str, FlowHost] = {}
         self.started_s = self.clock.monotonic()
+        self.since = self.clock.now()
+        self.wear = WearMeter(self.store)
+        self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
         self._documents = list(documents)
         self._variables = dict(variables or {})
         self._tasks = Tasks("engine")
@@ -167,6 +174,8 @@ class Runtime:
         await asyncio.gather(*(host.stop() for host in hosts))
         await self._shop.node_tasks.stop()
         await self._checkpoint()
+        with suppress(Disconnected):  # A day of which some bytes are not counted.
+            await self.wear.note(self.clock.now())
         await self.store.close()
 
     async def _checkpoints(self) -> None:
@@ -174,6 +183,7 @@ class Runtime:
             await asyncio.sleep(self._checkpoint_s)
             await self._checkpoint()
             try:
+                await self.wear.note(self.clock.now())
                 await self.store.trim(self.clock.now())
             except Disconnected as error:
                 self._say("error", "store", f"Old records could not be dropped: {error}")
@@ -266,6 +276,10 @@ class Runtime:
         event = Event(now, f"alarm/{action}", data)
         return sum(host.runner.act(event) for host in self._all())
 
+    def left_out(self) -> list[str]:
+        """Flows that were asked for and do not run, by name."""
+        return [d.name for d in self._documents if d.name not in self.hosts]
+
     @property
     def statuses(self) -> list[NodeStatus]:
         """How every node is."""
@@ -277,13 +291,17 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
+        books = {name: flow_books(runner) for name, runner in self.runners.items()}
         return {
             "now": self.clock.now(),
+            "since": self.since,
             "uptime_s": self.clock.monotonic() - self.started_s,
             "tags": len(self.tags),
             "nodes": [status.as_dict() for status in self.statuses],
             "wires": self.wires(),
             "flows": {name: flow_status(runner) for name, runner in self.runners.items()},
+            "books": books,
+            "unbalanced": sum(book["unbalanced"] for book in books.values()),
             "commits": self.store.commits,
             "bytes_written": self.store.bytes_written,
             "lines": [list(line) for line in self.lines.kept],

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
 from gateway.data.event import Event
 from gateway.data.tag import TagTable
+from gateway.engine.bookkeeping import flow_books
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.egress import FRESH_S
 from gateway.engine.graph import Graph
@@ -57,6 +58,8 @@ def problems(world: World, ledger: Ledger, runtime: Runtime, document: Document)
         elif delivery == "fresh":
             said.all(_fresh(name, receiver, truth))
     said.all(_states(runtime, truth))
+    books = flow_books(runtime.runners[document.name])
+    said.unless(not books["unbalanced"], "The books do not balance", [books])
     return said.lines
 
 

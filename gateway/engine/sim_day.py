@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from gateway.engine.bookkeeping import flow_books
 from gateway.engine.crash import on_crash_point
 from gateway.engine.runtime import Runtime
 from gateway.engine.sim_check import problems
@@ -64,6 +65,7 @@ EDITS: Final = (
 """What an engineer changes while the plant runs, and changes back."""
 SETTLE_S: Final = 180.0  # At the end all faults are over: everything has this long to arrive.
 CHECKPOINT_S: Final = 300.0
+BOOKS_S: Final = 7.13  # A time that falls into the middle of what goes on.
 
 
 @dataclass
@@ -118,6 +120,7 @@ class Day:
         self._ended = asyncio.Event()
         self._down_s = 0.0
         self._wanted: CRASH | None = None
+        self._odd_books: list[str] = []
 
     async def run(self) -> Report:
         """Live through it; the gateway is started again as often as it dies."""
@@ -127,6 +130,7 @@ class Day:
         playing = [self._tasks.start("play", play) for play in plays]
         operator = self._tasks.start("operator", self._operate())
         engineer = self._tasks.start("engineer", self._engineer())
+        auditor = self._tasks.start("auditor", self._look_at_books())
         with self._crash_points():
             self._tasks.start("end", self._end(playing))
             while not self._ended.is_set():
@@ -141,12 +145,14 @@ class Day:
                     await self._bury()
         operator.cancel()
         engineer.cancel()
+        auditor.cancel()
         await runtime.stop()
         await self._tasks.stop()
         self.report.rows = sum(len(d.sent) for d in world.devices.values())
         self.report.faults = dict(world.befallen)
         self.report.digest = self._digest()
         self.report.problems = problems(world, self.ledger, runtime, self._document())
+        self.report.problems += self._odd_books
         self.ledger.close_all()
         return self.report
 
@@ -206,6 +212,15 @@ class Day:
         with suppress(Disconnected):  # A full disk: then the old revision runs on.
             await runtime.deploy(Document.parse(text), "user:sim")
             self.world.befallen["DEPLOY"] += 1
+
+    async def _look_at_books(self) -> None:
+        """They balance at every instant; the first time they do not is told."""
+        while not self._odd_books:
+            await asyncio.sleep(BOOKS_S)
+            for runner in self.runtime.runners.values():
+                books = flow_books(runner)
+                if books["unbalanced"] and not self._died.is_set():
+                    self._odd_books.append(f"After {self.world.loop.time():.2f} s: {books}")
 
     # ------------------------------------------------------------------ death
 

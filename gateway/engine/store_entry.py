@@ -16,11 +16,12 @@ from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import Tag
 from gateway.engine.codec import plain
 from gateway.engine.sealed import seal
+from gateway.engine.store_letters import Decision, decide
 from gateway.engine.store_rows import alarm_key
 from gateway.engine.tagbook import fact_of
 
-ROWS_MAX: Final = {"alarm_event": 100_000, "dead_letter": 10_000, "gap": 100_000, "audit": 100_000}
-"""Rows kept by table; the oldest go first, at a checkpoint."""
+ROWS_MAX: Final = {"alarm_event": 100_000, "gap": 100_000, "audit": 100_000}
+"""Rows kept by table; the oldest go first, at a checkpoint. Of letters see `store_letters`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Entry:
         gaps: Holes that the block tells of.
         revision: The version of the flow that is deployed with this entry.
         tags: Tags that are new or have changed, by code.
+        decisions: Dead letters that are given to their nodes again with this block.
     """
 
     flow: str
@@ -101,6 +103,7 @@ class Entry:
     gaps: Sequence[GapRow] = ()
     revision: Revision | None = None
     tags: Mapping[int, Tag] = field(default_factory=dict)
+    decisions: Sequence[Decision] = ()
 
 
 def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
@@ -138,6 +141,8 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
             "REPLACE INTO revision VALUES (?,?,?,?,?,?,?)",
             (entry.flow, r.number, r.ts, r.author, r.note, sealed_text(entry.flow, r), r.variables),
         )
+    for decision in entry.decisions:
+        decide(db, decision)
     _write_events(db, entry)
 
 

@@ -57,6 +57,16 @@ class Segments:
         growing = sum(segment.bytes for segment in self.growing.values())
         return growing + sum(s.bytes for listed in self.closed.values() for s in listed)
 
+    def reach(self) -> dict[str, dict[str, int]]:
+        """By flow: size of its records [bytes], and the time of the oldest [ns]."""
+        found = {}
+        for flow in sorted({*self.closed, *self.growing}):
+            parts = [*self.closed.get(flow, ()), *filter(None, [self.growing.get(flow)])]
+            if parts:
+                size = sum(part.bytes for part in parts)
+                found[flow] = {"bytes": size, "from": min(part.from_ts for part in parts)}
+        return found
+
     def load(self, db: sqlite3.Connection) -> None:
         """Read the closed ones, and count what was written since."""
         for flow, *columns in db.execute(

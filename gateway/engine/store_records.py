@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from gateway.engine.sealed import unseal
 from gateway.engine.store import Store
 from gateway.engine.store_entry import Revision
+from gateway.engine.store_file import in_transaction
+from gateway.engine.store_letters import Decision, LetterState, bound_letters, decide
 from gateway.errors import StateError
 
-LetterState = Literal["waiting", "replayed", "discarded"]
 _LETTER: Final = ("id", "flow", "node", "port", "ts", "revision", "error", "rows", "bytes", "state")
 _LETTER_SQL: Final = (
     "SELECT id, flow, node, port, ts, revision, error, rows, length(data), state FROM dead_letter"
@@ -45,15 +46,21 @@ async def keep_letter(
         error = f"{error} (Only the first {LETTER_BYTES_MAX:,} of {len(data):,} bytes are kept.)"
         data = data[:LETTER_BYTES_MAX]
     values = (key, flow, node, port, ts, revision, error, rows, data)
+    dropped = 0
 
-    def work(db: sqlite3.Connection) -> None:
+    def keep(db: sqlite3.Connection) -> None:
+        nonlocal dropped
         db.execute(
             "INSERT OR IGNORE INTO dead_letter"
             " (key, flow, node, port, ts, revision, error, rows, data) VALUES (?,?,?,?,?,?,?,?,?)",
             values,
         )
+        dropped = bound_letters(db)
 
-    await store.run(work)
+    await store.run(lambda db: in_transaction(db, lambda: keep(db)))
+    if dropped:
+        text = f"There are too many dead letters: {dropped} of the oldest that waited were dropped."
+        store.told("error", f"{text} Decide about them: genba dlq list")
 
 
 async def letters(
@@ -82,11 +89,23 @@ async def letter(store: Store, number: int) -> tuple[dict[str, Any], bytes] | No
     return await store.run(work)
 
 
-async def settle_letter(store: Store, number: int, state: LetterState) -> None:
-    """A person has decided about a dead letter."""
-    await store.run(
-        lambda db: db.execute("UPDATE dead_letter SET state=? WHERE id=?", (state, number))
-    )
+async def settle_letter(store: Store, decision: Decision) -> bool:
+    """A person has decided about a dead letter, which goes into the audit with it.
+
+    Returns:
+        False when it does not wait any more: somebody else was faster.
+
+    Raises:
+        Disconnected: It cannot be recorded; nothing was done.
+    """
+    is_settled = False
+
+    def work(db: sqlite3.Connection) -> None:
+        nonlocal is_settled
+        is_settled = decide(db, decision)
+
+    await store.run(lambda db: in_transaction(db, lambda: work(db)))
+    return is_settled
 
 
 async def letters_waiting(store: Store) -> int:

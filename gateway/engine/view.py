@@ -11,26 +11,26 @@ from gateway.engine.runner import FlowRunner
 def wires_of(runner: FlowRunner) -> list[dict[str, Any]]:
     """Every wire of a flow with its rows, its drops and what waits at its end.
 
+    What a sink or a worker drops is counted at its outbox, for all its wires together.
+
     The wires to the communication alarm that every flow has are shown once they carried rows.
     """
     found = []
-    for (source, port, target, target_port), count in runner.graph.wires.items():
+    outboxes = runner.outboxes()
+    for (source, port, target, target_port), count in runner.graph.traffic.wires.items():
         if target == COMMUNICATION and not count.rows:
             continue
-        queued = dropped = 0
-        if target in runner.egresses:
-            outbox = runner.egresses[target].outbox
-            queued, dropped = outbox.rows, outbox.books.dropped.total()
-        elif target in runner.workers:
-            outbox = runner.workers[target].outbox
-            queued, dropped = outbox.rows, outbox.books.dropped.total()
+        queued, reasons = 0, count.reasons()
+        if target in outboxes:
+            queued, reasons = outboxes[target].rows, dict(+outboxes[target].books.dropped)
         found.append(
             {
                 "flow": runner.name,
                 "from": f"{source}.{port}",
                 "to": f"{target}.{target_port}",
                 "rows": count.rows,
-                "dropped": count.dropped + dropped,
+                "dropped": sum(reasons.values()),
+                "reasons": reasons,
                 "queued": queued,
             }
         )
@@ -43,6 +43,7 @@ def flow_status(runner: FlowRunner) -> dict[str, Any]:
         "revision": runner.revision,
         "durability": "journal" if runner.durable else "memory",
         "seq": runner.seq,
+        "since": runner.since,
         "rows": runner.inbox.rows,
         "peak": runner.inbox.peak,
     }

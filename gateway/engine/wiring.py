@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
 from gateway.data.tag import TagTable
 from gateway.data.windows import Windows
+from gateway.engine.traffic import Ends as Ends  # named here for all parts of a graph
+from gateway.engine.traffic import WireCount
 from gateway.errors import ConfigError, GatewayError
+from gateway.flow import registry
 from gateway.flow.document import Document
 from gateway.flow.findings import valid_config
 from gateway.flow.node import Alarms, Context, Message, Node, Transform
@@ -20,8 +23,8 @@ RESUMED: Final = ("", "resumed")
 """Node and port of the input that says: the gateway was away until now."""
 DEPLOYED: Final = ("", "deployed")
 """Node and port of the input that says: from here on another revision of the flow runs."""
-Ends = tuple[str, str, str, str]
-"""A wire: source, its port, target, its port."""
+COMMUNICATION: Final = "communication"
+"""Id of the node that every flow has without being told: one alarm a lost device."""
 _CANNOT: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 """What a constructor of a stranger may raise."""
 
@@ -62,20 +65,10 @@ class Result:
     faults: list[Fault] = field(default_factory=list)
 
 
-class WireCount:
-    """Rows that went over one wire, and rows a stopped node did not take."""
-
-    __slots__ = ("dropped", "rows")
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.dropped = 0
-
-
 class Stage:
     """A transform inside the graph, with what waits for it and the wires that leave it."""
 
-    __slots__ = ("faulted", "id", "inbox", "node", "ports", "rank", "routes")
+    __slots__ = ("faulted", "faults", "id", "inbox", "node", "ports", "rank", "routes")
 
     def __init__(self, node_id: str, node: Transform[Any, Any], rank: int) -> None:
         self.id = node_id
@@ -85,6 +78,7 @@ class Stage:
         self.routes: dict[str, list[Route]] = {}
         self.inbox: list[tuple[str, Message, WireCount | None]] = []
         self.faulted = ""
+        self.faults = 0  # How often the node raised since the flow was started or changed.
 
 
 class Route:
@@ -97,6 +91,39 @@ class Route:
         self.target_port = port
         self.stage = stage
         self.count = WireCount()
+
+
+def classes_of(document: Document) -> dict[str, type[Node[Any]]]:
+    """The classes of the nodes of a flow that are not disabled, by id.
+
+    Raises:
+        ConfigError: There is no such type.
+    """
+    nodes = document.nodes.items()
+    return {i: registry.node_class(entry.type) for i, entry in nodes if not entry.disabled}
+
+
+def wires_of(document: Document, classes: Mapping[str, type[Node[Any]]]) -> list[Ends]:
+    """The wires between these nodes."""
+    return [
+        (w.source, w.source_port, w.target, w.target_port)
+        for w in document.wires
+        if w.source in classes and w.target in classes
+    ]
+
+
+def watch_sources(classes: dict[str, type[Node[Any]]]) -> list[Ends]:
+    """Wires from the status of every source to one alarm node, unless the flow has its own.
+
+    Args:
+        classes: The classes of all nodes by id; the alarm node is added.
+    """
+    sources = [i for i, cls in classes.items() if cls.kind == "source"]
+    kinds = {cls.__module__ for cls in classes.values()}
+    if not sources or "nodes.alarm.communication" in kinds or COMMUNICATION in classes:
+        return []
+    classes[COMMUNICATION] = registry.node_class("alarm.communication")
+    return [(source, "status", COMMUNICATION, "in") for source in sources]
 
 
 def in_order(nodes: Sequence[str], wires: Sequence[Ends]) -> list[str]:

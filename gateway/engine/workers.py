@@ -13,6 +13,7 @@ from gateway.engine.connections import (
     close_quietly,
 )
 from gateway.engine.context import NodeContext
+from gateway.engine.egress import DeadLetter
 from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
 from gateway.engine.outbox import Outbox, Waiting
@@ -39,6 +40,7 @@ class WorkerDriver:
         ctx: NodeContext,
         inbox: Inbox[Arrived],
         connection: ConnectionDriver | None,
+        dead_letter: DeadLetter,
         options: OutboxOptions | None = None,
     ) -> None:
         self.worker = worker
@@ -48,6 +50,9 @@ class WorkerDriver:
         self._connection = connection
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
         self._filled = asyncio.Event()
+        self._dead_letter = dead_letter
+        self._refused: set[int] = set()
+        """Numbers of questions that are dead letters; they are not yet done with."""
         self._asked = 0
         """Number of the newest question whose answer is on its way to the journal."""
         self._is_told = False
@@ -66,7 +71,8 @@ class WorkerDriver:
 
     def journalled(self, number: int) -> None:
         """The answer to this question is on the disk."""
-        self.outbox.taken(self.outbox.lane(), number)
+        self.outbox.taken(self.outbox.lane(), number, dead=number in self._refused)
+        self._refused.discard(number)
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -90,7 +96,7 @@ class WorkerDriver:
                 self.ctx.count("faults")
                 self.ctx.say("error", reason)
                 if (question := self._question()) is not None:
-                    await self._done(question.number, {})
+                    await self._bury(question, reason)
             finally:
                 await close_quietly(self.worker.close())
             pause = self._backoff.next_s(retry_s)
@@ -129,9 +135,24 @@ class WorkerDriver:
         except Rejected as error:
             self.ctx.count("rejected", rows(question.message))
             self.ctx.say("warning", str(error))
-        else:
-            self.ctx.count("answered")
+            await self._refuse(question, str(error))
+            return
+        self.ctx.count("answered")
         await self._done(question.number, outputs)
+
+    async def _refuse(self, question: Waiting, error: str) -> None:
+        """Keep a question that is refused for good, and go on with the next."""
+        await self._dead_letter(
+            self.ctx.node_id, question.number, error, question.port, question.message
+        )
+        self._refused.add(question.number)
+        await self._done(question.number, {})
+
+    async def _bury(self, question: Waiting, error: str) -> None:
+        try:
+            await self._refuse(question, error)
+        except Disconnected as trouble:  # It is asked again.
+            self.ctx.say("error", str(trouble))
 
     async def _done(self, number: int, outputs: Outputs) -> None:
         """Hand the answer to the flow; an empty one too, so that it is not asked again."""

@@ -229,7 +229,7 @@ class Worker(Node[C], Generic[C, M]):
         """Get ready. Raises Disconnected or ConfigError."""
 
     async def handle(self, message: M, port: str) -> Outputs:
-        """Answer one message. Raises Disconnected (tried again) or Rejected (dropped, counted)."""
+        """Answer one message. Raises Disconnected (tried again) or Rejected (dead letter)."""
         raise NotImplementedError
 
     async def close(self) -> None:

@@ -223,8 +223,8 @@ async def test_a_running_gateway_shows_its_wires_and_its_open_alarm(running: Run
     async with asyncio.timeout(60):
         while not running.book.open():
             await asyncio.sleep(0.02)
-    running.runners["hall"].graph.wires["wave", "out", "high", "in"].rows = 10**12
-    running.runners["hall"].graph.wires["wave", "out", "history", "in"].dropped = 77
+    running.runners["hall"].graph.traffic.wires["wave", "out", "high", "in"].rows = 10**12
+    running.runners["hall"].graph.traffic.wires["wave", "out", "history", "in"].stopped = 77
     statuses = {status.node: status for status in running.statuses}
     statuses["wave"].counts["late"] = 5
     lines = [line.strip("│ ") for line in _drawn(view, 120, 40)]

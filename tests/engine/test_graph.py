@@ -134,7 +134,7 @@ def test_trace_and_observe_see_every_port() -> None:
     result = graph.step([("src", "out", batch(1.0))], S)
     assert [(node, port) for node, port, _ in result.trace] == seen
     assert seen == [("src", "out"), ("a", "out"), ("b", "out")]
-    assert graph.wires["a", "out", "b", "in"].rows == 1
+    assert graph.traffic.wires["a", "out", "b", "in"].rows == 1
 
 
 def test_every_flow_watches_its_sources() -> None:

@@ -325,7 +325,7 @@ async def test_a_node_that_fails_again_and_again_is_stopped(script: Script, tmp_
     assert "bad" in runtime.runners["test"].graph.faulted()
     assert next(s for s in runtime.statuses if s.node == "bad").state == "faulted"
     dropped = next(w for w in runtime.wires() if w["to"] == "bad.in")
-    assert dropped["dropped"] == 2
+    assert dropped["reasons"] == {"node_failed": 3, "node_stopped": 2}
     await until(lambda: len(values(script)) == 5)
     assert len(await letters(runtime.store)) == 3
     await runtime.stop()

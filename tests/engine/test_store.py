@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway import AlarmEvent, AlarmState, ConfigError, Disconnected, State, StateError, Tag
-from gateway.engine import store_entry, store_journal
+from gateway.engine import store_entry, store_journal, store_letters
 from gateway.engine import store_records as records
 from gateway.engine.store import Entry, Retention, Store
 from gateway.engine.store_entry import GapRow, OutboxRow, Revision
@@ -231,12 +231,44 @@ async def test_records_go_in_segments_when_they_are_old_or_many(
 
 
 async def test_old_rows_go_at_a_checkpoint(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(store_entry.ROWS_MAX, "dead_letter", 3)  # type: ignore[index]  # a limit
+    monkeypatch.setitem(store_entry.ROWS_MAX, "audit", 3)  # type: ignore[index]  # a limit
     for i in range(10):
-        await records.keep_letter(store, f"k{i}", "f", "n", "in", i, 1, "no", 1, b"x")
-    await records.keep_letter(store, "k9", "f", "n", "in", 99, 1, "again", 1, b"x")
+        await records.audit(store, i, "user:anna", "alarm/ack", {})
     await store.trim(0)
-    assert [row["ts"] for row in await records.letters(store)] == [9, 8, 7]
+    assert [row["ts"] for row in await records.audit_rows(store)] == [9, 8, 7]
+
+
+@pytest.mark.parametrize("limit", ["LETTERS_ROWS_MAX", "LETTERS_BYTES_MAX"])
+async def test_dead_letters_beyond_the_limit_go_and_are_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    said: list[str] = []
+    store.told = lambda level, text: said.append(text)
+    monkeypatch.setattr(store_letters, limit, 4 if limit == "LETTERS_ROWS_MAX" else 45)
+
+    async def keep(i: int) -> None:
+        await records.keep_letter(store, f"k{i}", "f", "n", "in", i, 1, "no", 1, b"x" * 10)
+
+    for i in range(4):
+        await keep(i)
+    await keep(3)  # The same once more, as after a crash.
+    decision = store_letters.Decision(2, "discarded", 9, "user:anna")
+    assert await records.settle_letter(store, decision)
+    assert not await records.settle_letter(store, decision), "once is once"
+    await keep(4)
+    rows = await records.letters(store, None)
+    assert [row["ts"] for row in rows] == [4, 3, 2, 0], "what is settled goes first"
+    assert said == []
+    await keep(5)
+    assert [row["ts"] for row in await records.letters(store, None)] == [5, 4, 3, 2]
+    assert "1 of the oldest that waited were dropped" in said[0]
+    assert await store.run(store_letters.letters_dropped) == 1
+    (row,) = await records.audit_rows(store)
+    assert (row["actor"], row["action"], row["detail"]) == (
+        "user:anna",
+        "dlq/discard",
+        {"letter": 2},
+    )
 
 
 async def test_a_full_disk_refuses_and_recovers(store: Store) -> None:
