@@ -29,11 +29,18 @@ class FaultDesk:
 
     def __init__(self, flow: str, store: Store) -> None:
         self.counts: Counter[str] = Counter()
+        self._graph: Graph | None = None
         self._flow = flow
         self._store = store
 
     def attend(self, result: Result, graph: Graph, statuses: Mapping[str, NodeStatus]) -> None:
-        """Put fresh nodes in the place of those that raised, unless they did so too often."""
+        """Put fresh nodes in the place of those that raised, unless they did so too often.
+
+        Another revision of the flow begins to count anew.
+        """
+        if graph is not self._graph:
+            self.counts.clear()
+            self._graph = graph
         for fault in result.faults:
             self.counts[fault.node] += 1
             count = self.counts[fault.node]

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
-from gateway.engine.succession import adopt, kept
+from gateway.engine.succession import Takeover, adopt
 from gateway.engine.wiring import (
+    COMMUNICATION,
     RESUMED,
     ContextFactory,
     Ends,
@@ -23,6 +24,7 @@ from gateway.engine.wiring import (
     Route,
     Stage,
     WireCount,
+    add_communication,
     bench_contexts,
     in_order,
     new_node,
@@ -33,8 +35,6 @@ from gateway.flow import registry
 from gateway.flow.document import Document
 from gateway.flow.node import Message, Node, Outputs, State, Transform
 
-COMMUNICATION: Final = "communication"
-"""Id of the node that every flow has without being told: one alarm a lost device."""
 WAKES_MAX: Final = 1_000_000
 """Timers of one node in one step: a day of catching up with one every 0.1 s."""
 
@@ -82,11 +82,16 @@ class Graph:
             for w in document.wires
             if w.source in self.classes and w.target in self.classes
         ]
-        wires += self._add_communication()
+        wires += add_communication(self.classes)
         self._stages: dict[str, Stage] = {}
         for rank, node_id in enumerate(in_order(list(self.classes), wires)):
             if issubclass(self.classes[node_id], Transform):
                 self._stages[node_id] = Stage(node_id, self._new_node(node_id), rank)
+        self._sinks = {
+            node_id: frozenset(port.name for port in cls.inputs)
+            for node_id, cls in self.classes.items()
+            if cls.kind == "sink"
+        }
         self._order = list(self._stages.values())
         self._entry: dict[tuple[str, str], list[Route]] = {}
         self.wires: dict[Ends, WireCount] = {}
@@ -97,15 +102,6 @@ class Graph:
             if source in self._stages:
                 self._stages[source].routes.setdefault(port, []).append(route)
         self._sleepers = [s for s in self._order if type(s.node).wake_at is not Transform.wake_at]
-
-    def _add_communication(self) -> list[Ends]:
-        """Wire the status of every source to one alarm node, unless the flow has its own."""
-        sources = [i for i, cls in self.classes.items() if cls.kind == "source"]
-        kinds = {cls.__module__ for cls in self.classes.values()}
-        if not sources or "nodes.alarm.communication" in kinds or COMMUNICATION in self.classes:
-            return []
-        self.classes[COMMUNICATION] = registry.node_class("alarm.communication")
-        return [(source, "status", COMMUNICATION, "in") for source in sources]
 
     def _new_node(self, node_id: str) -> Transform[Any, Any]:
         cls = self.classes[node_id]
@@ -120,7 +116,7 @@ class Graph:
 
         Args:
             inputs: What came in: from a source or worker by its output port, or for a
-                transform by its input port.
+                transform or a sink by its input port.
             now: The time of this step [ns]; it never goes back.
         """
         result = Result()
@@ -134,6 +130,8 @@ class Graph:
             stage = self._stages.get(node_id)
             if stage is not None and port in stage.ports:
                 stage.inbox.append((port, message, None))
+            elif port in self._sinks.get(node_id, ()):
+                result.outputs.append((node_id, port, message))
             else:
                 self._emit(node_id, port, message, self._entry.get((node_id, port), ()), result)
             self._drain(result)
@@ -264,17 +262,16 @@ class Graph:
                 fresh.append(f"The stored state of {stage.id} cannot be used ({text}): it is new.")
         return fresh
 
-    def kept(self, old: Graph) -> set[str]:
-        """Ids of nodes that go on as they are when this graph takes the place of another."""
-        return kept(self._stages, old._stages)
-
-    def adopt(self, old: Graph) -> list[str]:
+    def adopt(self, old: Graph) -> Takeover:
         """Take the place of another revision: nodes that did not change keep their state.
 
-        Returns: a sentence for each node that starts fresh although one of its name was there.
+        The old graph is left as it is, so that the change can still be called off.
         """
         self.now = old.now
-        return adopt(self._stages, old._stages)
+        for ends in self.wires.keys() & old.wires.keys():
+            self.wires[ends].rows = old.wires[ends].rows
+            self.wires[ends].dropped = old.wires[ends].dropped
+        return adopt(self._stages, old._stages, self._new_node)
 
     def faulted(self) -> dict[str, str]:
         """Nodes that are stopped, with the reason."""

@@ -21,6 +21,7 @@ from gateway.engine.connections import (
 )
 from gateway.engine.context import NodeContext
 from gateway.engine.inbox import Inbox
+from gateway.engine.outbox import Outbox
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, LimitError
 from gateway.flow.node import Message, Reading, Source
@@ -40,6 +41,8 @@ class Arrived:
     position: Any = None
     answers: int = 0
     """Number of the question that a worker has answered with this."""
+    outbox: Outbox | None = None
+    """Where that question waits."""
 
 
 class Ingress:
@@ -69,9 +72,12 @@ class Ingress:
         """Clear it before a cancel, and the device is held until it is set: so that what was
         read can still be acknowledged."""
         self.released.set()
+        self.held = asyncio.Event()
+        """Set once nothing more is read, because the loop was cancelled."""
 
     async def run(self) -> None:
         """Read until cancelled."""
+        self.held.clear()
         while True:
             self._steady_since_s = float("inf")
             retry_s = 0.0
@@ -92,6 +98,7 @@ class Ingress:
                 self._ended(str(error))
                 return
             except asyncio.CancelledError:
+                self.held.set()
                 await self.released.wait()
                 raise
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
@@ -145,7 +152,11 @@ class Ingress:
                 self.ctx.status.counts["rows_in"] += len(message)
         if outputs or reading.token is not None or reading.position is not None:
             entry = Arrived(self.ctx.node_id, outputs, self, reading.token, reading.position)
-            await self._inbox.put(entry, max(size, 1))
+            try:
+                await self._inbox.put(entry, max(size, 1))
+            except asyncio.CancelledError:
+                self._inbox.put_now(entry, max(size, 1))  # A device may not send it again.
+                raise
 
     def _with_device(self, message: Message) -> Message:
         """Events that say who is away, with the device they are about: one alarm a device."""
@@ -175,13 +186,28 @@ class Ingress:
         now = self.ctx.clock.now()
         data = {"source": self.ctx.node_id, "device": self._device, "text": text}
         outputs: list[tuple[str, Message]] = [("status", (Event(now, "source/lost", data),))]
-        codes = self._codes()
-        if len(codes):
-            # On the device's own clock, so that its next samples are not late.
-            ts = np.where(self._at[codes] > 0, self._ts[codes] + (now - self._at[codes]), now)
-            bad = np.full(len(codes), quality.BAD_NO_COMMUNICATION, np.uint32)
-            outputs.append(("out", Batch(codes, ts, np.full(len(codes), np.nan), bad)))
+        if len(bad := self.bad(now)):
+            outputs.append(("out", bad))
         await self._inbox.put(Arrived(self.ctx.node_id, outputs), 1)
+
+    def bad(self, now: int) -> Batch:
+        """What it used to bring, as Bad: nobody brings it any more, or for a while."""
+        codes = self._codes()
+        # On the device's own clock, so that its next samples are not late.
+        ts = np.where(self._at[codes] > 0, self._ts[codes] + (now - self._at[codes]), now)
+        why = np.full(len(codes), quality.BAD_NO_COMMUNICATION, np.uint32)
+        return Batch(codes, ts, np.full(len(codes), np.nan), why)
+
+    def tell_again(self) -> None:
+        """The device is away and somebody new listens: say so once more."""
+        if self._is_lost:
+            data = {
+                "source": self.ctx.node_id,
+                "device": self._device,
+                "text": self.ctx.status.text,
+            }
+            event = Event(self.ctx.clock.now(), "source/lost", data)
+            self._inbox.put_now(Arrived(self.ctx.node_id, [("status", (event,))]), 1)
 
     async def _tell_back(self) -> None:
         if self._is_lost is False:

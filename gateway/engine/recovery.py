@@ -29,7 +29,7 @@ from gateway.errors import GatewayError, StateError
 _log = logging.getLogger("genba.recovery")
 GraphOf = Callable[[int], Graph]
 """The executable form of a revision of the flow, by its number."""
-HandOn = Callable[[Result], list[AlarmEvent]]
+HandOn = Callable[[Result, Graph], list[AlarmEvent]]
 Marks = Mapping[str, tuple[int, dict[str, Any]]]
 
 
@@ -43,7 +43,7 @@ class Recovery:
         graph_of: Makes the graph of an older revision.
         outboxes: What waits for sinks and workers, by node id.
         stale: Sinks whose messages are of no use once they are old.
-        hand_on: Gives what a step made to the sinks; returns its alarms.
+        hand_on: Gives what a step of a graph made to the sinks; returns its alarms.
     """
 
     def __init__(
@@ -185,16 +185,16 @@ class Recovery:
         if self.seq <= self._muted_to:
             result.outputs.clear()
             result.alarms.clear()
-        self.alarms += self._hand_on(result)
+        self.alarms += self._hand_on(result, self.graph)
 
     def _deployed(self, marker: Input) -> None:
         assert isinstance(marker[2], tuple)
         event = marker[2][0]
         assert isinstance(event, Event)
-        before = self.graph.classes
+        known = self.graph.classes.keys() - set(event.data.get("closed", ()))
         self._use(int(event.data["revision"]), keep=True)
         for node, outbox in self._outboxes.items():
-            if node not in before:  # Its numbers began with this revision.
+            if node not in known:  # Its numbers began with this revision.
                 outbox.begin()
 
 

@@ -28,10 +28,10 @@ from gateway.engine.outbox import Outbox
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
 from gateway.engine.recovery import GraphOf, Recovery
 from gateway.engine.store import Entry, Store
-from gateway.engine.store_file import Revision
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
-from gateway.engine.wiring import DEPLOYED, RESUMED
+from gateway.engine.turn import Turn
+from gateway.engine.wiring import RESUMED
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock, Message
 
@@ -39,6 +39,10 @@ _log = logging.getLogger("genba.flow")
 INBOX_ROWS_MAX: Final = 100_000
 STEP_ROWS_MAX: Final = 8_192
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
+
+
+def _nobody(inputs: Sequence[Input], now: int) -> None:
+    """No shadow runs beside the flow."""
 
 
 class FlowRunner:
@@ -73,6 +77,9 @@ class FlowRunner:
         self.revision = 0  # the one that runs
         self.steps = 0
         self.seq = 0  # of the newest journal record
+        self.after_step: Callable[[Sequence[Input], int], None] = _nobody
+        """Called with inputs and time of every live step, once its outputs are handed on: the
+        place of a shadow. It must neither wait nor raise."""
         self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
@@ -81,6 +88,7 @@ class FlowRunner:
         self._tag_book = tag_book
         self._faults = FaultDesk(graph.name, store)
         self._saved: tuple[int, ...] = ()
+        self._saving = asyncio.Lock()
 
     # ------------------------------------------------------------------ recovery
 
@@ -114,7 +122,7 @@ class FlowRunner:
         await persist(self._store, entry)
         self.seq = self._done_seq = entry.seq
         # What timers make now is as late as a replay: nothing for a sink that wants it fresh.
-        return self._hand_on(self.graph.step(inputs, now), replay=True)
+        return self._hand_on(self.graph.step(inputs, now), self.graph, replay=True)
 
     def outboxes(self) -> dict[str, Outbox]:
         """What waits for sinks and workers, by node id."""
@@ -154,8 +162,9 @@ class FlowRunner:
         now = max(self._clock.now(), self.graph.now)
         due = self.graph.wake_at()
         for entry in entries:  # Their questions are settled in the transaction that has them.
-            if entry.answers and entry.node in self.workers:
-                self.workers[entry.node].journalled(entry.answers)
+            worker = self.workers.get(entry.node) if entry.answers else None
+            if worker is not None and worker.outbox is entry.outbox:
+                worker.journalled(entry.answers)
         if self.durable and (entries or (due is not None and due <= now)):
             inputs = await self._commit(entries, inputs, now, due)
         for entry in entries:
@@ -168,10 +177,10 @@ class FlowRunner:
         result = self.graph.step(inputs, now)
         self._done_seq = self.seq
         crash_point("mid_step")
-        alarms = self._hand_on(result, replay=False)
-        await self._store_alarms(alarms)
+        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
         for fault in result.faults:
             await self._keep(fault.node, fault.port, fault.detail, poison(fault, now))
+        self.after_step(inputs, now)
 
     async def _commit(
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
@@ -198,8 +207,8 @@ class FlowRunner:
         now, revision = self._clock.now(), self.revision
         await self._faults.keep(node, port, error, data, seq=self.seq, now=now, revision=revision)
 
-    def _hand_on(self, result: Result, *, replay: bool) -> list[AlarmEvent]:
-        """Give what a step made to sinks, workers and the alarm book."""
+    def _hand_on(self, result: Result, graph: Graph, *, replay: bool) -> list[AlarmEvent]:
+        """Give what a step of a graph made to sinks, workers and the alarm book."""
         self.steps += 1
         alarms = [event for _, events in result.alarms for event in events]
         if alarms and not replay:
@@ -209,7 +218,7 @@ class FlowRunner:
                 self.egresses[node].offer(port, message, replay=replay)
             elif node in self.workers:
                 self.workers[node].offer(port, message)
-        self._faults.attend(result, self.graph, self.statuses)
+        self._faults.attend(result, graph, self.statuses)
         return alarms
 
     async def drained(self) -> None:
@@ -234,45 +243,32 @@ class FlowRunner:
 
     # ------------------------------------------------------------------ revisions
 
-    async def switch(
-        self,
-        graph: Graph,
-        revision: Revision,
-        gone: Sequence[AlarmEvent],
-        closed: Sequence[str],
-        install: Callable[[], None],
-    ) -> list[str]:
+    async def serve_waiting(self) -> None:
+        """Serve all that has arrived by now; called with `lock` held."""
+        waiting = self.inbox.take_now()
+        if waiting:
+            await self._serve(waiting)
+
+    async def switch(self, turn: Turn, install: Callable[[], None]) -> None:
         """Go on with another revision; called between two steps, with `lock` held.
 
         Args:
-            graph: The new revision, not yet used.
-            revision: Its text and number, stored with the marker in the journal.
-            gone: Alarm events that end what nobody watches any more, stored likewise.
-            closed: Sinks and workers that are gone.
-            install: Puts the new sinks and workers in place.
-
-        Returns: a sentence for each node that starts fresh.
+            turn: The new revision, which has taken over what it keeps.
+            install: Puts the new sinks and workers in place, once nothing can be called off.
         """
-        now = max(self._clock.now(), self.graph.now)
         self.seq += 1
-        marker: Input = (*DEPLOYED, (Event(now, "engine/deployed", {"revision": revision.number}),))
-        entry = Entry(self.name, self.seq, now, 1, pack_inputs([marker], now))
-        entry.revision, entry.alarms, entry.closed = revision, gone, closed
+        entry = turn.entry(self.name, self.seq)
         if self.durable:
             await self._write(entry)
         else:
-            await persist(self._store, Entry(self.name, self.seq, now, revision=revision))
-        self._book.apply(gone)
+            await persist(self._store, Entry(self.name, self.seq, turn.now, revision=turn.revision))
         crash_point("post_deploy")
-        said = graph.adopt(self.graph)
-        self.graph, self.revision = graph, revision.number
+        self._book.apply(turn.ends)
+        self.graph, self.revision = turn.graph, turn.revision.number
         install()
-        self._faults.counts.clear()
-        result = graph.step([marker], now)
+        result = self.graph.step(turn.inputs, turn.now)
         self._done_seq = self.seq
-        alarms = self._hand_on(result, replay=False)
-        await self._store_alarms(alarms)
-        return said
+        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
 
     # ------------------------------------------------------------------ checkpoint
 
@@ -284,6 +280,10 @@ class FlowRunner:
         """
         if not self.durable:
             return 0
+        async with self._saving:  # Two at a time would mix their chunks.
+            return await self._checkpoint()
+
+    async def _checkpoint(self) -> int:
         async with self.lock:
             outboxes = self.outboxes()
             mark = (self.steps, *(box.low for box in outboxes.values()), self.revision)

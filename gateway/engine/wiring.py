@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from gateway.data.tag import TagTable
 from gateway.data.windows import Windows
 from gateway.errors import ConfigError, GatewayError
+from gateway.flow import registry
 from gateway.flow.document import Document
 from gateway.flow.findings import valid_config
 from gateway.flow.node import Alarms, Context, Message, Node, Transform
@@ -20,6 +21,8 @@ RESUMED: Final = ("", "resumed")
 """Node and port of the input that says: the gateway was away until now."""
 DEPLOYED: Final = ("", "deployed")
 """Node and port of the input that says: from here on another revision of the flow runs."""
+COMMUNICATION: Final = "communication"
+"""Id of the node that every flow has without being told: one alarm a lost device."""
 Ends = tuple[str, str, str, str]
 """A wire: source, its port, target, its port."""
 _CANNOT: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
@@ -124,6 +127,16 @@ def in_order(nodes: Sequence[str], wires: Sequence[Ends]) -> list[str]:
         placed.add(ready)
         done.append(ready)
     return done
+
+
+def add_communication(classes: dict[str, type[Node[Any]]]) -> list[Ends]:
+    """Wire the status of every source to one alarm node, unless the flow has its own."""
+    sources = [node_id for node_id, cls in classes.items() if cls.kind == "source"]
+    kinds = {cls.__module__ for cls in classes.values()}
+    if not sources or "nodes.alarm.communication" in kinds or COMMUNICATION in classes:
+        return []
+    classes[COMMUNICATION] = registry.node_class("alarm.communication")
+    return [(source, "status", COMMUNICATION, "in") for source in sources]
 
 
 def new_node(
