@@ -71,6 +71,10 @@ class StatusBoard:
             if s.flow != flow or (s.node, s.type) in nodes or s.type == "alarm.communication"
         ]
 
+    def forget(self, flow: str) -> None:
+        """Forget all nodes of a flow that is gone."""
+        self.all = [s for s in self.all if s.flow != flow]
+
     def nodes(self, flow: str) -> dict[str, NodeStatus]:
         """The statuses of a flow's nodes by id."""
         return {s.node: s for s in self.all if s.flow == flow and s.kind != "connection"}

@@ -14,24 +14,22 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
 from gateway.engine.context import Secrets
-from gateway.engine.deploy import Deployed, check, first_revision, used
-from gateway.engine.host import FlowHost, resolved
+from gateway.engine.deploy import Deployed
+from gateway.engine.flows import DRAIN_S, Flows
+from gateway.engine.host import FlowHost
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
-from gateway.engine.store_file import Revision
 from gateway.engine.store_records import audit
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.view import flow_status, wires_of
-from gateway.errors import ConfigError, Disconnected, GatewayError
+from gateway.errors import Disconnected
 from gateway.flow.document import Document
 from gateway.flow.node import Clock
-from gateway.flow.variables import resolve
 
 _log = logging.getLogger("genba.runtime")
 CHECKPOINT_S = 60.0
-DRAIN_S = 3.0
 
 
 class Runtime:
@@ -67,10 +65,8 @@ class Runtime:
         self.book = AlarmBook()
         self.store = store or Store(state_dir / "genba.db")
         self.store.told = self.lines.teller(self.clock.now, "store")
-        self.hosts: dict[str, FlowHost] = {}
         self.started_s = self.clock.monotonic()
         self._documents = list(documents)
-        self._variables = dict(variables or {})
         self._tasks = Tasks("engine")
         self._shop = Shop(
             state_dir,
@@ -83,8 +79,14 @@ class Runtime:
             TagBook(self.tags),
             Secrets(state_dir / "secrets"),
         )
+        self.flows = Flows(self._shop, dict(variables or {}), self._say)
         self._checkpoint_s = checkpoint_s
         self._is_running = False
+
+    @property
+    def hosts(self) -> dict[str, FlowHost]:
+        """The flows that run with all their loops, by name."""
+        return self.flows.hosts
 
     @property
     def runners(self) -> dict[str, FlowRunner]:
@@ -109,7 +111,7 @@ class Runtime:
             self.tags.load(await self.store.tags())
             self._shop.tag_book.loaded()
             self.book.apply(await self.store.alarm_events())
-            await self._add_flows()
+            await self.flows.open(self._documents)
         except BaseException:
             await self._tasks.stop()
             await self.store.close()
@@ -119,24 +121,16 @@ class Runtime:
             host.start()
         self._tasks.start("checkpoint", self._checkpoints())
 
-    async def _add_flows(self) -> None:
-        errors = []
-        for document in self._documents:
-            try:
-                await self._add_flow(document)
-            except Disconnected:
-                raise  # The state file is away: that is no matter of one flow.
-            except GatewayError as error:
-                errors.append(str(error))
-                self._say("error", document.name, f"This flow does not run: {error}")
-        if errors and not self.hosts:
-            raise ConfigError("No flow can run.", hint=" ".join(errors))
-
     async def stop(self) -> None:
         """Stop reading, let the sinks finish for a moment, store a checkpoint, close."""
         if not self._is_running:
             return
         self._is_running = False
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self.flows.settled()
+        except TimeoutError:
+            pass  # The disk is away; what was not stored did not happen.
         hosts = self.hosts.values()
         await asyncio.gather(*(host.stop_reading(DRAIN_S) for host in hosts))
         await self._tasks.stop()
@@ -163,22 +157,6 @@ class Runtime:
             except Exception as error:  # noqa: BLE001 - one flow must not cost the others theirs
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
-    async def _add_flow(self, document: Document) -> FlowHost:
-        """Take a flow of a file in: as it is there, or as it was deployed after that."""
-        now = self.clock.now()
-        revision, text = await first_revision(self.store, document, self._variables, now)
-        if text:
-            self._say("info", document.name, text)
-        if revision.text == document.text():  # With the file's name and lines, for messages.
-            document = document.with_values(lambda value: resolve(value, self._variables))
-        else:
-            document = resolved(revision)
-        host = FlowHost(self._shop, document, revision)
-        for text in await host.open():
-            self._say("error", document.name, text)
-        self.hosts[document.name] = host
-        return host
-
     def _say(self, level: str, where: str, text: str) -> None:
         _log.log({"error": logging.ERROR, "info": logging.INFO}[level], "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
@@ -188,36 +166,18 @@ class Runtime:
     async def deploy(
         self, document: Document, author: str, note: str = "", base: int | None = None
     ) -> Deployed:
-        """Let a new revision of a flow take the place of the one that runs.
+        """Let a new revision of a flow take the place of the one that runs; see `Flows.deploy`."""
+        return await self.flows.deploy(document, author, note, base)
 
-        Args:
-            document: The new flow.
-            author: Who does it: ``user:anna``.
-            note: Why, in words.
-            base: The revision that was edited; refused when another runs by now.
+    async def rollback(
+        self, flow: str, author: str, note: str = "", number: int | None = None
+    ) -> Deployed:
+        """Run an old revision again, as a new one; see `Flows.rollback`."""
+        return await self.flows.rollback(flow, author, note, number)
 
-        Raises:
-            ConfigError: It cannot run, or somebody else was faster; the old one runs on.
-            Disconnected: It cannot be stored; the old one runs on.
-        """
-        host = self.hosts.get(document.name)
-        check(document, self._variables, host.revision if host is not None else None, base)
-        number = host.revision.number if host is not None else 0
-        values = used(document, self._variables)
-        revision = Revision(number + 1, self.clock.now(), author, note, document.text(), values)
-        detail = {"flow": document.name, "revision": revision.number, "note": note}
-        await audit(self.store, revision.ts, author, "flow/deploy", detail)
-        if host is None:
-            host = FlowHost(self._shop, resolved(revision), revision)
-            said = await host.open()
-            self.hosts[document.name] = host
-            host.start()
-        else:
-            said = await host.deploy(resolved(revision), revision)
-            await host.runner.checkpoint()
-        for text in said:
-            self._say("info", document.name, text)
-        return Deployed(document.name, revision.number, tuple(said))
+    async def remove(self, flow: str, author: str, note: str = "") -> Deployed:
+        """End a flow and keep its revisions; see `Flows.remove`."""
+        return await self.flows.remove(flow, author, note)
 
     async def act(self, action: str, data: Mapping[str, Any]) -> int:
         """Hand an operator's action to every flow, as journalled input.

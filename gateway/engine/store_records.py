@@ -127,6 +127,21 @@ async def revisions(store: Store, flow: str) -> list[Revision]:
     return await store.run(work)
 
 
+async def newest_revisions(store: Store) -> dict[str, tuple[Revision, bool]]:
+    """By flow its newest version, and whether any of its versions came from a file."""
+
+    def work(db: sqlite3.Connection) -> dict[str, tuple[Revision, bool]]:
+        rows = db.execute(
+            "SELECT flow, number, ts, author, note, text, variables, EXISTS (SELECT 1 FROM"
+            " revision AS f WHERE f.flow = r.flow AND f.author = 'file') FROM revision AS r"
+            " WHERE number = (SELECT max(number) FROM revision AS n WHERE n.flow = r.flow)"
+            " ORDER BY flow"
+        )
+        return {flow: (Revision(*columns), bool(has)) for flow, *columns, has in rows}
+
+    return await store.run(work)
+
+
 async def audit(store: Store, ts: int, actor: str, action: str, detail: Mapping[str, Any]) -> None:
     """Record who did what.
 
