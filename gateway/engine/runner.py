@@ -78,8 +78,8 @@ class FlowRunner:
         self.steps = 0
         self.seq = 0  # of the newest journal record
         self.after_step: Callable[[Sequence[Input], int], None] = _nobody
-        """Called with inputs and time of every live step, once its outputs are handed on: the
-        place of a shadow. It must neither wait nor raise."""
+        """Called with inputs and time of every live step, after it: the place of a shadow.
+        It must neither wait nor raise."""
         self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
@@ -87,6 +87,7 @@ class FlowRunner:
         self._book = book
         self._tag_book = tag_book
         self._faults = FaultDesk(graph.name, store)
+        self._taken: list[Arrived] = []  # out of the inbox, and not yet served
         self._saved: tuple[int, ...] = ()
         self._saving = asyncio.Lock()
 
@@ -121,7 +122,7 @@ class FlowRunner:
         entry = Entry(self.name, self.seq + 1, now, 1, pack_inputs(inputs, now))
         await persist(self._store, entry)
         self.seq = self._done_seq = entry.seq
-        # What timers make now is as late as a replay: nothing for a sink that wants it fresh.
+        # What timers make now is as late as a replay: not fresh any more.
         return self._hand_on(self.graph.step(inputs, now), self.graph, replay=True)
 
     def outboxes(self) -> dict[str, Outbox]:
@@ -152,8 +153,9 @@ class FlowRunner:
             if due is not None:
                 wait_s = (due - self._clock.now()) / 1e9
                 timeout_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
-            entries = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
+            self._taken = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
             async with self.lock:
+                entries, self._taken = self._taken, []
                 await self._serve(entries)
             await asyncio.sleep(0)
 
@@ -245,9 +247,8 @@ class FlowRunner:
 
     async def serve_waiting(self) -> None:
         """Serve all that has arrived by now; called with `lock` held."""
-        waiting = self.inbox.take_now()
-        if waiting:
-            await self._serve(waiting)
+        waiting, self._taken = self._taken + self.inbox.take_now(), []
+        await self._serve(waiting)
 
     async def switch(self, turn: Turn, install: Callable[[], None]) -> None:
         """Go on with another revision; called between two steps, with `lock` held.
