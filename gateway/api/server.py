@@ -20,6 +20,7 @@ from gateway.api.exposition import metrics_text
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
 from gateway.api.page import PAGE
+from gateway.api.routes_flows import flow_routes
 from gateway.data import quality
 from gateway.engine.runtime import Runtime
 from gateway.errors import ConfigError, GatewayError
@@ -57,6 +58,7 @@ def application(runtime: Runtime) -> FastAPI:
     app.add_middleware(Guard)
 
     app.add_exception_handler(GatewayError, _cannot)
+    app.include_router(flow_routes(runtime))
 
     @app.get("/", response_class=HTMLResponse)
     async def page() -> str:

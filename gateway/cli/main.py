@@ -21,6 +21,10 @@ COMMANDS: Final = {
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",
     "alarms": "list, acknowledge and shelve alarms",
+    "deploy": "let a flow file take the place of the flow that runs",
+    "revisions": "list the revisions of a flow, or compare two of them",
+    "rollback": "run an old revision of a flow again, as a new one",
+    "remove": "end a flow; its revisions are kept",
 }
 
 
