@@ -15,7 +15,7 @@ from gateway.cli.words import printable
 def add(commands: Any) -> None:
     """Declare the subcommand."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "revisions", help="list the revisions of a flow, or compare two of them"
+        "revisions", help="list or compare the revisions of a flow"
     )
     parser.add_argument("flow", nargs="?", help="the flow's name; without one all are listed")
     parser.add_argument("old", nargs="?", type=int, help="show what this revision changed")
