@@ -45,9 +45,14 @@ async def send(runtime: Runtime, script: Script, text: str, token: Any = None) -
     await until(lambda: runner._done_seq > before)
 
 
+def _items(script: Script) -> list[Any]:
+    """All events of any kind that sinks took."""
+    return [item for _, m in script.written if isinstance(m, tuple) for item in m]
+
+
 def alarms(script: Script) -> list[AlarmEvent]:
     """All alarm events that sinks took."""
-    return [e for _, m in script.written for e in m if isinstance(e, AlarmEvent)]
+    return [e for e in _items(script) if isinstance(e, AlarmEvent)]
 
 
 def without(document: Document, node: str, wires: str) -> Document:
@@ -194,7 +199,7 @@ async def test_the_alarm_of_a_source_that_is_removed_ends(script: Script, tmp_pa
 
 
 def _topics(script: Script) -> list[str]:
-    return [e.topic for _, m in script.written for e in m if isinstance(e, Event)]
+    return [e.topic for e in _items(script) if isinstance(e, Event)]
 
 
 async def test_who_listens_for_the_first_time_is_told_of_a_lost_device(
