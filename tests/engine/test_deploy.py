@@ -14,6 +14,7 @@ import pytest
 from gateway import AlarmEvent, Batch, ConfigError, Disconnected, Event, Reading
 from gateway.engine import store_writer
 from gateway.engine.deploy import Overtaken
+from gateway.engine.graph import Graph
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit_rows, revisions
 from gateway.flow.document import Document
@@ -699,4 +700,48 @@ async def test_a_memory_flow_is_edited_too(script: Script, tmp_path: Path) -> No
     await until(lambda: script.acknowledged == [0, 1])
     await runtime.remove("test", "user:anna")
     assert runtime.runners == {}
+    await runtime.stop()
+
+
+async def test_two_checkpoints_at_once_do_not_mix(script: Script, tmp_path: Path) -> None:
+    runtime = await started(FLOW, tmp_path)
+    runner = runtime.runners["test"]
+    for i in range(8):
+        await send(runtime, script, f"TT1 {10 * i}s {70 + i}")
+        await asyncio.gather(
+            runner.checkpoint(),
+            send(runtime, script, f"TT1 {10 * i + 5}s {70 + i}"),
+            runner.checkpoint(),
+        )
+    wanted = runner.graph.snapshot()
+    await kill(runtime)
+    runtime = await started(FLOW, tmp_path)
+    found = runtime.runners["test"].graph.snapshot()
+    for node in ("minute", "stats"):
+        for key, array in wanted[node].items():
+            if not key.startswith("seen"):
+                assert array.tobytes() == found[node][key].tobytes(), (node, key)
+    await runtime.stop()
+
+
+async def test_a_shadow_is_given_what_the_flow_was_given(script: Script, tmp_path: Path) -> None:
+    runtime = await started(FLOW, tmp_path)
+    runner = runtime.runners["test"]
+    shadow = Graph(FLOW, runtime.tags)
+    made: list[Any] = []
+
+    def after_step(inputs: Any, now: int) -> None:
+        made.extend(shadow.step(inputs, now).outputs)
+
+    runner.after_step = after_step
+    for i in range(5):
+        await send(runtime, script, f"TT1 {30 * i}s {79 + i % 2 * 10}")
+    await until(lambda: len(script.written) == len(made))
+    for (port, message), (_, other, same) in zip(script.written, made, strict=True):
+        assert port == other
+        if isinstance(message, Batch):
+            assert message.value.tobytes() == same.value.tobytes()
+        else:
+            assert [e.change for e in message] == [e.change for e in same]
+    assert made
     await runtime.stop()
