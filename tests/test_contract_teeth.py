@@ -275,6 +275,18 @@ class LateTimer(_Simple):
         return {} if last is None else {"out": last}
 
 
+class KeepsWhatDoesNotFit(_Simple):
+    """It says that an edit leaves its state as it is, but with `percent` it has more of it."""
+
+    def __init__(self, config: DeadbandConfig, ctx: Any) -> None:
+        super().__init__(config, ctx)
+        if config.kind == "percent":
+            self.per_tag("range", 0.0)
+
+    def keeps(self, old: DeadbandConfig) -> bool:
+        return True
+
+
 class WrongExample(_Simple):
     """Its example promises what it does not do."""
 

@@ -23,6 +23,7 @@ PROTOCOLS = ("asyncua", "pymodbus", "paho", "aiomqtt", "mqtt5")
 _FAMILY = ("nodes/*/_*.py", "nodes/*/connection.py", "gateway/plant/*")
 _SHELL = (
     "graph",
+    "succession",
     "ingress",
     "egress",
     "workers",

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 BODY_BYTES_MAX: Final = 64 * 1024
+FLOW_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A flow file, escaped as JSON."""
 HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -50,7 +52,8 @@ class Guard:
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        refused = _refused(str(scope["method"]), headers)
+        limit = FLOW_BODY_BYTES_MAX if _takes_a_flow(str(scope["path"])) else BODY_BYTES_MAX
+        refused = _refused(str(scope["method"]), headers, limit)
         if refused is not None:
             await refused(scope, receive, dressed)
             return
@@ -60,20 +63,24 @@ class Guard:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > BODY_BYTES_MAX:
-                raise HTTPException(413, f"A request may have {BODY_BYTES_MAX} bytes.")
+            if size > limit:
+                raise HTTPException(413, f"A request may have {limit} bytes.")
             return message
 
         await self._app(scope, counted, dressed)
 
 
-def _refused(method: str, headers: Headers) -> PlainTextResponse | None:
+def _takes_a_flow(path: str) -> bool:
+    return path.startswith("/api/flows/") and path.endswith("/deploy")
+
+
+def _refused(method: str, headers: Headers, limit: int) -> PlainTextResponse | None:
     host = headers.get("host", "")
     if _name(host) not in HOSTS:
         return PlainTextResponse("This API answers to this machine's own name only.", 421)
     announced = headers.get("content-length", "0")
-    if not announced.isdigit() or int(announced) > BODY_BYTES_MAX:
-        return PlainTextResponse(f"A request may have {BODY_BYTES_MAX} bytes.", 413)
+    if not announced.isdigit() or int(announced) > limit:
+        return PlainTextResponse(f"A request may have {limit} bytes.", 413)
     origin = headers.get("origin")
     if method not in ("GET", "HEAD") and origin and origin.partition("://")[2] != host:
         return PlainTextResponse("A page from elsewhere may not act here.", 403)

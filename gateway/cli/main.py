@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from gateway.errors import GatewayError
@@ -25,6 +26,10 @@ COMMANDS: Final = {
     "status": "say on one page how the gateway is",
     "gaps": "list what sources have missed",
     "dlq": "list, look at, replay and discard dead letters",
+    "deploy": "let a flow file take the place of the flow that runs",
+    "revisions": "list or compare the revisions of a flow",
+    "rollback": "run an old revision of a flow again, as a new one",
+    "remove": "end a flow; its revisions are kept",
 }
 
 
@@ -52,7 +57,11 @@ def _command(words: list[str]) -> int:
     if words[:1] == ["plant"]:
         return int(importlib.import_module("gateway.plant.main").main(words[1:]))
     parser = argparse.ArgumentParser(
-        prog="genba", description="An edge gateway for factories.", allow_abbrev=False
+        prog="genba",
+        description="An edge gateway for factories.",
+        allow_abbrev=False,
+        # With two, argparse breaks the line behind a command of nine letters.
+        formatter_class=partial(argparse.HelpFormatter, indent_increment=1),
     )
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -43,7 +43,8 @@ class AlarmEvent:
         tag: The tag's name; for a lost device the source's id.
         ts: Event time of the transition [ns since 1970-01-01 UTC].
         change: What happened: raised, returned, cleared, acked, reset, shelved, unshelved,
-            suppressed, unsuppressed, removed_from_service, returned_to_service, realarmed.
+            suppressed, unsuppressed, removed_from_service, returned_to_service, realarmed,
+            removed (its node or its source is gone from the flow, or starts fresh).
         state: The process state after it.
         overlay: The overlay after it.
         occurrence: Counts annunciations; an acknowledgement names the one it means.

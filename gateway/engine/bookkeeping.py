@@ -153,16 +153,6 @@ def base_of(graph: Graph, outboxes: Mapping[str, Outbox]) -> dict[str, int]:
     return {node: box.books.offered - reached[node] for node, box in outboxes.items()}
 
 
-def left_behind(outboxes: Mapping[str, Outbox], closed: Sequence[str]) -> list[str]:
-    """A sentence for each sink or worker that goes while something waits for it."""
-    waiting = {node: outboxes[node].rows for node in closed if node in outboxes}
-    return [
-        f"{rows:,} rows that waited for {node} are dropped: it is gone from the flow."
-        for node, rows in waiting.items()
-        if rows
-    ]
-
-
 # ---------------------------------------------------------------------- the books of a flow
 
 

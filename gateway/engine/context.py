@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -72,6 +73,7 @@ class NodeContext:
         self.data_dir = data_dir
         self.status = status
         self._tasks = tasks
+        self._own: set[asyncio.Task[Any]] = set()
         self._secrets = secrets
         self._lines = lines
         self._connections = connections
@@ -104,7 +106,15 @@ class NodeContext:
             self._lines.add(self.clock.now(), level, f"{self.flow}/{self.node_id}", text)
 
     def start(self, name: str, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
-        return self._tasks.start(f"{self.node_id}/{name}", work)
+        task = self._tasks.start(f"{self.node_id}/{name}", work)
+        self._own.add(task)
+        task.add_done_callback(self._own.discard)
+        return task
+
+    def end(self) -> None:
+        """The node is gone: what it started ends with it."""
+        for task in self._own:
+            task.cancel()
 
 
 ContextMaker = Callable[[NodeStatus], NodeContext]

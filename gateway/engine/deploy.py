@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.engine.store import Store
@@ -17,6 +17,10 @@ FILE = "file"
 """The author of a revision that was found in a file."""
 
 
+class Overtaken(ConfigError):  # noqa: N818 - the word for it
+    """Somebody else deployed a revision since the one that was edited."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deployed:
     """What came of a deploy.
@@ -24,12 +28,14 @@ class Deployed:
     Args:
         flow: The flow's name.
         revision: The number of the revision that runs now.
-        said: A sentence for each node that starts fresh.
+        said: A sentence for each node that was changed and each queue that was closed.
+        before: The revision whose place it took; None for a flow that is new.
     """
 
     flow: str
     revision: int
     said: tuple[str, ...] = ()
+    before: Revision | None = None
 
 
 async def first_revision(
@@ -60,6 +66,8 @@ async def first_revision(
                 return newest, ""
             note = "Other values for the variables."
             return Revision(newest.number + 1, now, FILE, note, text, values), note
+        if is_removed(newest):
+            return newest, ""
         return newest, (
             f"Revision {newest.number} runs, deployed by {newest.author}; "
             f"the file is still revision {from_file.number}."
@@ -67,6 +75,46 @@ async def first_revision(
     number = newest.number + 1
     note = "The file was edited."
     return Revision(number, now, FILE, note, text, values), f"Revision {number}: {note}"
+
+
+def nothing(last: Revision, flow: str) -> str:
+    """The text of the revision that stands for a flow that was removed: it has no nodes."""
+    try:
+        durability = Document.parse(last.text).durability
+    except ConfigError:
+        durability = "journal"
+    return Document(flow, durability=durability).text()
+
+
+def is_removed(revision: Revision) -> bool:
+    """True when a revision says that the flow was removed."""
+    try:
+        return not Document.parse(revision.text).nodes
+    except ConfigError:
+        return False  # It cannot be read any more: that is said where it is to run.
+
+
+def earlier(known: Sequence[Revision], flow: str, number: int | None) -> Revision:
+    """The revision to which a flow goes back.
+
+    Args:
+        known: All its revisions, oldest first.
+        flow: Its name, for messages.
+        number: Which; without one the newest that differs from the last.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    hint = f"`genba revisions {flow}` lists them."
+    if number is not None:
+        for revision in known:
+            if revision.number == number:
+                return revision
+        raise ConfigError(f"{flow} has no revision {number}.", hint=hint)
+    for revision in reversed(known):
+        if revision.text != known[-1].text and not is_removed(revision):
+            return revision
+    raise ConfigError(f"{flow} has no earlier revision that differs.", hint=hint)
 
 
 def used(document: Document, variables: Mapping[str, str]) -> str:
@@ -86,10 +134,11 @@ def check(
     """Refuse what cannot run, and what would overwrite somebody else's edit.
 
     Raises:
-        ConfigError: With the first errors of lint, or who was faster.
+        ConfigError: With the first errors of lint.
+        Overtaken: Somebody else was faster.
     """
     if base is not None and running is not None and base != running.number:
-        raise ConfigError(
+        raise Overtaken(
             f"Revision {running.number} of {document.name} was deployed by {running.author} "
             f"while you edited revision {base}.",
             hint=f"Compare them: genba revisions {document.name} {base} {running.number}",

@@ -76,7 +76,6 @@ class Egress:
         """Last number of the write that was begun last."""
         self._alone_until = 0
         """Messages up to this number are written one by one, to find the one that is refused."""
-        self._live_first = (self.outbox.options.backfill or sink.backfill) == "live_first"
         self._backfill_at_s = 0.0
         """When the next write of a backlog may be done, by the monotonic clock [s]."""
 
@@ -129,9 +128,19 @@ class Egress:
             text = "Rows that cannot be written at once are dropped and counted (dropped_stale)."
             self.ctx.say("warning", text)
 
-    def wake(self) -> None:
-        """Look into the outbox, which may be that of another before."""
+    def take_over(self, before: Egress) -> None:
+        """Go on with what waits for another, whose loop ends before this one's begins."""
+        options, self.outbox = self.outbox.options, before.outbox
+        self.set_options(options)
         self._filled.set()
+
+    def set_options(self, options: OutboxOptions | None) -> None:
+        """Other limits from here on; what they let go waits no longer."""
+        self.outbox.options = options or OutboxOptions()
+        if self.outbox.is_full:
+            self.room.clear()
+        else:
+            self.room.set()
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -146,7 +155,7 @@ class Egress:
                 if self._is_told:
                     self._is_told = False
                     self.ctx.say("info", f"Writing again; {self.outbox.rows} rows wait.")
-                    if self._live_first:
+                    if (self.outbox.options.backfill or self.sink.backfill) == "live_first":
                         self.outbox.set_apart()
                 await self._write()
             except Disconnected as error:

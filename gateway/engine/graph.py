@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
-from gateway.engine.succession import adopt, kept
+from gateway.engine.succession import Takeover, adopt
 from gateway.engine.traffic import Traffic, is_outlet
 from gateway.engine.wiring import (
     COMMUNICATION,
@@ -265,18 +265,14 @@ class Graph:
                 fresh.append(f"The stored state of {stage.id} cannot be used ({text}): it is new.")
         return fresh
 
-    def kept(self, old: Graph) -> set[str]:
-        """Ids of nodes that go on as they are when this graph takes the place of another."""
-        return kept(self._stages, old._stages)
-
-    def adopt(self, old: Graph) -> list[str]:
+    def adopt(self, old: Graph) -> Takeover:
         """Take the place of another revision: nodes that did not change keep their state.
 
-        Returns: a sentence for each node that starts fresh although one of its name was there.
+        The old graph is left as it is, so that the change can still be called off.
         """
         self.now = old.now
         self.traffic.go_on(old.traffic)
-        return adopt(self._stages, old._stages)
+        return adopt(self._stages, old._stages, self._new_node)
 
     def faulted(self) -> dict[str, str]:
         """Nodes that are stopped, with the reason."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
 from gateway.engine.assembly import Assembly, Border, Shop
-from gateway.engine.change import Change, prepare
+from gateway.engine.change import changed_sources, classes_of, closed
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.egress import Egress
 from gateway.engine.graph import Graph
@@ -19,15 +17,15 @@ from gateway.engine.ingress import Ingress
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
+from gateway.engine.swap import Swap
 from gateway.engine.tasks import Tasks
+from gateway.engine.turn import ends_of, turn_of
 from gateway.engine.workers import WorkerDriver
 from gateway.errors import ConfigError
 from gateway.flow.document import Document
 from gateway.flow.variables import resolve
 
 _log = logging.getLogger("genba.host")
-HAND_OVER_S: Final = 5.0
-"""How long a source that goes away may take until what it read is acknowledged."""
 
 
 def resolved(revision: Revision) -> Document:
@@ -55,7 +53,7 @@ class FlowHost:
         self.revision = revision
         self.name = document.name
         self.assembly = Assembly(shop, document.name)
-        self._shop = shop
+        self.shop = shop
         self._tasks = Tasks(f"flow/{self.name}")
         self._loops: dict[str, asyncio.Task[Any]] = {}
         self._deploying = asyncio.Lock()
@@ -65,6 +63,7 @@ class FlowHost:
         }
         graph = self.assembly.graph(document)
         self.runner: FlowRunner = self.assembly.runner(document, graph)
+        self.lost: tuple[str, ...] = ()  # What could not be taken back at the start.
         self.ingresses: dict[str, Ingress] = {}
 
     # ------------------------------------------------------------------ life
@@ -77,11 +76,12 @@ class FlowHost:
         Raises:
             ConfigError: A node cannot be made.
         """
-        store, runner = self._shop.store, self.runner
+        store, runner = self.shop.store, self.runner
         positions = await store.positions(self.name)
-        for node_id, border in self._made(self.document, positions).items():
-            self._place(node_id, border)
         known = {revision.number: revision for revision in await revisions(store, self.name)}
+        for node_id in self._foreign(known):
+            positions.pop(node_id, None)
+        self.place(self._made(self.document, positions))
 
         def graph_of(number: int) -> Graph:
             if number not in known:
@@ -89,22 +89,59 @@ class FlowHost:
             return self.assembly.graph(resolved(known[number]))
 
         said = await runner.recover(graph_of)
-        self._forget_statuses()
+        self.lost = tuple(said)
+        self.forget_statuses()
         if runner.revision != self.revision.number:
-            said += await self._catch_up(runner, known)
+            said += await self._catch_up(known)
         return said
 
-    async def _catch_up(self, runner: FlowRunner, known: Mapping[int, Revision]) -> list[str]:
+    async def _catch_up(self, known: Mapping[int, Revision]) -> list[str]:
         """The flow was edited while the gateway was off: go on with the new revision."""
-        graph = self.assembly.graph(self.document)
-        borders = {*runner.egresses, *runner.workers}
-        before = known.get(runner.revision)
-        was = resolved(before).nodes if before is not None else {}
-        gone = [node for node in was if node not in borders]
+        runner, document = self.runner, self.document
+        old = runner.graph
         async with runner.lock:
-            return await runner.switch(
-                graph, self.revision, self._ends(graph, runner), gone, lambda: None
+            graph = self.assembly.graph(document)
+            taken = graph.adopt(old)
+            ended = closed(old.classes, graph.classes)
+            now = max(self.shop.clock.now(), old.now)
+            turn = turn_of(
+                graph,
+                old,
+                self.revision,
+                now,
+                closed=ended,
+                ends=ends_of(self.shop.book.current(), self.name, taken.kept, now),
+                gone=dict.fromkeys(changed_sources(old, document)),
+                positions=dict.fromkeys(self._foreign(known), "null"),
             )
+            said = [*taken.said, *await self._close_queues(ended)]
+            await runner.switch(turn, lambda: None)
+        return said
+
+    async def _close_queues(self, nodes: Sequence[str]) -> list[str]:
+        """Begin queues anew that another sink of that name left; returns what was dropped."""
+        said = []
+        boxes = self.runner.outboxes()
+        for node_id in nodes:
+            stored = await self.shop.store.blocks(self.name, node_id)
+            waiting = boxes[node_id].rows if node_id in boxes else sum(row[2] for row in stored)
+            if node_id in boxes:
+                boxes[node_id].restore({}, (0, 0), ())
+            if waiting:
+                text = f"{node_id} is closed: {waiting:,} rows that waited for it were dropped."
+                said.append(text)
+        return said
+
+    def _foreign(self, known: Mapping[int, Revision]) -> set[str]:
+        """Nodes whose stored position is that of another kind of source."""
+        before = [number for number in known if number < self.revision.number]
+        if self.revision.number in known or not before:
+            return set()
+        try:
+            old = classes_of(resolved(known[max(before)]))
+        except ConfigError:
+            return set()  # It cannot be read any more, so nothing can be said.
+        return {n for n, cls in classes_of(self.document).items() if old.get(n, cls) is not cls}
 
     def _made(self, document: Document, positions: Mapping[str, Any]) -> dict[str, Border]:
         made: dict[str, Border] = {}
@@ -117,29 +154,37 @@ class FlowHost:
                     made[node_id] = border
         return made
 
-    def _place(self, node_id: str, border: Border) -> None:
-        if isinstance(border, Ingress):
-            self.ingresses[node_id] = border
-        elif isinstance(border, WorkerDriver):
-            self.runner.workers[node_id] = border
-        else:
-            self.runner.egresses[node_id] = border
+    def place(self, borders: Mapping[str, Border]) -> None:
+        """These are the sources, sinks and workers from here on."""
+        self.ingresses = {n: b for n, b in borders.items() if isinstance(b, Ingress)}
+        self.runner.egresses = {n: b for n, b in borders.items() if isinstance(b, Egress)}
+        self.runner.workers = {n: b for n, b in borders.items() if isinstance(b, WorkerDriver)}
 
     def start(self) -> None:
         """Start all loops."""
         self._is_started = True
         self._loops["flow"] = self._tasks.start("flow", self._keep_running())
         for driver in self.drivers.values():
-            self._start(driver)
+            self.start_loop(driver)
         for border in self.borders().values():
-            self._start(border)
+            self.start_loop(border)
 
     def borders(self) -> dict[str, Border]:
+        """All sources, sinks and workers."""
         return {**self.ingresses, **self.runner.egresses, **self.runner.workers}
 
-    def _start(self, driver: Border | ConnectionDriver) -> None:
-        key = _key(driver)
-        self._loops[key] = self._tasks.start(key, driver.run())
+    def start_loop(self, driver: Border | ConnectionDriver) -> None:
+        """Start what drives a node, unless the flow itself has not started yet."""
+        if self._is_started:
+            key = _key(driver)
+            self._loops[key] = self._tasks.start(key, driver.run())
+
+    def end_loop(self, driver: Border | ConnectionDriver) -> asyncio.Task[Any] | None:
+        """Cancel what drives a node; returns its task, which has not ended yet."""
+        task = self._loops.pop(_key(driver), None)
+        if task is not None:
+            task.cancel()
+        return task
 
     async def _keep_running(self) -> None:
         """Serve the flow; an error of our own costs what was taken, never the flow."""
@@ -172,7 +217,7 @@ class FlowHost:
         await self._tasks.stop()
 
     def _say(self, level: str, text: str) -> None:
-        self._shop.lines.add(self._shop.clock.now(), level, self.name, text)
+        self.shop.lines.add(self.shop.clock.now(), level, self.name, text)
 
     # ------------------------------------------------------------------ deploy
 
@@ -180,108 +225,33 @@ class FlowHost:
         """Let a new revision take the place of the one that runs; nothing is lost or doubled.
 
         What did not change goes on: nodes with their state, windows and timers, sources and
-        connections with their sessions, sinks with what waits for them.
+        connections with their sessions, sinks with what waits for them. Whoever asks may be
+        gone before it is done.
 
-        Returns: sentences about what starts fresh.
+        Returns: sentences about nodes that were changed and queues that were closed.
 
         Raises:
             ConfigError: It cannot run; the old revision runs on as if nothing had been asked.
+            Disconnected: The state file is away; likewise.
         """
         async with self._deploying:
-            change = prepare(self, document)
-            await self._hand_over(change.leaving)
-            async with self.runner.lock:
-                gone = self._ends(change.graph, self.runner)
-                said = await self.runner.switch(
-                    change.graph, revision, gone, change.closed, lambda: self._install(change)
-                )
-            await self._settle(change)
-            self.document, self.revision = document, revision
-            self._forget_statuses()
-            return said
-
-    def _forget_statuses(self) -> None:
-        self._shop.board.keep(self.name, {*self.document.nodes, *self.document.connections})
-        self.runner.statuses = self._shop.board.nodes(self.name)
-
-    async def _hand_over(self, leaving: Mapping[str, Border]) -> None:
-        """End sources that go away once what they have read is on the disk and acknowledged."""
-        sources = {n: b for n, b in leaving.items() if isinstance(b, Ingress)}
-        tasks = [task for n in sources if (task := self._loops.pop(f"source/{n}", None))]
-        for ingress in sources.values():
-            ingress.released.clear()
-        for task in tasks:
-            task.cancel()
-        if sources and self._is_started:
             try:
-                async with asyncio.timeout(HAND_OVER_S):
-                    while self.runner.inbox.rows:  # noqa: ASYNC110 - a moment, once a deploy
-                        await asyncio.sleep(0.005)
-                    async with self.runner.lock:
-                        pass
-            except TimeoutError:
-                pass  # The disk is away; what is not acknowledged comes again.
-        for ingress in sources.values():
-            ingress.released.set()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                change = Swap(self, document, revision)
+            except BaseException:
+                self.forget_statuses()
+                raise
+            return await asyncio.shield(self._tasks.start("deploy", change.run()))
 
-    def _install(self, change: Change) -> None:
-        """Put the new borders in place; a sink with another config keeps its queue."""
-        for node_id, border in change.made.items():
-            before = change.running.get(node_id)
-            if isinstance(border, Ingress) or type(before) is not type(border):
-                continue
-            assert not isinstance(before, Ingress)
-            assert before is not None
-            options = border.outbox.options
-            border.outbox = before.outbox
-            border.outbox.options = options
-        borders = change.borders
-        self.ingresses = {n: b for n, b in borders.items() if isinstance(b, Ingress)}
-        self.runner.egresses = {n: b for n, b in borders.items() if isinstance(b, Egress)}
-        self.runner.workers = {n: b for n, b in borders.items() if isinstance(b, WorkerDriver)}
-        self.drivers = change.drivers
-
-    async def _settle(self, change: Change) -> None:
-        """End the loops of what is gone, then start those of what is new."""
-        ended: list[Border | ConnectionDriver] = list(change.leaving.values())
-        ended += [d for n, d in change.old_drivers.items() if change.drivers.get(n) is not d]
-        tasks = [task for one in ended if (task := self._loops.pop(_key(one), None))]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        positions = await self._shop.store.positions(self.name)
-        for name, driver in change.drivers.items():
-            if change.old_drivers.get(name) is not driver:
-                self._start(driver)
-        for node_id, border in change.made.items():
-            if isinstance(border, Ingress):
-                border.ctx.position = positions.get(node_id)
-            elif isinstance(border, Egress):
-                border.wake()
-            self._start(border)
-
-    def _ends(self, graph: Graph, runner: FlowRunner) -> list[AlarmEvent]:
-        """Ends of the alarms that no node watches any more."""
-        kept = graph.kept(runner.graph)
-        now = max(self._shop.clock.now(), runner.graph.now)
-        found = []
-        for event in sorted(self._shop.book.current(), key=lambda event: event.alarm):
-            flow, _, rest = event.alarm.partition("/")
-            node = rest.partition(":")[0]
-            if flow == self.name and node not in kept:
-                found.append(
-                    replace(
-                        event,
-                        ts=now,
-                        change="removed",
-                        state=AlarmState.NORM,
-                        overlay=Overlay.NONE,
-                        text="The flow was changed: nothing watches this any more, or anew.",
-                        actor=f"flow:{self.name}",
-                    )
-                )
-        return found
+    def forget_statuses(self) -> None:
+        """Leave nothing on the board of nodes that are not there, or work again."""
+        entries = {**self.document.nodes, **self.document.connections}
+        self.shop.board.keep(self.name, {(name, entry.type) for name, entry in entries.items()})
+        self.shop.live.keep(self.name, entries)
+        self.runner.statuses = self.shop.board.nodes(self.name)
+        faulted = self.runner.graph.faulted()
+        for node_id, status in self.runner.statuses.items():
+            if status.state == "faulted" and node_id not in faulted:
+                status.state, status.text = "running", ""
 
 
 def _key(driver: Border | ConnectionDriver) -> str:

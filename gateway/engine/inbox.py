@@ -47,6 +47,14 @@ class Inbox(Generic[T]):
         self.rows += rows
         self._filled.set()
 
+    def take_now(self) -> list[T]:
+        """Take all that wait."""
+        taken = [entry for entry, _ in self._entries]
+        self._entries.clear()
+        self.rows = 0
+        self._drained.set()
+        return taken
+
     async def take(self, rows_max: int, timeout_s: float | None = None) -> list[T]:
         """Wait for one entry, then take all that wait, up to about `rows_max` rows.
 

@@ -22,6 +22,7 @@ from gateway.engine.connections import (
 from gateway.engine.context import NodeContext
 from gateway.engine.holes import FOLD_NS, Folded, Holes, Pace
 from gateway.engine.inbox import Inbox
+from gateway.engine.outbox import Outbox
 from gateway.engine.store_letters import Again
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, LimitError
@@ -47,6 +48,8 @@ class Arrived:
     """Number of the question that a worker has answered with this."""
     again: Again | None = None
     """Set when this is a dead letter that a person gives to its node again."""
+    outbox: Outbox | None = None
+    """Where that question waits."""
 
 
 class Ingress:
@@ -79,9 +82,12 @@ class Ingress:
         """Clear it before a cancel, and the device is held until it is set: so that what was
         read can still be acknowledged."""
         self.released.set()
+        self.held = asyncio.Event()
+        """Set once nothing more is read, because the loop was cancelled."""
 
     async def run(self) -> None:
         """Read until cancelled."""
+        self.held.clear()
         while True:
             self._steady_since_s = float("inf")
             retry_s = 0.0
@@ -102,6 +108,7 @@ class Ingress:
                 self._ended(str(error))
                 return
             except asyncio.CancelledError:
+                self.held.set()
                 await self.released.wait()
                 raise
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
@@ -152,9 +159,13 @@ class Ingress:
         if outputs and self._keeps_time:
             position = {_READ_AT: now}
         if outputs or reading.token is not None or position is not None:
-            size = sum(rows(message) for _, message in outputs)
+            size = max(sum(rows(message) for _, message in outputs), 1)
             entry = Arrived(self.ctx.node_id, outputs, self, reading.token, position)
-            await self._inbox.put(entry, max(size, 1))
+            try:
+                await self._inbox.put(entry, size)
+            except asyncio.CancelledError:
+                self._inbox.put_now(entry, size)  # A device may not send it again.
+                raise
 
     def _mark_gaps(self, found: dict[str, Message], now: int) -> None:
         """Put what a reading tells of gaps, and what it does not tell, into its messages."""
@@ -254,9 +265,24 @@ class Ingress:
         now = self.ctx.clock.now()
         data = {"source": self.ctx.node_id, "device": self._device, "text": text}
         outputs: list[tuple[str, Message]] = [("status", (Event(now, "source/lost", data),))]
-        if len(bad := self._holes.lost(now)):
+        if len(bad := self.bad(now)):
             outputs.append(("out", bad))
         await self._inbox.put(Arrived(self.ctx.node_id, outputs), 1)
+
+    def bad(self, now: int) -> Batch:
+        """What it used to bring, as Bad: nobody brings it any more, or for a while."""
+        return self._holes.lost(now)
+
+    def tell_again(self) -> None:
+        """The device is away and somebody new listens: say so once more."""
+        if self._is_lost:
+            data = {
+                "source": self.ctx.node_id,
+                "device": self._device,
+                "text": self.ctx.status.text,
+            }
+            event = Event(self.ctx.clock.now(), "source/lost", data)
+            self._inbox.put_now(Arrived(self.ctx.node_id, [("status", (event,))]), 1)
 
     async def _tell_back(self) -> None:
         if self._is_lost is False:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from gateway.data.batch import Batch
 from gateway.data.windows import Windows
 from gateway.engine.taken import Taken
@@ -43,6 +45,12 @@ def bytes_of(message: Message) -> int:
     if isinstance(message, Batch | Windows):
         return 200 + _ROW_BYTES * rows(message)
     return _ITEM_BYTES * len(message)
+
+
+def newest_rows(batch: Batch) -> Batch:
+    """The last row of each tag, in their order."""
+    _, last = np.unique(batch.tag[::-1], return_index=True)
+    return batch.where(np.sort(len(batch) - 1 - last))
 
 
 @dataclass(slots=True, eq=False)
@@ -257,6 +265,13 @@ class Lane:
         block.items = kept if stays or place < LOADED_MAX else None
         self._count(block, 1)
         return True
+
+    def forget_messages(self) -> None:
+        """Leave out all that is not on the disk."""
+        for item in self._items:
+            if isinstance(item, Waiting):
+                self._count(item, -1)
+        self._items = deque(item for item in self._items if isinstance(item, Block))
 
     def rows_after(self, number: int) -> int:
         """Rows of the messages that are only in memory."""

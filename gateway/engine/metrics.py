@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,13 +63,17 @@ class StatusBoard:
         self.all.append(NodeStatus(flow, node, type_name, kind, state))
         return self.all[-1]
 
-    def keep(self, flow: str, names: set[str]) -> None:
-        """Forget the nodes of a flow that are not among these, but for those nobody wrote."""
+    def keep(self, flow: str, nodes: Set[tuple[str, str]]) -> None:
+        """Forget the nodes of a flow but these (id, type), and the one that nobody wrote."""
         self.all = [
             s
             for s in self.all
-            if s.flow != flow or s.node in names or s.type == "alarm.communication"
+            if s.flow != flow or (s.node, s.type) in nodes or s.type == "alarm.communication"
         ]
+
+    def forget(self, flow: str) -> None:
+        """Forget all nodes of a flow that is gone."""
+        self.all = [s for s in self.all if s.flow != flow]
 
     def nodes(self, flow: str) -> dict[str, NodeStatus]:
         """The statuses of a flow's nodes by id."""
@@ -91,6 +95,7 @@ class Live:
         self.rows = np.zeros(tags.limit, np.int64)
         self._origin = np.zeros(tags.limit, np.int32)
         self._ports: dict[tuple[str, str, str], int] = {}
+        self._numbers = 0
 
     def observer(self, flow: str) -> Observer:
         """What a flow's graph calls with every message that leaves a port."""
@@ -124,8 +129,14 @@ class Live:
 
         return observe
 
+    def keep(self, flow: str, nodes: Container[str]) -> None:
+        """Rows of a flow's nodes that are gone are counted where they come from next."""
+        for key in [k for k in self._ports if k[0] == flow and k[1] not in nodes]:
+            self._origin[self._origin == self._ports.pop(key)] = 0
+
     def _number(self, flow: str, node: str, port: str) -> int:
-        return self._ports.setdefault((flow, node, port), len(self._ports) + 1)
+        self._numbers += 1
+        return self._ports.setdefault((flow, node, port), self._numbers)
 
     def __iter__(self) -> Iterator[tuple[int, float, int, int, int]]:
         """(code, value, ts, quality, rows) of every tag, by code."""

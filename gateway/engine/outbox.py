@@ -14,11 +14,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from gateway.data.batch import Batch
 from gateway.engine.books import Books, Spill
-from gateway.engine.lane import Block, Lane, Waiting, bytes_of
+from gateway.engine.lane import Block, Lane, Waiting, bytes_of, newest_rows
 from gateway.engine.taken import Taken
 from gateway.engine.wiring import rows
 from gateway.flow.entries import OutboxOptions
@@ -52,6 +50,7 @@ class Outbox:
         self.books = Books()
         self.freed: list[int] = []
         """Blocks that are no longer needed, by their first numbers."""
+        self._mark: Mapping[str, Any] = {}
         self._taken = Taken()
         self._live = Lane()
         self._backlog = Lane()
@@ -106,15 +105,15 @@ class Outbox:
         if self._is_known(message):
             return 0
         size = bytes_of(message)
-        options = self.options
-        if options.when_full == "drop_newest" and self.bytes + size > options.bytes_max:
+        when_full, bytes_max = self.options.when_full, self.options.bytes_max
+        if when_full == "drop_newest" and self.bytes + size > bytes_max:
             self.books.dropped["full"] += rows(message)
             return rows(message)
         if newest_only and isinstance(message, Batch):
             message = self._with_waiting(port, message)
         self._live.append(Waiting(self.offered, port, message, at_s))
         self._unstored += rows(message)
-        return self._shed() if options.when_full == "drop_oldest" else 0
+        return self._shed() if when_full == "drop_oldest" else 0
 
     def _is_known(self, message: Message) -> bool:
         self.offered += 1
@@ -127,8 +126,7 @@ class Outbox:
         if not parts:
             return message
         whole = Batch.concat([*parts, message])
-        _, last = np.unique(whole.tag[::-1], return_index=True)
-        newest = whole.where(np.sort(len(whole) - 1 - last))
+        newest = newest_rows(whole)
         self.books.dropped["superseded"] += len(whole) - len(newest)
         return newest
 
@@ -180,11 +178,10 @@ class Outbox:
 
     def drop_first(self, reason: str) -> int:
         """Give up the oldest message; returns its rows."""
-        lane = self._live
-        number = lane.drop_first(self.freed)
-        self.books.dropped[reason] += lane.left
-        self._leave(lane, number)
-        return lane.left
+        number = self._live.drop_first(self.freed)
+        self.books.dropped[reason] += self._live.left
+        self._leave(self._live, number)
+        return self._live.left
 
     def clear(self, reason: str) -> int:
         """Give up all; returns how many rows."""
@@ -251,7 +248,7 @@ class Outbox:
                 offered again. None where that is not known: then nothing is passed over.
             blocks: What is on the disk, by number; those that were taken in part are loaded.
         """
-        self._taken = Taken(mark)
+        self._mark, self._taken = mark, Taken(mark)
         of, delivered, dead = mark.get("rows", (0, 0, 0))
         self.books = Books(of, delivered, dead, Counter(mark.get("dropped", {})))
         self.stored_to = max((block.last for block in blocks), default=0)
@@ -273,8 +270,11 @@ class Outbox:
         self.offered = max(self.offered, self._taken.high, self.stored_to)
 
     def begin(self) -> None:
-        """The node is new in the flow: its numbers start over."""
-        self.offered = self.books.offered = 0
+        """The node is new in the flow: a replay made what came before for another one."""
+        self.offered = self.books.offered = self._unstored = 0
+        self._taken = Taken(self._mark)  # As what is on the disk, this is of the new one.
+        for lane in (self._live, self._backlog):
+            lane.forget_messages()
 
     def pass_over(self) -> None:
         """What was offered and is not known to be taken is too old to be of use."""

@@ -88,7 +88,7 @@ def gaps_of(inputs: Sequence[Input]) -> list[GapRow]:
         for event in message:
             if isinstance(event, Event) and event.topic == TOPIC:
                 data = dict(event.data)
-                source = str(data.pop("source", node))
+                source = str(data.pop("source", "") or node)
                 cause = str(data.pop("cause", "unknown"))
                 begin, end = (_time(data.pop(key, None), event.ts) for key in ("from", "to"))
                 found.append(GapRow(source, cause, begin, end, data))

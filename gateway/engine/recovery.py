@@ -206,10 +206,10 @@ class Recovery:
         assert isinstance(marker[2], tuple)
         event = marker[2][0]
         assert isinstance(event, Event)
-        before = self.graph.classes
+        known = self.graph.classes.keys() - set(event.data.get("closed", ()))
         self._use(int(event.data["revision"]), keep=True)
         for node, outbox in self._outboxes.items():
-            if node not in before:  # Its numbers began with this revision.
+            if node not in known:  # Its numbers began with this revision.
                 outbox.begin()
 
 

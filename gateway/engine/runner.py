@@ -14,7 +14,7 @@ from typing import Final
 from gateway.data.alarm import AlarmEvent
 from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
-from gateway.engine.bookkeeping import Intake, base_of, left_behind
+from gateway.engine.bookkeeping import Intake, base_of
 from gateway.engine.codec import pack_inputs
 from gateway.engine.crash import crash_point
 from gateway.engine.egress import Egress
@@ -27,16 +27,20 @@ from gateway.engine.outbox import Outbox
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
 from gateway.engine.recovery import GraphOf, Recovery
 from gateway.engine.store import Entry, Store
-from gateway.engine.store_entry import Revision
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
-from gateway.engine.wiring import DEPLOYED, RESUMED
+from gateway.engine.turn import Turn
+from gateway.engine.wiring import RESUMED
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock, Message
 
 INBOX_ROWS_MAX: Final = 100_000
 STEP_ROWS_MAX: Final = 8_192
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
+
+
+def _nobody(inputs: Sequence[Input], now: int) -> None:
+    """No shadow runs beside the flow."""
 
 
 class FlowRunner:
@@ -73,6 +77,9 @@ class FlowRunner:
         self.seq = 0  # of the newest journal record
         self.since = clock.now()  # Its counters started then.
         self.base: dict[str, int] = {}  # see `base_of`
+        self.after_step: Callable[[Sequence[Input], int], None] = _nobody
+        """Called with inputs and time of every live step, after it: the place of a shadow.
+        It must neither wait nor raise."""
         self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
@@ -80,7 +87,9 @@ class FlowRunner:
         self._book = book
         self._tag_book = tag_book
         self._faults = FaultDesk(graph.name, store)
+        self._taken: list[Arrived] = []  # out of the inbox, and not yet served
         self._saved: tuple[int, ...] = ()
+        self._saving = asyncio.Lock()
 
     # ------------------------------------------------------------------ recovery
 
@@ -115,7 +124,7 @@ class FlowRunner:
         entry = Entry(self.name, self.seq + 1, now, 1, pack_inputs(inputs, now))
         await persist(self._store, entry)
         self.seq = self._done_seq = entry.seq
-        # What timers make now is as late as a replay: nothing for a sink that wants it fresh.
+        # What timers make now is as late as a replay: not fresh any more.
         return self._hand_on(self.graph.step(inputs, now), self.graph, replay=True)
 
     def outboxes(self) -> dict[str, Outbox]:
@@ -146,8 +155,9 @@ class FlowRunner:
             if due is not None:
                 wait_s = (due - self._clock.now()) / 1e9
                 timeout_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
-            entries = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
+            self._taken = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
             async with self.lock:
+                entries, self._taken = self._taken, []
                 await self._serve(entries)
             await asyncio.sleep(0)
 
@@ -157,8 +167,9 @@ class FlowRunner:
         now = max(self._clock.now(), self.graph.now)
         due = self.graph.wake_at()
         for entry in entries:  # Their questions are settled in the transaction that has them.
-            if entry.answers and entry.node in self.workers:
-                self.workers[entry.node].journalled(entry.answers)
+            worker = self.workers.get(entry.node) if entry.answers else None
+            if worker is not None and worker.outbox is entry.outbox:
+                worker.journalled(entry.answers)
         if self.durable and (entries or (due is not None and due <= now)):
             inputs = await self._commit(entries, inputs, now, due)
         self.inbox.journalled(inputs, entries)
@@ -172,9 +183,9 @@ class FlowRunner:
         result = self.graph.step(inputs, now)
         self._done_seq = self.seq
         crash_point("mid_step")
-        alarms = self._hand_on(result, self.graph, replay=False)
-        await self._store_alarms(alarms)
+        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
         await self._faults.keep(result.faults, self.seq, now, self.revision)
+        self.after_step(inputs, now)
 
     async def _commit(
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
@@ -232,45 +243,32 @@ class FlowRunner:
 
     # ------------------------------------------------------------------ revisions
 
-    async def switch(
-        self,
-        graph: Graph,
-        revision: Revision,
-        gone: Sequence[AlarmEvent],
-        closed: Sequence[str],
-        install: Callable[[], None],
-    ) -> list[str]:
+    async def serve_waiting(self) -> None:
+        """Serve all that has arrived by now; called with `lock` held."""
+        waiting, self._taken = self._taken + self.inbox.take_now(), []
+        await self._serve(waiting)
+
+    async def switch(self, turn: Turn, install: Callable[[], None]) -> None:
         """Go on with another revision; called between two steps, with `lock` held.
 
         Args:
-            graph: The new revision, not yet used.
-            revision: Its text and number, stored with the marker in the journal.
-            gone: Alarm events that end what nobody watches any more, stored likewise.
-            closed: Sinks and workers that are gone.
-            install: Puts the new sinks and workers in place.
-
-        Returns: a sentence for each node that starts fresh.
+            turn: The new revision, which has taken over what it keeps.
+            install: Puts the new sinks and workers in place, once nothing can be called off.
         """
-        now = max(self._clock.now(), self.graph.now)
         self.seq += 1
-        marker: Input = (*DEPLOYED, (Event(now, "engine/deployed", {"revision": revision.number}),))
-        entry = Entry(self.name, self.seq, now, 1, pack_inputs([marker], now))
-        entry.revision, entry.alarms, entry.closed = revision, gone, closed
+        entry = turn.entry(self.name, self.seq)
         if self.durable:
             await self._write(entry)
         else:
-            await persist(self._store, Entry(self.name, self.seq, now, revision=revision))
-        self._book.apply(gone)
+            await persist(self._store, Entry(self.name, self.seq, turn.now, revision=turn.revision))
         crash_point("post_deploy")
-        said = graph.adopt(self.graph) + left_behind(self.outboxes(), closed)
-        self.graph, self.revision = graph, revision.number
+        self._book.apply(turn.ends)
+        self.graph, self.revision = turn.graph, turn.revision.number
         install()
-        self.base = base_of(graph, self.outboxes())
-        result = graph.step([marker], now)
+        self.base = base_of(self.graph, self.outboxes())
+        result = self.graph.step(turn.inputs, turn.now)
         self._done_seq = self.seq
-        alarms = self._hand_on(result, self.graph, replay=False)
-        await self._store_alarms(alarms)
-        return said
+        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
 
     # ------------------------------------------------------------------ checkpoint
 
@@ -282,6 +280,10 @@ class FlowRunner:
         """
         if not self.durable:
             return 0
+        async with self._saving:  # Two at a time would mix their chunks.
+            return await self._checkpoint()
+
+    async def _checkpoint(self) -> int:
         async with self.lock:
             outboxes = self.outboxes()
             mark = (self.steps, *(box.low for box in outboxes.values()), self.revision)

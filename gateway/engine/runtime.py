@@ -16,28 +16,26 @@ from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
 from gateway.engine.context import Secrets
-from gateway.engine.deploy import Deployed, check, first_revision, used
-from gateway.engine.health import OWN, Condition, Health, own_flow
-from gateway.engine.host import FlowHost, resolved
+from gateway.engine.deploy import Deployed, first_revision
+from gateway.engine.flows import DRAIN_S, Flows
+from gateway.engine.health import Condition, Health, own_flow
+from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
-from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import audit
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.view import flow_status, wires_of
 from gateway.engine.wear import WearMeter
-from gateway.errors import ConfigError, Disconnected, GatewayError
+from gateway.errors import Disconnected
 from gateway.flow.document import Document
 from gateway.flow.node import Clock
-from gateway.flow.variables import resolve
 
 _log = logging.getLogger("genba.runtime")
 CHECKPOINT_S = 60.0
-DRAIN_S = 3.0
 
 
 class Runtime:
@@ -73,13 +71,11 @@ class Runtime:
         self.book = AlarmBook()
         self.store = store or Store(state_dir / "genba.db")
         self.store.told = self.lines.teller(self.clock.now, "store")
-        self.hosts: dict[str, FlowHost] = {}
         self.started_s = self.clock.monotonic()
         self.since = self.clock.now()
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
         self._documents = list(documents)
-        self._variables = dict(variables or {})
         self._tasks = Tasks("engine")
         self._shop = Shop(
             state_dir,
@@ -94,8 +90,14 @@ class Runtime:
         )
         self._own: FlowHost | None = None
         self.health: Health | None = None
+        self.flows = Flows(self._shop, dict(variables or {}), self._say)
         self._checkpoint_s = checkpoint_s
         self._is_running = False
+
+    @property
+    def hosts(self) -> dict[str, FlowHost]:
+        """The flows that run with all their loops, by name."""
+        return self.flows.hosts
 
     @property
     def runners(self) -> dict[str, FlowRunner]:
@@ -121,7 +123,7 @@ class Runtime:
             self._shop.tag_book.loaded()
             self.book.apply(await self.store.alarm_events())
             await self._add_own(damaged)
-            await self._add_flows()
+            await self.flows.open(self._documents)
         except BaseException:
             await self._tasks.stop()
             await self.store.close()
@@ -143,6 +145,10 @@ class Runtime:
         self.health = Health(
             self._own.runner, lambda: self.runners, self.store, self.book, self.clock
         )
+        health = self.health
+        self.flows.lost = lambda flow, text: health.once(
+            f"gateway/flow/{flow}", Condition(text, "high")
+        )
         if damaged:
             self.health.once("gateway/state", Condition(damaged, "high"))
 
@@ -150,24 +156,16 @@ class Runtime:
         """All flows, the gateway's own first."""
         return [*([self._own] if self._own is not None else []), *self.hosts.values()]
 
-    async def _add_flows(self) -> None:
-        errors = []
-        for document in self._documents:
-            try:
-                await self._add_flow(document)
-            except Disconnected:
-                raise  # The state file is away: that is no matter of one flow.
-            except GatewayError as error:
-                errors.append(str(error))
-                self._say("error", document.name, f"This flow does not run: {error}")
-        if errors and not self.hosts:
-            raise ConfigError("No flow can run.", hint=" ".join(errors))
-
     async def stop(self) -> None:
         """Stop reading, let the sinks finish for a moment, store a checkpoint, close."""
         if not self._is_running:
             return
         self._is_running = False
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self.flows.settled()
+        except TimeoutError:
+            pass  # The disk is away; what was not stored did not happen.
         hosts = self._all()
         await asyncio.gather(*(host.stop_reading(DRAIN_S) for host in hosts))
         await self._tasks.stop()
@@ -197,26 +195,6 @@ class Runtime:
             except Exception as error:  # noqa: BLE001 - one flow must not cost the others theirs
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
-    async def _add_flow(self, document: Document) -> FlowHost:
-        """Take a flow of a file in: as it is there, or as it was deployed after that."""
-        if document.name == OWN:
-            raise ConfigError(f"{OWN!r} is the gateway's own flow.", hint="Choose another name.")
-        now = self.clock.now()
-        revision, text = await first_revision(self.store, document, self._variables, now)
-        if text:
-            self._say("info", document.name, text)
-        if revision.text == document.text():  # With the file's name and lines, for messages.
-            document = document.with_values(lambda value: resolve(value, self._variables))
-        else:
-            document = resolved(revision)
-        host = FlowHost(self._shop, document, revision)
-        for text in await host.open():
-            self._say("error", document.name, text)
-            if self.health is not None:
-                self.health.once(f"gateway/flow/{document.name}", Condition(text, "high"))
-        self.hosts[document.name] = host
-        return host
-
     def _say(self, level: str, where: str, text: str) -> None:
         _log.log({"error": logging.ERROR, "info": logging.INFO}[level], "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
@@ -226,36 +204,18 @@ class Runtime:
     async def deploy(
         self, document: Document, author: str, note: str = "", base: int | None = None
     ) -> Deployed:
-        """Let a new revision of a flow take the place of the one that runs.
+        """Let a new revision of a flow take the place of the one that runs; see `Flows.deploy`."""
+        return await self.flows.deploy(document, author, note, base)
 
-        Args:
-            document: The new flow.
-            author: Who does it: ``user:anna``.
-            note: Why, in words.
-            base: The revision that was edited; refused when another runs by now.
+    async def rollback(
+        self, flow: str, author: str, note: str = "", number: int | None = None
+    ) -> Deployed:
+        """Run an old revision again, as a new one; see `Flows.rollback`."""
+        return await self.flows.rollback(flow, author, note, number)
 
-        Raises:
-            ConfigError: It cannot run, or somebody else was faster; the old one runs on.
-            Disconnected: It cannot be stored; the old one runs on.
-        """
-        host = self.hosts.get(document.name)
-        check(document, self._variables, host.revision if host is not None else None, base)
-        number = host.revision.number if host is not None else 0
-        values = used(document, self._variables)
-        revision = Revision(number + 1, self.clock.now(), author, note, document.text(), values)
-        detail = {"flow": document.name, "revision": revision.number, "note": note}
-        await audit(self.store, revision.ts, author, "flow/deploy", detail)
-        if host is None:
-            host = FlowHost(self._shop, resolved(revision), revision)
-            said = await host.open()
-            self.hosts[document.name] = host
-            host.start()
-        else:
-            said = await host.deploy(resolved(revision), revision)
-            await host.runner.checkpoint()
-        for text in said:
-            self._say("info", document.name, text)
-        return Deployed(document.name, revision.number, tuple(said))
+    async def remove(self, flow: str, author: str, note: str = "") -> Deployed:
+        """End a flow and keep its revisions; see `Flows.remove`."""
+        return await self.flows.remove(flow, author, note)
 
     async def act(self, action: str, data: Mapping[str, Any]) -> int:
         """Hand an operator's action to every flow, as journalled input.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from gateway.engine.runtime import Runtime
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.sim_world import Receiver, Row, World
 from gateway.engine.store_ledger import Ledger
+from gateway.engine.turn import ends_of
 from gateway.engine.wiring import DEPLOYED
 from gateway.flow.document import Document
 from gateway.flow.node import Message
@@ -107,15 +107,10 @@ class Truth:
         (event,) = marker
         assert isinstance(event, Event)
         graph = Graph(Document.parse(ledger.revisions[event.data["revision"]]), tags)
-        kept = graph.kept(self.graph)
-        newest = {event.alarm: event for event in self.alarms}
-        for _, alarm in sorted(newest.items()):
-            node = alarm.alarm.partition("/")[2].partition(":")[0]
-            is_over = alarm.state is AlarmState.NORM and alarm.overlay is Overlay.NONE
-            if node not in kept and not is_over:
-                over = replace(alarm, state=AlarmState.NORM, overlay=Overlay.NONE)
-                self.alarms.append(replace(over, ts=event.ts, change="removed"))
-        graph.adopt(self.graph)
+        taken = graph.adopt(self.graph)
+        newest = {one.alarm: one for one in self.alarms}
+        opened = [one for one in newest.values() if one.is_open or one.overlay is not Overlay.NONE]
+        self.alarms += ends_of(opened, graph.name, taken.kept, event.ts)
         self.graph = graph
 
     def _take(self, result: Any, at_s: float, tags: TagTable) -> None:

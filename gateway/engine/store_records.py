@@ -159,6 +159,28 @@ async def revisions(store: Store, flow: str) -> list[Revision]:
     return found
 
 
+async def newest_revisions(store: Store) -> dict[str, tuple[Revision, bool]]:
+    """By flow its newest version, and whether any of its versions came from a file."""
+
+    def work(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+        return db.execute(
+            "SELECT flow, number, ts, author, note, text, variables, EXISTS (SELECT 1 FROM"
+            " revision AS f WHERE f.flow = r.flow AND f.author = 'file') FROM revision AS r"
+            " WHERE number = (SELECT max(number) FROM revision AS n WHERE n.flow = r.flow)"
+            " ORDER BY flow"
+        ).fetchall()
+
+    found = {}
+    for flow, number, ts, author, note, sealed, variables, has_file in await store.run(work):
+        try:
+            text = unseal(sealed, flow, number, variables)
+        except StateError:
+            store.told("error", f"Revision {number} of {flow} is damaged: it does not run.")
+            continue
+        found[flow] = Revision(number, ts, author, note, text, variables), bool(has_file)
+    return found
+
+
 async def audit(store: Store, ts: int, actor: str, action: str, detail: Mapping[str, Any]) -> None:
     """Record who did what.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.engine.alarmbook import AlarmBook
+from gateway.engine.health import OWN
 from gateway.engine.store_journal import Segments
 from gateway.engine.store_letters import letters_dropped
 from gateway.engine.store_rows import whole_alarms, whole_marks
@@ -52,7 +53,9 @@ def read_records(db: sqlite3.Connection, now: int) -> dict[str, Any]:
         "wear": dict(days.fetchall()),
         "checkpoints": dict(db.execute("SELECT flow, ts FROM snapshot").fetchall()),
         "revisions": dict(
-            db.execute("SELECT flow, max(number) FROM revision GROUP BY flow").fetchall()
+            db.execute(
+                "SELECT flow, max(number) FROM revision WHERE flow<>? GROUP BY flow", (OWN,)
+            ).fetchall()
         ),
         "file_bytes": pages * page,
     }

@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.engine.wiring import Stage
+from gateway.flow.node import Transform
 
 Stages = Mapping[str, Stage]
 
 
-def kept(new: Stages, old: Stages) -> set[str]:
-    """Ids of the nodes that go on as they are."""
-    return {
-        node_id
-        for node_id, stage in new.items()
-        if (before := old.get(node_id)) is not None
-        and not before.faulted
-        and type(before.node) is type(stage.node)
-        and (before.node.config == stage.node.config or stage.node.keeps(before.node.config))
-    }
+@dataclass(slots=True)
+class Takeover:
+    """What a revision has taken over from the one before.
+
+    Args:
+        kept: Nodes that go on with what they remember.
+        said: A sentence for each node that was changed.
+    """
+
+    kept: set[str] = field(default_factory=set)
+    said: list[str] = field(default_factory=list)
 
 
-def adopt(new: Stages, old: Stages) -> list[str]:
+def adopt(new: Stages, old: Stages, make: Callable[[str], Transform[Any, Any]]) -> Takeover:
     """Give the new nodes the state of the old ones, where it means the same.
 
-    Returns: a sentence for each node that starts fresh although one of its name was there.
+    Nothing of the old revision is touched. The same two revisions with the same state always
+    give the same, so that a replay comes out as it did.
+
+    Args:
+        new: The nodes of the new revision, all fresh.
+        old: Those of the one that ran, between two steps.
+        make: Makes a fresh node, where one could not take the state of the old one.
     """
-    going_on = kept(new, old)
-    fresh = []
+    taken = Takeover()
     for node_id, stage in new.items():
         before = old.get(node_id)
         if before is None:
             continue
-        if node_id not in going_on:
-            fresh.append(f"{node_id} was changed: it starts fresh.")
-        elif before.node.config == stage.node.config:
+        if before.faulted:
+            taken.said.append(f"{node_id} had failed: it starts fresh.")
+        elif type(before.node) is type(stage.node) and before.node.config == stage.node.config:
             stage.node = before.node
+            taken.kept.add(node_id)
+        elif _keeps(stage, before):
+            taken.kept.add(node_id)
+            taken.said.append(f"{node_id} was changed: it keeps what it remembers.")
         else:
-            stage.node.restore(before.node.snapshot())
-    return fresh
+            stage.node = make(node_id)
+            if before.node.snapshot():
+                taken.said.append(f"{node_id} was changed: it starts fresh.")
+    return taken
+
+
+def _keeps(stage: Stage, before: Stage) -> bool:
+    """Give a changed node the state of the one before it, when that still means the same."""
+    if type(before.node) is not type(stage.node):
+        return False
+    try:
+        if not stage.node.keeps(before.node.config):
+            return False
+        stage.node.restore(before.node.snapshot())
+    except Exception:  # noqa: BLE001 - a node of a stranger may raise anything: it starts fresh
+        return False
+    return True
+
+
+__all__ = ["Takeover", "adopt"]

@@ -55,6 +55,7 @@ class WorkerDriver:
         """Numbers of questions that are dead letters; they are not yet done with."""
         self._asked = 0
         """Number of the newest question whose answer is on its way to the journal."""
+        self._before: WorkerDriver | None = None
         self._is_told = False
 
     @property
@@ -74,8 +75,20 @@ class WorkerDriver:
         self.outbox.taken(self.outbox.lane(), number, dead=number in self._refused)
         self._refused.discard(number)
 
+    def take_over(self, before: WorkerDriver) -> None:
+        """Go on with the questions of another, whose loop ends before this one's begins."""
+        options, self.outbox = self.outbox.options, before.outbox
+        self.outbox.options = options
+        self._before = before
+
+    def set_options(self, options: OutboxOptions | None) -> None:
+        """Other limits from here on."""
+        self.outbox.options = options or OPTIONS
+
     async def run(self) -> None:
         """Answer until cancelled."""
+        if self._before is not None:  # What it has answered is not asked again.
+            self._asked, self._before = self._before._asked, None
         while True:
             retry_s = 0.0
             state = "disconnected"
@@ -156,7 +169,8 @@ class WorkerDriver:
 
     async def _done(self, number: int, outputs: Outputs) -> None:
         """Hand the answer to the flow; an empty one too, so that it is not asked again."""
-        self._asked = number
         listed = [(name, part) for name, part in outputs.items() if len(part)]
         size = max(sum(rows(part) for _, part in listed), 1)
-        await self._inbox.put(Arrived(self.ctx.node_id, listed, answers=number), size)
+        answer = Arrived(self.ctx.node_id, listed, answers=number, outbox=self.outbox)
+        await self._inbox.put(answer, size)
+        self._asked = number  # Not before: one that is cancelled meanwhile is asked again.

@@ -17,6 +17,7 @@ from gateway.flow.document import Document
 from gateway.flow.entries import Entry
 from gateway.flow.findings import Finding, config_problems, near
 from gateway.flow.layout import layout_path, load_layout
+from gateway.flow.lint_outbox import waiting_findings
 from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
@@ -69,6 +70,7 @@ def lint(document: Document, variables: Mapping[str, str] | None = None) -> list
     findings += linter.writes()
     findings += linter.secrets(document)
     findings += wire_findings(whole)
+    findings += waiting_findings(whole)
     findings += unit_clashes(whole, linter.configs)
     findings += test_findings(whole)
     if not whole.nodes:

@@ -178,6 +178,12 @@ class Source(Node[C]):
     async def close(self) -> None:
         """Let go of the device; called after every `connect`, also a failed one."""
 
+    async def leave(self) -> None:
+        """The flow has no such node any more: give back what `close` keeps for the next time.
+
+        Called after `close`, when a flow is edited while it runs.
+        """
+
     def tag_names(self) -> list[str]:
         """Tags this source is known to bring, for marking them Bad when it is away."""
         return []

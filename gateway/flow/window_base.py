@@ -22,6 +22,7 @@ from gateway.flow.select import TagSelect
 from gateway.flow.window_config import BoundedConfig, WindowConfig
 
 W = TypeVar("W", bound=BoundedConfig)
+_PATIENCE = ("lateness_s", "future_max_s")
 _FIRST = np.zeros(1, np.intp)  # Where the rows of the only tag begin.
 
 
@@ -49,6 +50,12 @@ class WindowBase(Transform[W, Batch]):
         # A lower bound of the watermark at which a window of the tag closes; NEVER: no rows.
         self._due = self.per_tag("due", NEVER, np.int64)
         self._future = nanoseconds(config.future_max_s)
+
+    def keeps(self, old: W) -> bool:
+        """Rows and watermarks mean the same however long a window waits for late rows."""
+        return old == self.config.model_copy(
+            update={name: getattr(old, name) for name in _PATIENCE if hasattr(old, name)}
+        )
 
     def judge(self, run: Run) -> tuple[Mask, Mask, Times]:
         """(keep, late, due), (n,) each: rows to store, rows too late, when each is due."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -61,6 +61,9 @@ class LevelConfig(DeskConfig):
     )
 
 
+_TUNABLE: Final = frozenset(
+    ("latch", "auto_ack", "realarm_s", "shelve_max_s", "on_delay_s", "off_delay_s", "priority")
+)
 C = TypeVar("C", bound=DeskConfig)
 L = TypeVar("L", bound=LevelConfig)
 
@@ -73,6 +76,8 @@ class DeskNode(Transform[C, Any]):
         OPERATOR,
     )
     outputs: ClassVar[tuple[Port, ...]] = (ALARMS,)
+    tunable: ClassVar[frozenset[str]] = frozenset()
+    """Options of a node's own that may change while its alarms are open."""
 
     def __init__(self, config: C, ctx: Context) -> None:
         super().__init__(config, ctx)
@@ -95,6 +100,15 @@ class DeskNode(Transform[C, Any]):
             found += self._timer(due)
             found += self._desk.wake(due)
         return _outputs(found)
+
+    def keeps(self, old: C) -> bool:
+        """Limits, delays, deadbands and priorities may change; what is watched may not.
+
+        The next sample is held against what is new. A delay that runs ends as it was begun.
+        """
+        options = type(self.config).model_fields
+        changed = {name for name in options if getattr(old, name) != getattr(self.config, name)}
+        return changed <= _TUNABLE | self.tunable
 
     def _alarm_of(self, tag: str, condition: str) -> Alarm | None:
         """A fresh alarm when the tag and the condition are this node's own."""

@@ -112,6 +112,15 @@ class Desk:
         self._take(name, known, done.status)
         return [self._event(name, known, ts, done.change, text, f"node:{self._ctx.node_id}")]
 
+    def end(self, tag: str, condition: str, ts: int, text: str) -> list[AlarmEvent]:
+        """What an alarm was about is gone from the flow: nothing is left to respond to."""
+        known = self.get(tag, condition)
+        if known is None or not _is_shown(known):
+            return []
+        name = f"{self._prefix}{tag}:{condition}"
+        self._take(name, known, AlarmStatus(occurrence=known.status.occurrence))
+        return [self._event(name, known, ts, "removed", text, f"node:{self._ctx.node_id}")]
+
     # ------------------------------------------------------------------ operators
 
     def act(self, events: Iterable[Event]) -> list[AlarmEvent]:
@@ -121,10 +130,7 @@ class Desk:
             wanted = event.data.get("alarm")
             if wanted == "*":
                 for name, alarm in sorted(self._alarms.items()):
-                    if (
-                        alarm.status.state is not AlarmState.NORM
-                        or alarm.status.overlay is not Overlay.NONE
-                    ):
+                    if _is_shown(alarm):
                         out += self._act_on(name, alarm, event, loud=False)
             elif isinstance(wanted, str) and wanted.startswith(self._prefix):
                 tag, _, condition = wanted.removeprefix(self._prefix).rpartition(":")
@@ -240,6 +246,13 @@ class Desk:
             status = dict(row.pop("status"))
             status["state"] = AlarmState(status["state"])
             alarm = replace(Alarm(**row), status=AlarmStatus(**status))
+            if not self._realarm_ns:  # A flow may have been edited meanwhile.
+                alarm.realarm_at = 0
             name = f"{self._prefix}{alarm.tag}:{alarm.condition}"
             self._alarms[name] = alarm
             self._set_timer(name, alarm)
+
+
+def _is_shown(alarm: Alarm) -> bool:
+    """Whether it is open, or hidden by somebody."""
+    return alarm.status.state is not AlarmState.NORM or alarm.status.overlay is not Overlay.NONE

@@ -97,6 +97,12 @@ class Communication(DeskNode[CommunicationConfig]):
             until="1min",
         ),
         Example(
+            "A source leaves the flow while its device is away",
+            {"on_delay_s": 5},
+            given='10s source/lost {"source": "scale"}\n60s source/removed {"source": "scale"}',
+            expect="15s scale COMM raised UNACK 5 5\n60s scale COMM removed NORM 5 5",
+        ),
+        Example(
             "Two sources on one connection, and one unit of a bus",
             {"on_delay_s": 0},
             given='1s source/lost {"source": "fast", "device": "plc"}\n'
@@ -126,10 +132,13 @@ class Communication(DeskNode[CommunicationConfig]):
         found: list[AlarmEvent] = []
         for event in message:
             who, _, change = event.topic.partition("/")
-            if who not in ("source", "device", "unit") or change not in ("lost", "back"):
+            known = who in ("source", "device", "unit") and change in ("lost", "back")
+            if not known and event.topic != "source/removed":
                 continue
             source = event.data.get("source")
-            if isinstance(source, str) and source:
+            if isinstance(source, str) and source and change == "removed":
+                found += self._removed(source, event)
+            elif isinstance(source, str) and source:
                 found += self._report(source, event, lost=change == "lost")
             else:
                 self.ctx.count("status_without_source")
@@ -157,6 +166,21 @@ class Communication(DeskNode[CommunicationConfig]):
             link.sources.remove(source)
             if not link.sources:
                 found += self._back(device, link, ts)
+        return found
+
+    def _removed(self, source: str, event: Event) -> list[AlarmEvent]:
+        """The flow has the source no longer, so nobody will say that its devices are back."""
+        found: list[AlarmEvent] = []
+        for device, link in self._links.by_device.items():
+            if source not in link.sources:
+                continue
+            ts = max(event.ts, link.since)
+            found += self._raise_due(device, link, ts)
+            link.sources.remove(source)
+            if not link.sources:
+                self._links.by_device[device] = _Link(ts, self.ctx.now)
+                text = f"{source} is no longer in the flow: nobody asks for {device}"
+                found += self._desk.end(device, "COMM", ts, text)
         return found
 
     def _raise_due(self, device: str, link: _Link, until: int) -> list[AlarmEvent]:

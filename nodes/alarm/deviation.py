@@ -55,6 +55,7 @@ class Deviation(LevelNode[DeviationConfig]):
     """
 
     Config = DeviationConfig
+    tunable = frozenset(("limit", "deadband"))
     examples = (
         Example(
             "More than five from a constant",

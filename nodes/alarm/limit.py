@@ -60,6 +60,9 @@ class Limit(LevelNode[LimitConfig]):
 
     Config = LimitConfig
     stage = "stable"
+    tunable = frozenset(
+        f"{level}{what}" for level in ("hihi", "hi", "lo", "lolo") for what in ("", "_priority")
+    ) | {"deadband"}
     examples = (
         Example(
             "Too hot for ten seconds",
@@ -124,6 +127,14 @@ class Limit(LevelNode[LimitConfig]):
             if limit is not None
         ]
         super().__init__(config, ctx, levels)
+
+    def keeps(self, old: LimitConfig) -> bool:
+        """As long as no level is taken away, whose alarm nobody would end."""
+        held = all(
+            getattr(old, name) is None or getattr(self.config, name) is not None
+            for name in ("hihi", "hi", "lo", "lolo")
+        )
+        return held and super().keeps(old)
 
     def _text(self, alarm: Alarm, level: Level, on: bool) -> str:
         is_ = "is" if on else "is no longer"

@@ -42,6 +42,7 @@ class Rate(LevelNode[RateConfig]):
     """
 
     Config = RateConfig
+    tunable = frozenset(("limit", "deadband"))
     examples = (
         Example(
             "Oil heats up too fast",

@@ -37,6 +37,7 @@ class Score(LevelNode[ScoreConfig]):
     """
 
     Config = ScoreConfig
+    tunable = frozenset(("limit", "deadband"))
     examples = (
         Example(
             "Six sigma, either way",

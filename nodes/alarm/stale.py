@@ -50,6 +50,7 @@ class Stale(DeskNode[StaleConfig]):
     """
 
     Config = StaleConfig
+    tunable = frozenset(("after_s",))
     examples = (
         Example(
             "A sensor falls silent and comes back",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -84,7 +84,9 @@ class CsvSource(Source[CsvSourceConfig]):
 
     def __init__(self, config: CsvSourceConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._row = int((ctx.position or {}).get("row", 0))
+        stored = ctx.position or {}
+        is_same = stored.get("path", config.path) == config.path  # Of another file it says nothing.
+        self._row = int(stored.get("row", 0)) if is_same else 0
         self._rows: Iterator[tuple[int, dict[str, str | None]]] | None = None
         self._first_ts: int | None = None
         self._shift = 0
@@ -96,6 +98,7 @@ class CsvSource(Source[CsvSourceConfig]):
         if not path.is_file():
             raise ConfigError(f"There is no file {path}.", hint="Put it there or change `path`.")
         self._rows = self._open(path)
+        self._held = None
         self._first_ts = None
 
     def _open(self, path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
@@ -118,6 +121,7 @@ class CsvSource(Source[CsvSourceConfig]):
     async def read(self) -> Reading:
         rows: list[tuple[int, int, float, int]] = []
         events: list[Event] = []
+        row = self._row
         await asyncio.sleep(0)
         while len(rows) < self.config.batch_rows_max:
             part = self._held or self._next(events)
@@ -130,7 +134,7 @@ class CsvSource(Source[CsvSourceConfig]):
             if rows and self.config.pace == "original" and samples[0][1] > rows[-1][1]:
                 self._held = part
                 break
-            self._row = number
+            row = number
             rows += samples
         if rows and self.config.pace == "original":
             await self._wait_for(rows[0][1])
@@ -141,7 +145,11 @@ class CsvSource(Source[CsvSourceConfig]):
             outputs["out"] = Batch.of(rows)
         if events:
             outputs["status"] = tuple(events)
-        return Reading(outputs, position={"row": self._row})
+        self._row = row  # Not before: who is cancelled meanwhile has read nothing.
+        return Reading(outputs, position=self._position())
+
+    def _position(self) -> dict[str, Any]:
+        return {"path": self.config.path, "row": self._row}
 
     def _at_end(self) -> Reading:
         if not self.config.repeat or self._first_ts is None:
@@ -149,7 +157,7 @@ class CsvSource(Source[CsvSourceConfig]):
         self._row = 0
         self._rows = self._open(self.ctx.data_dir / self.config.path)
         self._first_ts = None
-        return Reading({}, position={"row": 0})
+        return Reading({}, position=self._position())
 
     def _next(self, events: list[Event]) -> tuple[int, list[tuple[int, int, float, int]]] | None:
         """The samples of the next row that has some; None at the end of the file."""

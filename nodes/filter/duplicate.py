@@ -59,6 +59,10 @@ class Duplicate(Transform[DuplicateConfig, Batch]):
         self._value = self.per_tag("value", np.nan)
         self._quality = self.per_tag("quality", 0, np.uint32)
 
+    def keeps(self, old: DuplicateConfig) -> bool:
+        """The newest row is the same, whatever is dropped."""
+        return True
+
     def process(self, batch: Batch, port: str) -> Outputs:
         repeats = np.zeros(len(batch), np.bool_)
         for rows in batch.rounds():

@@ -55,6 +55,10 @@ class Rate(Transform[RateConfig, Batch]):
         self._severity = self.per_tag("severity", 255, np.uint8)
         self._every_ns = round(config.every_s * 1e9)
 
+    def keeps(self, old: RateConfig) -> bool:
+        """When a row passed last is the same, whatever the next has to wait."""
+        return True
+
     def process(self, batch: Batch, port: str) -> Outputs:
         keep = np.zeros(len(batch), np.bool_)
         for rows in batch.rounds():

@@ -135,6 +135,11 @@ class Session(asyncio.BufferedProtocol):
         """End subscriptions that a former configuration left in the session."""
         await self._ask(lambda number: self._codec.unsubscribe(number, filters))
 
+    async def dismiss(self, intake: Intake) -> None:
+        """End the subscriptions of a source that does not come back."""
+        self._switch.dismiss(intake)
+        await self.unsubscribe(intake.filters)
+
     async def publish(self, messages: Sequence[Outgoing]) -> dict[int, int]:
         """Send messages; returns position → reason code of those that were refused.
 

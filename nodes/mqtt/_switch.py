@@ -73,6 +73,14 @@ class Switch:
             self._intakes.remove(intake)
             self._routes.clear()
 
+    def dismiss(self, intake: Intake) -> None:
+        """Let a subscriber go for good: what waits for it is passed over."""
+        self.remove(intake)
+        waiting = list(intake.queue)
+        intake.queue.clear()
+        for part in waiting:
+            self._pass_over(part)
+
     def sort(self, part: Part) -> None:
         """Put each message where it belongs."""
         targets = set(map(self._routes.get, part.topics))

@@ -190,6 +190,11 @@ class MqttSource(Source[MqttSourceConfig]):
         if self._intake is not None:
             self._intake.is_read = False
 
+    async def leave(self) -> None:
+        """End the subscription, so that what nobody reads holds up no other source."""
+        if self._session is not None and self._intake is not None and not self._session.is_gone:
+            await self._session.dismiss(self._intake)
+
     def tag_names(self) -> list[str]:
         """Tags whose topics have no wildcard."""
         if self._host is not None or self.config.fields or self.config.payload == "raw":

@@ -6,6 +6,7 @@ Source: reference/style.md §10. `tests/test_contract.py` runs them over every n
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -344,6 +345,71 @@ def _many(message: Any) -> Any:
     return tuple(message) * max(1, 500 // len(message))
 
 
+def kept_state_is_understood(cls: type[Node[Any]], index: int, script: Script) -> None:
+    """12. State that a node keeps when it is edited is taken, and goes on without a doubt:
+    no window comes twice that would not have, and no alarm is raised that is open already."""
+    with _at(cls, script):
+        half = len(script.ops) // 2
+        old = runs.start(cls, script).play(script.ops[:half])
+        usual = runs.restarted(old).play(script.ops[half:]).finish()
+        edits = list(_edits(cls, index))
+        np.random.default_rng(script.seed).shuffle(edits)  # type: ignore[arg-type]  # a list too
+        for config in edits[:4]:
+            example = dataclasses.replace(script.example, config=config)
+            new = runs.Run(cls, dataclasses.replace(script, example=example), runs.twin(old))
+            if not new.bench.node.keeps(old.bench.node.config):
+                continue
+            new.bench.node.restore(runs.stored(old.bench.node.snapshot()))
+            new.play(script.ops[half:]).finish()
+            for port in cls.outputs:
+                lists = (run.bench.out[port.name] for run in (old, usual, new))
+                _goes_on(port.carries, *lists, config)
+
+
+def _edits(cls: type[Node[Any]], index: int) -> Iterator[dict[str, Any]]:
+    """Valid configs near that of an example: another example's, or one option another one."""
+    written = dict(cls.examples[index].config)
+    near = [dict(example.config) for example in cls.examples]
+    whole = cls.Config.model_validate(written)
+    for name in cls.Config.model_fields:
+        value = getattr(whole, name)
+        if isinstance(value, bool):
+            near.append({**written, name: not value})
+        elif isinstance(value, int | float):
+            others = (value * 2, value / 2) if value else (3600 if name.endswith("_s") else 1,)
+            near += [{**written, name: other} for other in others]
+    for config in near:
+        try:
+            cls.Config.model_validate(config)
+        except ValueError:
+            continue
+        yield config
+
+
+def _windows(messages: list[Windows]) -> set[tuple[Any, ...]]:
+    return {(w.tag[i], w.start[i], w.end[i]) for w in messages for i in range(len(w))}
+
+
+def _goes_on(
+    carries: str, before: list[Any], usual: list[Any], after: list[Any], config: dict[str, Any]
+) -> None:
+    """What came before an edit and after it make one whole; `usual` came without an edit."""
+    if carries == "windows":
+        seen = _windows(before)
+        again = (seen & _windows(after)) - _windows(usual)
+        assert not again, f"a window comes twice with {config}"
+    if carries == "alarms":
+        events = [event for message in before for event in message]
+        last = {event.alarm: event for event in events}
+        for event in (event for message in after for event in message):
+            known = last.get(event.alarm)
+            if known is not None:
+                assert event.occurrence >= known.occurrence, f"{event} starts over with {config}"
+                is_again = event.change == "raised" and known.change == "raised"
+                assert not is_again, f"{event} is open already with {config}"
+            last[event.alarm] = event
+
+
 LAWS: dict[str, Law] = {
     law.__name__: law
     for law in (
@@ -359,6 +425,7 @@ LAWS: dict[str, Law] = {
         bad_does_not_poison,
         disorder_is_survived,
         extremes_are_survived,
+        kept_state_is_understood,
     )
 }
 

@@ -122,11 +122,16 @@ def stored(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {name: loaded[f"a{i}"] for i, name in enumerate(state)}
 
 
-def restarted(old: Run) -> Run:
-    """A fresh node with the stored state of another, and its tags."""
+def twin(old: Run) -> harness.BenchContext:
+    """A context with the same tags and time as that of another run."""
     ctx = harness.BenchContext(tags=TagTable(LIMIT), now=old.ctx.now)
     ctx.tags.load(list(old.ctx.tags.dump()))
-    fresh = Run(old.cls, old.script, ctx)
+    return ctx
+
+
+def restarted(old: Run) -> Run:
+    """A fresh node with the stored state of another, and its tags."""
+    fresh = Run(old.cls, old.script, twin(old))
     fresh.bench.node.restore(stored(old.bench.node.snapshot()))
     return fresh
 

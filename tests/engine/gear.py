@@ -146,7 +146,33 @@ class Script:
             def process(self, message: Batch, port: str) -> Outputs:
                 return {"out": message}
 
+        class OtherSource(ScriptSource):
+            """Does the same, but is another type, as for a node that was changed."""
+
+        class OtherSink(ScriptSink):
+            pass
+
+        class OtherWorker(ScriptWorker):
+            pass
+
+        class OtherConnection(ScriptConnection):
+            pass
+
+        class Broken(ScriptTimer):
+            def __init__(self, config: Empty, ctx: Context) -> None:
+                raise ValueError("it was told to")
+
+        class BrokenSink(ScriptSink):
+            def __init__(self, config: Empty, ctx: Context) -> None:
+                raise ValueError("it was told to")
+
         return {
+            "script.other_source": OtherSource,
+            "script.other_sink": OtherSink,
+            "script.other_worker": OtherWorker,
+            "script.other_connection": OtherConnection,
+            "script.broken": Broken,
+            "script.broken_sink": BrokenSink,
             "script.source": ScriptSource,
             "script.sink": ScriptSink,
             "script.latest": ScriptLatest,

@@ -376,7 +376,7 @@ async def test_rows_of_a_sink_that_is_taken_out_are_said(script: Script, tmp_pat
     watch = asyncio.ensure_future(auditor.run())
     less = flow("src: {type: script.source}\nother: {type: script.fresh}", "src -> other")
     done = await runtime.deploy(less, "user:anna")
-    assert "2 rows that waited for out are dropped: it is gone from the flow." in done.said
+    assert "out is closed: 2 rows that waited for it were dropped." in done.said
     more = flow(nodes + "\nnew: {type: script.sink}", "src -> out, src -> other, src -> new")
     await runtime.deploy(more, "user:anna")
     script.slow.set()

@@ -66,7 +66,7 @@ async def test_a_column_a_tag(tmp_path: Path) -> None:
         ("B", 5, 0),
     ]
     assert texts == ["Row 4 of a.csv: 'later' is no time; write 2026-05-01T12:00:00Z."]
-    assert position == {"row": 5}
+    assert position == {"path": "a.csv", "row": 5}
     assert source.ctx.counts == {"bad_rows": 1}
 
 

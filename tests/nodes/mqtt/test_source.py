@@ -305,3 +305,25 @@ def test_configs_that_cannot_work_are_refused(bed: Any) -> None:
     ]:
         with pytest.raises(ValidationError, match=text):
             bed.source(**config)
+
+
+async def test_a_source_that_leaves_the_flow_holds_up_no_other(
+    bed: Any, broker: Any, collect: Any, send: Any, settle: Any
+) -> None:
+    connection = bed.connection(broker.url)
+    await connection.open()
+    gone = bed.source("gone", topics=["a/{x}"], tag="{x}")
+    stays = bed.source("stays", topics=["b/{x}"], tag="{x}")
+    await gone.connect()
+    await stays.connect()
+    await send(broker, [(f"a/x{i}", "1") for i in range(20)])
+    await settle(lambda: connection.session.owed == 20)
+    await gone.close()
+    await gone.leave()
+    assert connection.session.owed == 0, "what nobody wants is acknowledged"
+    await send(broker, [("a/late", "1"), ("b/y", "2")])
+    seen = collect(stays)
+    await seen.read(1, commit=True)
+    assert seen.table() == {"y": [2.0]}
+    assert connection.session.owed == 0
+    await bed.source("other", topics=["a/{x}"]).connect()  # The filter is free for another.
