@@ -72,7 +72,11 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, str]:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
             raise Disconnected(f"{path} cannot be opened: {error}. Look at the disk.") from error
         return _begin_anew(path, f"The state file cannot be used ({error}).")
-    return db, found.lost(_frames(db)) if found.commits else ""
+    try:
+        return db, found.lost(_frames(db)) if found.commits else ""
+    except BaseException:
+        db.close()
+        raise
 
 
 def _without_file(path: Path) -> str:

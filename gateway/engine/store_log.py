@@ -16,6 +16,7 @@ import os
 import shutil
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -68,13 +69,19 @@ def _sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LogScan:
-    """What stands in a log, whether it can be read or not.
+    """What stands in a log, whether SQLite can read it or not.
 
     Args:
+        log: The file.
+        page: Bytes of a page.
+        is_big_endian: How its checksums take words.
         commits: Numbers of the frames that end a commit of the present round, counted from 1.
-        is_headless: The log does not begin as one should, yet holds frames.
+        is_headless: The log does not begin as one should, yet holds commits.
     """
 
+    log: Path
+    page: int = 4096
+    is_big_endian: bool = False
     commits: tuple[int, ...] = ()
     is_headless: bool = False
 
@@ -82,20 +89,43 @@ class LogScan:
         """A sentence when commits stand behind the frames that were accepted; else empty.
 
         One commit there is what a power cut leaves: it was never acknowledged. The next is
-        written only when the one before is on the disk, so two of them mean damage.
+        written only when the one before is on the disk, so one that was written behind it means
+        damage. What an earlier power cut left may stand there too, but the checksums of a
+        commit go on from those of the one before it.
+
+        Raises:
+            OSError: The disk is away.
         """
-        behind = sum(1 for number in self.commits if number > accepted)
+        behind = [number for number in self.commits if number > accepted]
         if self.is_headless:
             return (
-                f"The beginning of the log of the state file is damaged: up to {behind} commits "
-                "behind it are lost, and with them the newest windows, alarms and positions."
+                "The beginning of the log of the state file is damaged: up to "
+                f"{len(behind)} commits behind it are lost, and with them the newest windows, "
+                "alarms and positions."
             )
-        if behind < 2:
-            return ""
-        return (
-            f"The log of the state file is damaged in its middle: {behind - 1} commits or more "
-            "behind the damage are lost, and with them the newest windows, alarms and positions."
-        )
+        for i, (end, next_end) in enumerate(pairwise(behind)):
+            if self._follows(end, next_end):
+                return (
+                    "The log of the state file is damaged in its middle: "
+                    f"{len(behind) - i - 1} commits or more behind the damage are lost, and with "
+                    "them the newest windows, alarms and positions."
+                )
+        return ""
+
+    def _follows(self, end: int, next_end: int) -> bool:
+        """Whether the frames up to `next_end` were written behind the frame `end`."""
+        size = _FRAME.size + self.page
+        with self.log.open("rb") as file:
+            file.seek(_HEADER.size + (end - 1) * size)
+            *_, first, second = _FRAME.unpack(file.read(_FRAME.size))
+            file.seek(self.page, os.SEEK_CUR)
+            for _ in range(end, next_end):
+                frame = file.read(size)
+                words = frame[:8] + frame[_FRAME.size :]
+                first, second = _checksum(words, self.is_big_endian, first, second)
+                if (first, second) != _FRAME.unpack(frame[: _FRAME.size])[4:]:
+                    return False
+        return True
 
 
 def scan(path: Path) -> LogScan:
@@ -106,7 +136,7 @@ def scan(path: Path) -> LogScan:
     """
     log = log_of(path)
     if not log.exists() or log.stat().st_size < _HEADER.size + _FRAME.size:
-        return LogScan()
+        return LogScan(log)
     with log.open("rb") as file:
         head = file.read(_HEADER.size)
         sound = _is_sound(head)
@@ -127,7 +157,9 @@ def scan(path: Path) -> LogScan:
             if pages_after:
                 ends.append(number + 1)
         is_folded = not sound and _is_folded(path, log, page, newer)
-    return LogScan(() if is_folded else tuple(ends), not sound and not is_folded and bool(ends))
+    if is_folded or (not sound and len(ends) < 2):  # One may be what a power cut left.
+        return LogScan(log)
+    return LogScan(log, page, bool(_HEADER.unpack(head)[0] & 1), tuple(ends), not sound)
 
 
 def _is_sound(head: bytes) -> bool:
@@ -135,12 +167,16 @@ def _is_sound(head: bytes) -> bool:
     magic, _, page, *_, first, second = _HEADER.unpack(head)
     if magic not in _MAGIC or page < 512:
         return False
-    a = b = 0
-    words = struct.unpack(">6I" if magic & 1 else "<6I", head[:24])
+    return _checksum(head[:24], bool(magic & 1), 0, 0) == (first, second)
+
+
+def _checksum(data: bytes, is_big_endian: bool, first: int, second: int) -> tuple[int, int]:
+    """The checksum of a log, gone on with over more data; a multiple of eight bytes."""
+    words = struct.unpack(f"{'>' if is_big_endian else '<'}{len(data) // 4}I", data)
     for x, y in zip(words[::2], words[1::2], strict=True):
-        a = (a + x + b) & 0xFFFFFFFF
-        b = (b + y + a) & 0xFFFFFFFF
-    return (a, b) == (first, second)
+        first = (first + x + second) & 0xFFFFFFFF
+        second = (second + y + first) & 0xFFFFFFFF
+    return first, second
 
 
 def _page_size(path: Path) -> int:

@@ -84,6 +84,18 @@ async def test_a_flip_in_the_middle_is_said(tmp_path: Path, back: int) -> None:
     assert f"{back} commits or more behind the damage are lost" in told
 
 
+async def test_what_an_earlier_power_cut_left_is_no_damage(tmp_path: Path) -> None:
+    """A commit that was never whole may leave its end behind; the next does not go on from it."""
+    path = await left_by_a_kill(tmp_path)
+    first, *_, last_but_one, _ = scan(path).commits
+    content = bytearray(log_of(path).read_bytes())
+    old = content[HEADER + (first - 1) * FRAME :][:FRAME]
+    at = HEADER + (last_but_one - 1) * FRAME
+    content[at : at + FRAME] = old
+    log_of(path).write_bytes(bytes(content))
+    assert await opened(path) == ("", COMMITS - 2)
+
+
 async def test_a_log_without_its_beginning_is_said(tmp_path: Path) -> None:
     path = await left_by_a_kill(tmp_path)
     damage(log_of(path), 17)

@@ -46,7 +46,7 @@ async def main(folder: Path, readings: int, seed: int) -> int:
     room = RoomExecutor(ThreadExecutor(), Ballast(folder / "genba.db.ballast", ballast))
     if mutant == "trusting":
         store_file.renew = lambda path: None  # type: ignore[assignment]  # the mutant
-        store_file.scan = lambda path: LogScan()  # type: ignore[assignment]  # the mutant
+        store_file.scan = LogScan  # type: ignore[assignment]  # the mutant
     store = NotingStore(
         folder / "genba.db",
         lambda seq, block: mark(note_line(seq, block)),

@@ -21,7 +21,7 @@ from tests.faults import figures, power
 from tests.faults.conftest import LONG
 from tests.faults.power import Recording, Watched
 
-CUTS = 10_000 if LONG else 240
+CUTS = 10_000 if LONG else 160
 SEED = 20_261_126
 
 
