@@ -223,19 +223,20 @@ class MqttSource(Source[MqttSourceConfig]):
         for place in range(len(part.topics)):
             before = len(rows.tag)
             document = self._decoder.row(rows, part, place)
-            if self._sequence and self._is_again(document, part.topics[place]):
+            if self._sequence and self._is_again(document, part, place):
                 for column in (rows.tag, rows.ts, rows.value, rows.quality):
                     del column[before:]
         return rows.batch()
 
-    def _is_again(self, document: Any, raw_topic: bytes) -> bool:
+    def _is_again(self, document: Any, part: Part, place: int) -> bool:
         """Whether a message is a second copy; holes in the count are told."""
         number = find(document, self._sequence)
         if not isinstance(number, int) or isinstance(number, bool):
             return False
-        words = self._publishers.fields(raw_topic.decode("utf-8", "replace"))
+        words = self._publishers.fields(part.topics[place].decode("utf-8", "replace"))
         publisher = fill(self.config.publisher, words or {})
-        verdict, last = self._sequences.look(publisher, number)
+        sent_again = place in part.again
+        verdict, last = self._sequences.look(publisher, number, sent_again=sent_again)
         if verdict == "again":
             self.ctx.count("again")
             return self.config.dedupe_by == "sequence"
