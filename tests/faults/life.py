@@ -88,7 +88,7 @@ def acknowledge_early() -> None:
                 entry.token = None
         return taken
 
-    Inbox.take = mutant  # type: ignore[method-assign]  # that is what a mutant is
+    Inbox.take = mutant  # type: ignore[method-assign, assignment]  # that is what a mutant is
 
 
 def forget() -> None:
@@ -113,7 +113,7 @@ def live(folder: Path, url: str, environment: dict[str, str], mutant: str) -> in
     crash.arm(os.environ)
     if mutant:
         MUTANTS[mutant]()
-    run_command.Runtime = Watched  # type: ignore[misc]  # the same, with other times
+    vars(run_command)["Runtime"] = Watched  # The same, with other times.
     return genba(
         [
             *("run", str(folder / "kills.flow.yaml"), "--state", str(folder / "state")),
