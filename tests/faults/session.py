@@ -165,7 +165,7 @@ class Session:
             [sys.executable, "-m", f"tests.faults.{module}", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
             bufsize=0,
         )
         self._running.append(process)
@@ -280,7 +280,7 @@ class Session:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment() | {**self._life("cold"), "LIFE_MUTANT": self.mutant},
+                env=environment() | {**self._life("cold"), "LIFE_MUTANT": self.mutant},
             )
         self._running.append(process)
         return process
@@ -352,7 +352,8 @@ class Session:
         return found
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of what we start: nothing of the gateway's own, one thread for sums."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GENBA_")}
     return kept | {"OPENBLAS_NUM_THREADS": "1"}
 

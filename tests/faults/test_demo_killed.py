@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.plant, pytest.mark.slow]
 
 TORTURE: Final = os.environ.get("GENBA_TORTURE") == "1"
 SEED: Final = int(os.environ.get("GENBA_KILL_SEED", "1"))
-PLANT_S: Final = 300.0 if TORTURE else 48.0  # The first faults begin after 25 s and 33 s.
+PLANT_S: Final = 300.0 if TORTURE else 42.0  # The first faults begin after 25 s and 33 s.
 AGAIN: Final = (
     f"GENBA_KILL_SEED={SEED} {'GENBA_TORTURE=1 ' * TORTURE}python -m pytest {Path(__file__).name}"
 )
