@@ -7,7 +7,6 @@ a condition.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -18,11 +17,9 @@ from typing import Final
 import numpy as np
 import pytest
 
-from gateway import Batch, Tag, TagTable
+from gateway import Batch, Tag
 from gateway.engine.codec import pack_inputs
 from gateway.engine.fold import fold, stored
-from gateway.engine.graph import Graph
-from gateway.engine.packing import pack_flow
 from gateway.engine.store import Entry, Store
 from gateway.flow.document import Document
 from tests.faults.figures import record
@@ -34,6 +31,7 @@ pytestmark = [pytest.mark.plant, pytest.mark.slow]
 TAGS: Final = 10_000
 RING: Final = 100
 MINUTE: Final = 60
+BASE_NS: Final = 1_700_000_000 * 10**9
 FLOW: Final = """
 flow: kills
 version: 1
@@ -49,59 +47,69 @@ wires:
 """
 
 
-async def _prepare(folder: Path) -> None:
-    """A state file as a gateway leaves it that was killed a minute after its checkpoint."""
-    (folder / "state").mkdir()
-    (folder / "kills.flow.yaml").write_text(FLOW)
-    path = folder / "state" / "genba.db"
-    await keep_journal(path)
-    document = Document.load(folder / "kills.flow.yaml")
+async def _journal(path: Path, after: int, seconds: int) -> None:
+    """Write journal records behind one, as a gateway leaves them that is killed: all tags a second.
+
+    With the first of all come the tags.
+    """
     store = Store(path)
     await store.open()
-    tags = TagTable(2 * TAGS + 10)
-    for k in range(TAGS):
-        tags.add(Tag(f"hall/{k:05}"))
-    graph = Graph(document, tags)
+    tags = [Tag(f"hall/{k:05}") for k in range(TAGS)]
     codes = np.arange(TAGS, dtype=np.uint16)
-    chance = np.random.default_rng(5)
-    now = 1_700_000_000 * 10**9
-    for seq in range(1, RING - 1 + MINUTE + 1):
-        ts = np.full(TAGS, now + seq * 10**9, np.int64)
-        batch = Batch.columns(codes, ts, chance.uniform(0, 100, TAGS), np.zeros(TAGS, np.uint32))
-        inputs = [("numbers", "out", batch)]
-        block = pack_inputs(inputs, int(ts[0]))
-        known = {code: tag for code, tag in enumerate(tags)} if seq == 1 else {}
-        await store.commit(Entry("kills", seq, int(ts[0]), TAGS, block, tags=known))
-        if seq < RING:
-            graph.step(inputs, int(ts[0]))
-        if seq == RING - 1:
-            states, head = graph.snapshot(), {"now": int(ts[0]), "revision": "", "outbox": {}}
-            await store.save_snapshot("kills", seq, 0, lambda: pack_flow(states, {}, head))
+    chance = np.random.default_rng(5 + after)
+    for seq in range(after + 1, after + 1 + seconds):
+        ts = BASE_NS + seq * 10**9
+        value, good = chance.uniform(0, 100, TAGS), np.zeros(TAGS, np.uint32)
+        batch = Batch.columns(codes, np.full(TAGS, ts, np.int64), value, good)
+        block = pack_inputs([("numbers", "out", batch)], ts)
+        known = dict(enumerate(tags)) if seq == 1 else {}
+        await store.commit(Entry("kills", seq, ts, TAGS, block, tags=known))
     await store.close()
 
 
-async def test_ten_thousand_tags_are_back(tmp_path: Path) -> None:
-    await _prepare(tmp_path)
-    journal_bytes = (tmp_path / "state" / "genba.db").stat().st_size
+async def _life(folder: Path) -> dict[str, float]:
+    """Start the gateway, stop it after its first sample; returns how long the start took."""
+    (folder / "recoveries.jsonl").unlink(missing_ok=True)
     life = {"LIFE_SPAWNED": repr(time.monotonic()), "LIFE_KIND": "cold"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.life", str(tmp_path), "mqtt://nowhere", "--cold"],
-        env=environment() | life,
-        stderr=(log := os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)),
-    )
-    os.close(log)
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.life", str(folder), "mqtt://nowhere", "--cold"],
+            env=environment() | life,
+            stderr=log,
+        )
     try:
         await asyncio.to_thread(
-            wait_for, lambda: lines(tmp_path / "recoveries.jsonl"), "a first sample", 120
+            wait_for, lambda: lines(folder / "recoveries.jsonl"), "a first sample", 120
         )
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
+    return lines(folder / "recoveries.jsonl")[0]
+
+
+async def _checkpoint(folder: Path) -> tuple[int, str]:
+    store = Store(folder / "state" / "genba.db")
+    await store.open()
+    try:
+        return await stored(store, "kills")
+    finally:
+        await store.close()
+
+
+async def test_ten_thousand_tags_are_back(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "kills.flow.yaml").write_text(FLOW)
+    path = tmp_path / "state" / "genba.db"
+    await keep_journal(path)
+    await _journal(path, 0, RING - 1)
+    await _life(tmp_path)  # It ends with a checkpoint of rings that lack one sample.
+    await _journal(path, (await _checkpoint(tmp_path))[0], MINUTE)
+    journal_bytes = path.stat().st_size
+    took = await _life(tmp_path)
     said = (tmp_path / "log").read_text()
     assert "start fresh" not in said and "ERROR" not in said, said[-2000:]
-    (took,) = lines(tmp_path / "recoveries.jsonl")
     print(took)
     record(
         "recovery",
@@ -112,12 +120,11 @@ async def test_ten_thousand_tags_are_back(tmp_path: Path) -> None:
         started_s=round(took["started_s"], 3),
         first_sample_s=round(took["first_s"], 3),
     )
-    store = Store(tmp_path / "state" / "genba.db")
+    store = Store(path)
     await store.open()
     try:
-        document = Document.load(tmp_path / "kills.flow.yaml")
-        folded = await fold(store, document)
-        assert folded.rows > TAGS * (RING - 1 + MINUTE)
-        assert await stored(store, "kills") == (folded.seq, folded.digest)
+        folded = await fold(store, Document.load(tmp_path / "kills.flow.yaml"))
     finally:
         await store.close()
+    assert folded.rows > TAGS * (RING - 1 + MINUTE)
+    assert await _checkpoint(tmp_path) == (folded.seq, folded.digest)
