@@ -30,9 +30,9 @@ from tests.faults.counted import BASE_S, TOPICS, flow
 
 RATE: Final = 4_500.0
 MOST: Final = 6_000_000
-POINT_S: Final = 30.0  # A crash point that is not reached within this time never will be.
+POINT_S: Final = 60.0  # A crash point that is not reached within this time never will be.
 FIRST_S: Final = 5.0
-BACKLOG_MAX, BACKLOG_MIN = 60_000, 10_000
+BACKLOG_MAX, BACKLOG_MIN = 40_000, 5_000
 CONF: Final = """user root
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -239,7 +239,7 @@ class Session:
         Returns:
             False when it never came there and was killed otherwise.
         """
-        wanted = f"{point}:{self.chance.choice(['1', '2', '3', '0.3', '0.1'])}"
+        wanted = f"{point}:{self.chance.choice(['1', '2', '3', '0.5', '0.3'])}"
         self._begin(wanted)
         code = self._answer(POINT_S)
         if code:
