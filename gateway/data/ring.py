@@ -89,9 +89,8 @@ class Ring:
         else:
             have = self.count[rows.code]
             need = have + rows.count
-            short = need > self._room[rows.code]
-            if short.any():
-                self._grow(rows.code[short], need[short])
+            if (need > self._room[rows.code]).any():
+                self._grow(rows.code, need)
             self._write(ranges(self._base[rows.code] + have, rows.count), rows)
             self.count[rows.code] = need
         self.rows += n
@@ -202,12 +201,15 @@ class Ring:
         self._quality[at] = rows.quality
 
     def _grow(self, code: NDArray[np.uint16], need: Index) -> None:
-        """Give tags longer stretches at the end of the arena."""
-        room = _power_of_two(need)
+        """Give tags with too little room for `need` longer stretches at the end of the arena."""
+        short = need > self._room[code]
+        room = _power_of_two(need[short])
         total = int(room.sum())
         if self._top + total > len(self._ts):
+            # With the needs of all: a move leaves no tag more room than it is known to need.
             self._move(code, need)
             return
+        code = code[short]
         base = self._top + np.cumsum(room) - room
         count = self.count[code]
         old, new = ranges(self._base[code], count), ranges(base, count)
