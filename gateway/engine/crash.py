@@ -1,14 +1,18 @@
 """Named crash points: places where a test may have the process die, as in a power cut.
 
 A random ``kill -9`` seldom hits the few microseconds that matter; a name does. With
-``GENBA_CRASH_AT=post_commit:3`` the process kills itself the third time it comes by.
+``GENBA_CRASH_AT=post_commit:3`` the process kills itself the third time it comes by; with
+``post_commit:0.01`` each time with that probability, by chances that ``GENBA_CRASH_SEED`` (a whole
+number, 0 when absent) repeats. Whether the state that is left follows from the journal, tells
+`gateway.engine.fold`.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 POINTS: Final = (
@@ -29,24 +33,53 @@ def _nothing(name: str) -> None:
     """What a crash point does outside of tests."""
 
 
-def _armed(wanted: str) -> Callable[[str], None]:
-    """Crash points of which one kills the process, as ``point[:nth]`` says."""
-    point, _, nth = wanted.partition(":")
+def when(wanted: str, seed: int = 0) -> tuple[str, Callable[[], bool]]:
+    """A point, and whether the process shall die this time it comes by.
+
+    Args:
+        wanted: ``point``, ``point:nth`` or ``point:probability``; a number with a dot is a
+            probability.
+        seed: Of the chances.
+
+    >>> point, dies = when("post_commit:2")
+    >>> point, [dies() for _ in range(4)]
+    ('post_commit', [False, True, False, False])
+    >>> _, dies = when("pre_ack:0.5", seed=7)
+    >>> [dies() for _ in range(4)]
+    [True, True, False, True]
+    """
+    point, _, number = wanted.partition(":")
     assert point in POINTS, f"GENBA_CRASH_AT names {point!r}; there is {', '.join(POINTS)}"
-    left = int(nth or 1)
+    if "." in number:
+        chance, probability = random.Random(seed), float(number)
+        assert 0 < probability <= 1, f"GENBA_CRASH_AT has the probability {number}"
+        return point, lambda: chance.random() < probability
+    left = int(number or 1)
+
+    def dies() -> bool:
+        nonlocal left
+        left -= 1
+        return left == 0
+
+    return point, dies
+
+
+def arm(environment: Mapping[str, str]) -> None:
+    """Have a crash point kill the process, as ``GENBA_CRASH_AT`` in an environment says."""
+    wanted = environment.get("GENBA_CRASH_AT", "")
+    if not wanted:
+        on_crash_point(None)
+        return
+    point, dies = when(wanted, int(environment.get("GENBA_CRASH_SEED", "0")))
 
     def crash(name: str) -> None:
-        nonlocal left
-        if name == point:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+        if name == point and dies():
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    return crash
+    on_crash_point(crash)
 
 
-_wanted = os.environ.get("GENBA_CRASH_AT", "")
-_act: Callable[[str], None] = _armed(_wanted) if _wanted else _nothing
+_act: Callable[[str], None] = _nothing
 
 
 def crash_point(name: str) -> None:
@@ -58,3 +91,6 @@ def on_crash_point(act: Callable[[str], None] | None) -> None:
     """Have a function called at every crash point: for the simulation; None takes it away."""
     global _act
     _act = act or _nothing
+
+
+arm(os.environ)

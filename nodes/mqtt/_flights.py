@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from nodes.mqtt._wire import Outgoing
 
 WINDOW_MAX = 1_000
+ANSWER_TIMEOUT_S = 10.0
+LOOK_S = 0.05
 
 
 class Flights:
@@ -35,19 +37,45 @@ class Flights:
             if self._last not in self._under_way and self._last not in self._answers:
                 return self._last
 
-    def expect(self, number: int) -> asyncio.Future[list[int]]:
-        """What becomes the answer to a request under that identifier."""
-        answer = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
-        return answer
+    async def ask(
+        self,
+        packet: Callable[[int], bytes],
+        is_full: Callable[[], bool],
+        late: Callable[[list[int]], None],
+    ) -> list[int]:
+        """Send a request and wait for the codes in its answer, or until no more is read.
 
-    def forget(self, number: int) -> None:
-        """Nobody waits for that answer any more."""
-        self._answers.pop(number, None)
+        A broker sends what waits before it answers. When that is more than we take unread, the
+        answer comes only after somebody has read some of it; so it must not be waited for.
+
+        Args:
+            packet: The request under the identifier that names it.
+            is_full: Whether the socket is not read now.
+            late: Told of an answer that was not waited for; the codes are empty then.
+
+        Raises:
+            TimeoutError: No answer came.
+            ConnectionError: The session ended.
+        """
+        number = self.number()
+        answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        self._send(packet(number))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                while not answer.done() and not is_full():
+                    await asyncio.wait([answer], timeout=LOOK_S)
+        except BaseException:
+            self._answers.pop(number, None)
+            raise
+        if answer.done():
+            return answer.result()
+        answer.add_done_callback(lambda one: None if one.exception() else late(one.result()))
+        return []
 
     def granted(self, number: int, codes: list[int]) -> None:
         """The answer to a request has come."""
-        answer = self._answers.get(number)
+        answer = self._answers.pop(number, None)
         if answer is not None and not answer.done():
             answer.set_result(codes)
 

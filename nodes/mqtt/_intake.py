@@ -34,6 +34,7 @@ class Part:
         payloads: Payloads, (n,).
         size: Bytes of the payloads.
         retained: Row numbers of retained messages.
+        again: Row numbers of messages that the broker had sent before and sends again.
         large: Row number → size [bytes] of payloads over the limit, cut to 4 kB here.
         receipt: What is owed to the broker; None when all have QoS 0.
         is_replayed: The broker sends every one of them again if they are not acknowledged.
@@ -45,6 +46,7 @@ class Part:
     payloads: list[bytes]
     size: int
     retained: list[int] = field(default_factory=list)
+    again: set[int] = field(default_factory=set)
     large: dict[int, int] = field(default_factory=dict)
     receipt: Receipt | None = None
     is_replayed: bool = False
@@ -60,6 +62,7 @@ class Part:
             payloads,
             sum(map(len, payloads)),
             [place[row] for row in self.retained if row in place],
+            {place[row] for row in self.again if row in place},
             {place[row]: size for row, size in self.large.items() if row in place},
             self.receipt,
             self.is_replayed,
@@ -176,6 +179,7 @@ def part_of(found: Scan, arrival: int, size: int) -> Part:
         found.payloads,
         size,
         found.retained,
+        found.again,
         found.large,
         Receipt(found.ids) if found.ids else None,
         is_replayed=len(found.ids) == len(found.topics),

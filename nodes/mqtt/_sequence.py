@@ -21,16 +21,24 @@ class Sequences:
     >>> sequences = Sequences()
     >>> [sequences.look("press1", n)[0] for n in (7, 8, 8, 11, 0, 1)]
     ['next', 'next', 'again', 'gap', 'restart', 'next']
+    >>> [sequences.look("press1", n, sent_again=True)[0] for n in (0, 1, 2)]
+    ['again', 'again', 'next']
     """
 
     def __init__(self, last: Mapping[str, int] | None = None) -> None:
         self._last = dict(last or {})
         self.pushed_out = 0
 
-    def look(self, publisher: str, number: int) -> tuple[Verdict, int]:
+    def look(self, publisher: str, number: int, *, sent_again: bool = False) -> tuple[Verdict, int]:
         """What a number means, and the number that came before it.
 
-        Zero or one after more, or a long way back, is a publisher that started anew.
+        Zero or one after more, or a long way back, is a publisher that started anew; unless
+        the broker says that it sends the message again: then it is the old one, however old.
+
+        Args:
+            publisher: Who counts.
+            number: Its number.
+            sent_again: The broker had sent this very message before.
         """
         last = self._last.pop(publisher, None)
         verdict: Verdict = "next"
@@ -43,7 +51,7 @@ class Sequences:
             verdict = "gap"
         elif number <= last:
             started_anew = number < last and (number <= 1 or last - number >= AGAIN_MAX)
-            verdict = "restart" if started_anew else "again"
+            verdict = "restart" if started_anew and not sent_again else "again"
         self._last[publisher] = last if verdict == "again" else number
         return verdict, last
 
@@ -67,7 +75,15 @@ class Counting:
         self._refusals = refusals
         self._heard: dict[str, int] = {}
 
-    def is_again(self, publisher: str, number: int, ts: int, codes: Sequence[int]) -> bool:
+    def is_again(
+        self,
+        publisher: str,
+        number: int,
+        ts: int,
+        codes: Sequence[int],
+        *,
+        sent_again: bool = False,
+    ) -> bool:
         """Whether a message is a second copy; holes before it are told.
 
         Args:
@@ -75,8 +91,9 @@ class Counting:
             number: What it counted.
             ts: Time of the message's samples [ns].
             codes: Their tags.
+            sent_again: The broker had sent this very message before.
         """
-        verdict, last = self.sequences.look(publisher, number)
+        verdict, last = self.sequences.look(publisher, number, sent_again=sent_again)
         if verdict == "again":
             self._ctx.count("again")
             return True

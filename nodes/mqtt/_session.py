@@ -18,15 +18,13 @@ from nodes.mqtt import _wire as wire
 from nodes.mqtt._beat import Beat
 from nodes.mqtt._codec import Codec, Codec3, Codec5, Welcome
 from nodes.mqtt._dial import dial, ended_early
-from nodes.mqtt._flights import WINDOW_MAX, Flights
+from nodes.mqtt._flights import ANSWER_TIMEOUT_S, WINDOW_MAX, Flights
 from nodes.mqtt._intake import Intake, Owed, Part, part_of
 from nodes.mqtt._reader import BUFFER_BYTES, Reader
 from nodes.mqtt._settings import Settings, check
 from nodes.mqtt._switch import Switch
 from nodes.mqtt._throttle import Throttle
 from nodes.mqtt._wire import Outgoing, ProtocolError, Scan, acknowledgements
-
-ANSWER_TIMEOUT_S = 10.0
 
 
 class Session(asyncio.BufferedProtocol):
@@ -99,7 +97,7 @@ class Session(asyncio.BufferedProtocol):
         """Subscribe; what waits for this intake already is handed over.
 
         Returns:
-            Filters granted with a lower QoS than asked for.
+            Filters granted with a lower QoS than asked for, if the broker has answered yet.
 
         Raises:
             ConfigError: The broker refuses a filter, or another node has one that overlaps.
@@ -117,23 +115,27 @@ class Session(asyncio.BufferedProtocol):
             codes = await self._ask(
                 lambda number: self._codec.subscribe(
                     number, intake.filters, intake.qos, intake.retained
-                )
+                ),
+                lambda late: self._refused_late(_refused(intake, late)),
             )
         except Disconnected:
             intake.fail(self._reason)
             raise
-        bad = [f for f, code in zip(intake.filters, codes, strict=True) if code >= 0x80]
-        if bad:
+        if bad := _refused(intake, codes):
             self._switch.remove(intake)
             raise ConfigError(
-                f"{self._settings.address} refuses the subscription to {', '.join(bad)}.",
+                f"{self._settings.address} refuses the subscription to {bad}.",
                 hint="Does the user have the right to read there?",
             )
-        return [f for f, code in zip(intake.filters, codes, strict=True) if code < intake.qos]
+        return [f for f, code in zip(intake.filters, codes, strict=False) if code < intake.qos]
+
+    def _refused_late(self, bad: str) -> None:
+        if bad:
+            self.drop(f"{self._settings.address} refuses the subscription to {bad}.")
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """End subscriptions that a former configuration left in the session."""
-        await self._ask(lambda number: self._codec.unsubscribe(number, filters))
+        await self._ask(lambda number: self._codec.unsubscribe(number, filters), lambda late: None)
 
     async def dismiss(self, intake: Intake) -> None:
         """End the subscriptions of a source that does not come back."""
@@ -222,23 +224,19 @@ class Session(asyncio.BufferedProtocol):
             self._beat.spoke = self._loop.time()
             self._transport.write(data)
 
-    async def _ask(self, packet: Callable[[int], bytes]) -> list[int]:
-        """Send a request and wait for its answer; the number that names it is ours to keep."""
+    async def _ask(
+        self, packet: Callable[[int], bytes], late: Callable[[list[int]], None]
+    ) -> list[int]:
+        """Send a request and wait for its answer, unless we are full before it comes."""
         if self.is_gone:
             raise Disconnected(self._reason)
-        number = self._flights.number()
-        answer = self._flights.expect(number)
-        self._send(packet(number))
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await answer
+            return await self._flights.ask(packet, lambda: self._throttle.is_full, late)
         except TimeoutError as error:
             self.drop(f"{self._settings.address} does not answer.")
             raise Disconnected(self._reason) from error
         except ConnectionError as error:
             raise Disconnected(self._reason) from error
-        finally:
-            self._flights.forget(number)
 
     def _packet(self, packet: bytes) -> None:
         kind = packet[0] & 0xF0
@@ -297,3 +295,8 @@ class Session(asyncio.BufferedProtocol):
             self._welcomed.exception()
         self._flights.end(self._reason)
         self._switch.fail(self._reason)
+
+
+def _refused(intake: Intake, codes: Sequence[int]) -> str:
+    """The filters that were refused, as text; an answer that has not come refuses none."""
+    return ", ".join(f for f, code in zip(intake.filters, codes, strict=False) if code >= 0x80)

@@ -34,6 +34,7 @@ class Scan:
         payloads: Payload of each PUBLISH, (n,).
         ids: Packet identifiers of those with QoS 1, (m,).
         retained: Row numbers of retained messages: they may be old.
+        again: Row numbers of messages that were sent to us before (DUP).
         large: Row number → size [bytes] of messages over the limit; the payload is its start.
         others: Whole packets of every other kind.
         need: Size of the packet that is not complete yet [bytes]; 0 when not known.
@@ -43,6 +44,7 @@ class Scan:
     payloads: list[bytes] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     retained: list[int] = field(default_factory=list)
+    again: set[int] = field(default_factory=set)
     large: dict[int, int] = field(default_factory=dict)
     others: list[bytes] = field(default_factory=list)
     need: int = 0
@@ -95,9 +97,11 @@ def scan(data: bytes, has_properties: bool, limit: int, out: Scan) -> int:
 
 
 def _flags(data: bytes, head: int, at: int, out: Scan) -> int:
-    """Read the packet identifier and note a retained message; returns where it goes on."""
+    """Read the packet identifier, note what is retained or sent again; returns where it goes on."""
     if head & 1:
         out.retained.append(len(out.topics) - 1)
+    if head & 8:
+        out.again.add(len(out.topics) - 1)
     if head & 4:
         raise ProtocolError("a message with QoS 2, which was not subscribed to")
     if head & 2:

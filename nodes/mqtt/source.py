@@ -234,20 +234,24 @@ class MqttSource(Source[MqttSourceConfig]):
             before = len(rows.tag)
             document = self._decoder.row(rows, part, place)
             new = range(before, len(rows.tag))
-            if self._sequence and self._is_again(document, part.topics[place], rows, new):
+            if self._sequence and self._is_again(document, part, place, rows, new):
                 for column in (rows.tag, rows.ts, rows.value, rows.quality):
                     del column[before:]
         return rows.batch()
 
-    def _is_again(self, document: Any, raw_topic: bytes, rows: Rows, new: Sequence[int]) -> bool:
+    def _is_again(
+        self, document: Any, part: Part, place: int, rows: Rows, new: Sequence[int]
+    ) -> bool:
         """Whether a message, whose rows are new, is a second copy to drop."""
         number = find(document, self._sequence)
         if not isinstance(number, int) or isinstance(number, bool):
             return False
-        words = self._publishers.fields(raw_topic.decode("utf-8", "replace"))
+        words = self._publishers.fields(part.topics[place].decode("utf-8", "replace"))
         publisher = fill(self.config.publisher, words or {})
         ts = rows.ts[new[0]] if new else self.ctx.clock.now()
-        again = self._counting.is_again(publisher, number, ts, [rows.tag[row] for row in new])
+        again = self._counting.is_again(
+            publisher, number, ts, [rows.tag[row] for row in new], sent_again=place in part.again
+        )
         return again and self.config.dedupe_by == "sequence"
 
     def _births_and_data(self, part: Part) -> Batch:

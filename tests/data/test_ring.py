@@ -47,20 +47,27 @@ appends = st.tuples(
 bursts = st.tuples(
     st.just("burst"), st.tuples(st.integers(0, TAGS - 1), st.sampled_from([1, 9, 700, 3000]))
 )
+mixes = st.tuples(
+    st.just("mix"), st.lists(st.sampled_from([0, 1, 30, 120, 500]), min_size=TAGS, max_size=TAGS)
+)
 trims = st.tuples(
-    st.just("trim"), st.tuples(st.sets(st.integers(0, TAGS - 1), min_size=1), st.integers(0, 3))
+    st.just("trim"),
+    st.tuples(st.sets(st.integers(0, TAGS - 1), min_size=1), st.sampled_from([0, 1, 3, 60, 250])),
 )
 reloads = st.tuples(st.just("reload"), st.none())
 
 
-@given(st.lists(st.one_of(appends, bursts, trims, reloads), max_size=40))
+@given(st.lists(st.one_of(appends, bursts, mixes, trims, reloads), max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_a_ring_is_a_dict_of_lists(steps):
     ring, model = Ring(TAGS, 10**6), {tag: [] for tag in range(TAGS)}
     serial = 0
     for kind, given_ in steps:
-        if kind == "append" or kind == "burst":
-            pairs = given_ if kind == "append" else [(given_[0], i) for i in range(given_[1])]
+        if kind in ("append", "burst", "mix"):
+            pairs = given_
+            if kind != "append":
+                counts = [given_] if kind == "burst" else enumerate(given_)
+                pairs = [(tag, i) for tag, n in counts for i in range(n)]
             rows = [(tag, ts, float(serial + i), i % 3) for i, (tag, ts) in enumerate(pairs)]
             serial += len(rows)
             ring.append(Batch.of(rows))
@@ -80,6 +87,29 @@ def test_a_ring_is_a_dict_of_lists(steps):
         assert listed(ring.gather(np.arange(TAGS, dtype=np.uint16))) == model
         one = np.array([2], np.uint16)
         assert listed(ring.gather(one)) == {2: model[2]}
+
+
+def test_a_move_leaves_room_for_every_tag_of_the_batch():
+    """The arena is full and one tag outgrows its stretch; another has just room enough in its own.
+
+    When all move to a fresh arena, that other one gets no longer stretch than it needs; so it must
+    be known that it needs more, or its new rows run over those of its neighbour.
+    """
+    ring, model = Ring(2, 10**6), {0: [], 1: []}
+
+    def append(*counts):
+        rows = [(tag, n) for tag, count in enumerate(counts) for n in range(count)]
+        batch = Batch.of([(tag, len(model[tag]) + n, 0.0, tag) for tag, n in rows])
+        ring.append(batch)
+        for tag, count in enumerate(counts):
+            start = len(model[tag])
+            model[tag] += [(start + n, 0.0, tag) for n in range(count)]
+
+    append(200, 600)  # Stretches of 256 and 1,024 rows.
+    model[0] = model[0][:120]
+    ring.put(regrouped({0: model[0]}))
+    append(20, 500)  # 140 rows still fit into 256; 1,100 do not fit into 1,024.
+    assert listed(ring.gather(np.array([0, 1], np.uint16))) == model
 
 
 def test_memory_follows_the_rows_that_exist():

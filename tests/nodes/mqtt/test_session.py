@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from gateway import Batch, ConfigError, Disconnected
 from nodes.mqtt import _session
 from nodes.mqtt._codec import Codec3, Codec5, Hello
+from nodes.mqtt._throttle import QUEUE_ROWS_MAX
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -237,6 +238,9 @@ class FakeBroker:
         self.pings = 0
         self.is_silent = False
         self.connected = asyncio.Event()
+        self.backlog = b""
+        """What it sends to one who comes back, before it answers anything."""
+        self.grant = 1
 
     async def __aenter__(self) -> FakeBroker:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -260,9 +264,9 @@ class FakeBroker:
                     break
             body = await reader.readexactly(size)
             if head[0] >> 4 == 1:
-                writer.write(b"\x20\x03\x01\x00\x00")
+                writer.write(b"\x20\x03\x01\x00\x00" + self.backlog)
             elif head[0] >> 4 == 8:
-                writer.write(b"\x90\x04" + body[:2] + b"\x00\x01")
+                writer.write(b"\x90\x04" + body[:2] + bytes([0, self.grant]))
                 self.connected.set()
             elif head[0] >> 4 == 4:
                 self.acks.append(int.from_bytes(body, "big"))
@@ -275,6 +279,60 @@ class FakeBroker:
 def _message(number: int, topic: bytes = b"p/a", payload: bytes = b"1") -> bytes:
     body = len(topic).to_bytes(2, "big") + topic + number.to_bytes(2, "big") + b"\x00" + payload
     return b"\x32" + bytes([len(body)]) + body
+
+
+async def test_more_than_we_take_unread_comes_before_the_answer(bed: Any, collect: Any) -> None:
+    """mosquitto 2.0.11 sends far more than Receive Maximum after some reconnects (#2301).
+
+    The answer to SUBSCRIBE stands behind messages for which there is no room until the source
+    reads; so the source must not wait for it.
+    """
+    async with FakeBroker() as fake:
+        many = 3 * QUEUE_ROWS_MAX
+        fake.backlog = b"".join(map(_message, range(1, many + 1)))
+        await bed.connection(fake.url).open()
+        source = bed.source(topics=["p/a"])
+        await source.connect()
+        seen = collect(source)
+        await seen.read(many)
+        assert seen.rows == many
+        await seen.commit()
+
+
+async def test_a_refusal_that_comes_late_is_no_silence(bed: Any, collect: Any) -> None:
+    async with FakeBroker() as fake:
+        many = 3 * QUEUE_ROWS_MAX
+        fake.backlog = b"".join(map(_message, range(1, many + 1)))
+        fake.grant = 0x87
+        await bed.connection(fake.url).open()
+        source = bed.source(topics=["p/a"])
+        await source.connect()
+        with pytest.raises(Disconnected, match="refuses the subscription to p/a"):
+            await collect(source).read(many + 1)
+
+
+async def test_what_is_sent_again_is_no_publisher_that_starts_anew(bed: Any, collect: Any) -> None:
+    """A crash after the very first messages: number 1 comes again, and is not taken for a new 1."""
+    config = {"topics": ["p/a"], "payload": "json", "sequence": "n", "dedupe_by": "sequence"}
+
+    def message(number: int, *, again: bool = False) -> bytes:
+        packet = _message(number, payload=b'{"value":%d,"n":%d}' % (number, number))
+        return bytes([packet[0] | 8 * again]) + packet[1:]
+
+    async with FakeBroker() as fake:
+        await bed.connection(fake.url).open()
+        source = bed.source(**config)
+        await source.connect()
+        assert fake.writer is not None
+        fake.writer.write(message(1) + message(2))
+        seen = collect(source)
+        await seen.read(2)
+        fake.writer.write(message(1, again=True) + message(2, again=True) + message(3))
+        await seen.read(3)
+        assert seen.table() == {"p/a": [1, 2, 3]}
+        fake.writer.write(message(1) + message(2))
+        await seen.read(5)
+        assert seen.table() == {"p/a": [1, 2, 3, 1, 2]}
 
 
 async def test_acknowledgements_leave_in_the_order_of_arrival(
