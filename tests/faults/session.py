@@ -200,12 +200,18 @@ class Session:
 
     def _end(self, kind: str, wanted: str) -> None:
         """Kill the life that runs, or note how it has ended by itself."""
-        os.kill(self._pid, signal.SIGKILL)
+        if not self._is_over():
+            os.kill(self._pid, signal.SIGKILL)
         self._note(kind, wanted, self._answer(20))
+
+    def _is_over(self) -> bool:
+        """Whether the life has ended, as nobody asked it to unless it is at a crash point."""
+        return bool(select.select([self._keeper.stdout], [], [], 0)[0])
 
     def _note(self, kind: str, wanted: str, code: str) -> None:
         self._pid = 0
-        self.kills.append(Kill(kind, wanted, code == str(-signal.SIGKILL)))
+        assert code == str(-signal.SIGKILL), f"It ended by itself ({code}): {self._log()}"
+        self.kills.append(Kill(kind, wanted, was_reached=True))
         if len(self.kills) % self.sample_every == 0:
             self._sample()
 
@@ -256,7 +262,7 @@ class Session:
         """A life that is killed while it starts, or some moments after."""
         self._begin()
         if is_up := self.chance.random() < 0.7:
-            wait_for((self.folder / "ready").exists, "a start")
+            wait_for(lambda: (self.folder / "ready").exists() or self._is_over(), "a start")
         wait_s = self.chance.uniform(0.02, 0.35)
         time.sleep(wait_s)
         self._end("random", f"{wait_s:.3f} s after its {'start' if is_up else 'birth'}")
@@ -299,7 +305,7 @@ class Session:
         try:
             self._begin()
             wait_for(
-                lambda: self.acknowledged() - self.progress() < BACKLOG_MIN,
+                lambda: self.acknowledged() - self.progress() < BACKLOG_MIN or self._is_over(),
                 "the backlog shrinks",
                 300,
             )
@@ -333,11 +339,16 @@ class Session:
         self.published = json.loads(out)
         self.published["s"] -= self._rested_s
         process = self._start_cold()
-        wait_for(self._is_idle(), "all is done", 900)
+        is_idle = self._is_idle()
+        wait_for(lambda: process.poll() is not None or is_idle(), "all is done", 900)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
-        assert process.returncode == 0, (self.folder / "gateway.log").read_text()[-3000:]
+        assert process.returncode == 0, self._log()
         self.redelivered = self._broker_says("publish/messages/sent") - self.acknowledged()
+
+    def _log(self) -> str:
+        """The end of what the gateway has said."""
+        return (self.folder / "gateway.log").read_text()[-3000:]
 
     def _broker_is_empty(self) -> bool:
         """Whether it holds no messages but those it has about itself."""
