@@ -206,7 +206,9 @@ class Session:
 
     def _is_over(self) -> bool:
         """Whether the life has ended, as nobody asked it to unless it is at a crash point."""
-        return bool(select.select([self._keeper.stdout], [], [], 0)[0])
+        stream = self._keeper.stdout
+        assert stream is not None
+        return bool(select.select([stream], [], [], 0)[0])
 
     def _note(self, kind: str, wanted: str, code: str) -> None:
         self._pid = 0
