@@ -95,8 +95,9 @@ def forget() -> None:
     """A mutant: after a start one node is without the state that a checkpoint had of it."""
     restore = Graph.restore
 
-    def mutant(self: Graph, states: Mapping[str, State]) -> list[str]:
-        return restore(self, {node: state for node, state in states.items() if node != "fifty"})
+    def mutant(self: Graph, states: Mapping[str, State], *rest: Any) -> list[str]:
+        kept = {node: state for node, state in states.items() if node != "fifty"}
+        return restore(self, kept, *rest)
 
     Graph.restore = mutant  # type: ignore[method-assign]  # that is what a mutant is
 
