@@ -56,5 +56,18 @@ class FlowClient(Client):
         query = urlencode({"actor": actor, "note": note})
         return dict(self._ask("DELETE", f"/api/flows/{quote(name, safe='')}?{query}"))
 
+    def start_shadow(self, name: str, text: str, actor: str) -> list[str]:
+        """Run a text in the shadow of the live flow; returns what did not fit."""
+        body = {"text": text, "actor": actor}
+        return list(self._ask("POST", f"/api/flows/{quote(name, safe='')}/shadow", body)["said"])
+
+    def shadow(self, name: str) -> dict[str, Any]:
+        """How the shadow of a flow stands."""
+        return dict(self._ask("GET", f"/api/flows/{quote(name, safe='')}/shadow"))
+
+    def stop_shadow(self, name: str) -> dict[str, Any]:
+        """End the shadow of a flow; returns how it stood."""
+        return dict(self._ask("DELETE", f"/api/flows/{quote(name, safe='')}/shadow"))
+
 
 __all__ = ["FlowClient"]

@@ -71,7 +71,7 @@ class Guard:
 
 
 def _takes_a_flow(path: str) -> bool:
-    return path.startswith("/api/flows/") and path.endswith("/deploy")
+    return path.startswith("/api/flows/") and path.endswith(("/deploy", "/shadow"))
 
 
 def _refused(method: str, headers: Headers, limit: int) -> PlainTextResponse | None:

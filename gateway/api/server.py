@@ -21,6 +21,7 @@ from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
 from gateway.api.page import PAGE
 from gateway.api.routes_flows import flow_routes
+from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.engine.runtime import Runtime
 from gateway.errors import ConfigError, GatewayError
@@ -65,6 +66,7 @@ def application(runtime: Runtime) -> FastAPI:
     app.add_exception_handler(GatewayError, _cannot)
     app.add_exception_handler(ConfigError, _conflict)
     app.include_router(flow_routes(runtime))
+    app.include_router(shadow_routes(runtime))
 
     @app.get("/", response_class=HTMLResponse)
     async def page() -> str:

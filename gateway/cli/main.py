@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "revisions": "list or compare the revisions of a flow",
     "rollback": "run an old revision of a flow again, as a new one",
     "remove": "end a flow; its revisions are kept",
+    "shadow": "run an edited flow beside the live one, its effects muted",
 }
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from gateway.engine.arrived import Arrived
 from gateway.engine.graph import Graph
 from gateway.engine.inbox import Inbox
-from gateway.engine.ingress import Arrived
 from gateway.engine.outbox import Outbox
 from gateway.engine.traffic import takes
 from gateway.engine.wiring import Input, rows

@@ -244,6 +244,15 @@ class Flows:
 
     # ------------------------------------------------------------------ what people ask
 
+    def prepared(self, document: Document) -> Document:
+        """A flow that could run, with its variables replaced.
+
+        Raises:
+            ConfigError: It cannot run.
+        """
+        check(document, self._variables, None, None)
+        return document.with_values(lambda value: resolve(value, self._variables))
+
     async def listing(self) -> list[dict[str, Any]]:
         """Every flow that runs or has revisions, as plain values."""
         found = []

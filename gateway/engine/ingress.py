@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gateway.data.batch import EMPTY, Batch
 from gateway.data.event import Event
+from gateway.engine.arrived import Arrived
 from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
@@ -22,8 +23,6 @@ from gateway.engine.connections import (
 from gateway.engine.context import NodeContext
 from gateway.engine.holes import FOLD_NS, Folded, Holes, Pace
 from gateway.engine.inbox import Inbox
-from gateway.engine.outbox import Outbox
-from gateway.engine.store_letters import Again
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, LimitError
 from gateway.flow.gaps import Cause, Gap
@@ -33,23 +32,6 @@ ACKNOWLEDGE_TIMEOUT_S = 5.0
 PATIENCE_S = 2.0  # A connection that opens within this time was never lost.
 _READ_AT = "engine/read_at"
 """Key in the position of a source that stores none: when it was last read [ns]."""
-
-
-@dataclass(slots=True)
-class Arrived:
-    """One entry of a flow's inbox: messages of one node, and whom to tell when they are safe."""
-
-    node: str
-    outputs: list[tuple[str, Message]]
-    ingress: Ingress | None = None
-    token: Any = None
-    position: Any = None
-    answers: int = 0
-    """Number of the question that a worker has answered with this."""
-    again: Again | None = None
-    """Set when this is a dead letter that a person gives to its node again."""
-    outbox: Outbox | None = None
-    """Where that question waits."""
 
 
 class Ingress:
@@ -300,11 +282,10 @@ class Ingress:
         try:
             async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
                 await self.source.acknowledge(token)
-        except Disconnected:
-            self.ctx.count("unacknowledged")
         except Exception as error:  # noqa: BLE001 - a fault in a node must not end the flow
             self.ctx.count("unacknowledged")
-            self.ctx.say("error", f"A reading was not acknowledged: {error!r}.")
+            if not isinstance(error, Disconnected):
+                self.ctx.say("error", f"A reading was not acknowledged: {error!r}.")
 
     def _ended(self, text: str) -> None:
         self.ctx.status.state, self.ctx.status.text = "stopped", text or "All was read."

@@ -15,8 +15,8 @@ from gateway.data import quality
 from gateway.data.batch import Batch
 from gateway.data.tag import TagTable
 from gateway.data.windows import Windows
+from gateway.engine.arrived import Arrived
 from gateway.engine.codec import plain, unpack_inputs
-from gateway.engine.ingress import Arrived
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
 from gateway.engine.store_letters import Again, Decision

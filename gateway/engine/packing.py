@@ -12,8 +12,8 @@ from typing import Any
 from gateway.data.batch import Batch
 from gateway.data.event import Event
 from gateway.data.windows import Windows
+from gateway.engine.arrived import Arrived
 from gateway.engine.codec import pack_inputs, unpack_inputs
-from gateway.engine.ingress import Arrived
 from gateway.engine.lane import Waiting
 from gateway.engine.store_entry import GapRow
 from gateway.engine.wiring import Input

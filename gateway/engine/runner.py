@@ -14,13 +14,13 @@ from typing import Final
 from gateway.data.alarm import AlarmEvent
 from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
+from gateway.engine.arrived import Arrived
 from gateway.engine.bookkeeping import Intake, base_of
 from gateway.engine.codec import pack_inputs
 from gateway.engine.crash import crash_point
 from gateway.engine.egress import Egress
 from gateway.engine.faults import FaultDesk
 from gateway.engine.graph import Graph, Input, Result, rows
-from gateway.engine.ingress import Arrived
 from gateway.engine.journal import persist, write_with_outboxes
 from gateway.engine.metrics import NodeStatus
 from gateway.engine.outbox import Outbox
@@ -39,7 +39,7 @@ STEP_ROWS_MAX: Final = 8_192
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
 
 
-def _nobody(inputs: Sequence[Input], now: int) -> None:
+def _nobody(inputs: Sequence[Input], now: int, result: Result) -> None:
     """No shadow runs beside the flow."""
 
 
@@ -77,8 +77,8 @@ class FlowRunner:
         self.seq = 0  # of the newest journal record
         self.since = clock.now()  # Its counters started then.
         self.base: dict[str, int] = {}  # see `base_of`
-        self.after_step: Callable[[Sequence[Input], int], None] = _nobody
-        """Called with inputs and time of every live step, after it: the place of a shadow.
+        self.after_step: Callable[[Sequence[Input], int, Result], None] = _nobody
+        """Called with every live step after it, and what it gave: the place of a shadow.
         It must neither wait nor raise."""
         self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
         self._done_seq = 0  # the newest record that the state contains
@@ -185,7 +185,7 @@ class FlowRunner:
         crash_point("mid_step")
         await self._store_alarms(self._hand_on(result, self.graph, replay=False))
         await self._faults.keep(result.faults, self.seq, now, self.revision)
-        self.after_step(inputs, now)
+        self.after_step(inputs, now, result)
 
     async def _commit(
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None

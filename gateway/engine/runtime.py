@@ -24,6 +24,7 @@ from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
+from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit
 from gateway.engine.tagbook import TagBook
@@ -91,6 +92,7 @@ class Runtime:
         self._own: FlowHost | None = None
         self.health: Health | None = None
         self.flows = Flows(self._shop, dict(variables or {}), self._say)
+        self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self._checkpoint_s = checkpoint_s
         self._is_running = False
 

@@ -153,7 +153,8 @@ def _as_text(stored: bytes) -> str:
 def _tables(db: sqlite3.Connection) -> list[tuple[str, str]]:
     """What the file says its tables and indexes are."""
     return db.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE sql <> '' ORDER BY name"
+        "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'index') AND sql <> ''"
+        " ORDER BY name"
     ).fetchall()
 
 

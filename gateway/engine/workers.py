@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from gateway.engine.arrived import Arrived
 from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
@@ -15,7 +16,6 @@ from gateway.engine.connections import (
 from gateway.engine.context import NodeContext
 from gateway.engine.egress import DeadLetter
 from gateway.engine.inbox import Inbox
-from gateway.engine.ingress import Arrived
 from gateway.engine.outbox import Outbox, Waiting
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, Rejected

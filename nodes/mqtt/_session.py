@@ -85,10 +85,6 @@ class Session(asyncio.BufferedProtocol):
         return await asyncio.shield(self._gone)
 
     @property
-    def _client_id(self) -> str:
-        return self._settings.hello.client_id
-
-    @property
     def is_gone(self) -> bool:
         """Whether it is gone."""
         return self._gone.done()
@@ -207,7 +203,7 @@ class Session(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._error = exc
-        hint = f"Does it restart, or does another client call itself {self._client_id!r}?"
+        hint = f"Does it restart, or does another client call itself {self._settings.hello.client_id!r}?"
         why = f": {exc}." if exc else f". {hint}"
         self._end(f"{self._settings.address} closed the connection{why}")
 
@@ -249,7 +245,7 @@ class Session(asyncio.BufferedProtocol):
             self._flights.granted(*self._codec.answer(packet))
         elif kind == wire.DISCONNECT:
             why = self._codec.goodbye(packet)
-            hint = f"Is there another client called {self._client_id!r}?"
+            hint = f"Is there another client called {self._settings.hello.client_id!r}?"
             more = f" {hint}" if "taken over" in why else ""
             self.drop(f"{self._settings.address} ended the session: {why}.{more}")
         elif kind != wire.PINGRESP:

@@ -17,9 +17,9 @@ import pytest
 
 from gateway import Batch, Disconnected, Event, Reading, Rejected
 from gateway.engine import store_writer
+from gateway.engine.arrived import Arrived
 from gateway.engine.backoff import Backoff
 from gateway.engine.bookkeeping import Intake, flow_books
-from gateway.engine.ingress import Arrived
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import letters
 from tests.engine.gear import NS, T0, Script, flow, kill, lent, samples, started, until, values

@@ -36,9 +36,9 @@ import nodes.window.tumbling  # noqa: F401 - so that no life has to import it
 from gateway.cli import run as run_command
 from gateway.cli.main import main as genba
 from gateway.engine import crash
+from gateway.engine.arrived import Arrived
 from gateway.engine.graph import Graph
 from gateway.engine.inbox import Inbox
-from gateway.engine.ingress import Arrived
 from gateway.engine.runtime import Runtime
 from gateway.flow.node import State
 
