@@ -203,7 +203,8 @@ class Session(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._error = exc
-        hint = f"Does it restart, or does another client call itself {self._settings.hello.client_id!r}?"
+        name = self._settings.hello.client_id
+        hint = f"Does it restart, or does another client call itself {name!r}?"
         why = f": {exc}." if exc else f". {hint}"
         self._end(f"{self._settings.address} closed the connection{why}")
 
