@@ -21,7 +21,7 @@ from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
 from gateway.engine.tasks import Tasks
 from gateway.engine.workers import WorkerDriver
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Disconnected
 from gateway.flow.document import Document
 from gateway.flow.variables import resolve
 
@@ -103,7 +103,7 @@ class FlowHost:
         gone = [node for node in was if node not in borders]
         async with runner.lock:
             return await runner.switch(
-                graph, self.revision, self._ends(graph, runner), gone, lambda: None
+                graph, self.revision, self._ends(graph, runner), gone, lambda: None, once=False
             )
 
     def _made(self, document: Document, positions: Mapping[str, Any]) -> dict[str, Border]:
@@ -186,15 +186,22 @@ class FlowHost:
 
         Raises:
             ConfigError: It cannot run; the old revision runs on as if nothing had been asked.
+            Disconnected: The disk refuses; the old revision runs on likewise.
         """
         async with self._deploying:
             change = prepare(self, document)
             await self._hand_over(change.leaving)
             async with self.runner.lock:
                 gone = self._ends(change.graph, self.runner)
-                said = await self.runner.switch(
-                    change.graph, revision, gone, change.closed, lambda: self._install(change)
-                )
+                try:
+                    said = await self.runner.switch(
+                        change.graph, revision, gone, change.closed, lambda: self._install(change)
+                    )
+                except Disconnected:
+                    for border in change.leaving.values():
+                        if isinstance(border, Ingress):
+                            self._start(border)
+                    raise
             await self._settle(change)
             self.document, self.revision = document, revision
             self._forget_statuses()
@@ -285,13 +292,8 @@ class FlowHost:
 
 
 def _key(driver: Border | ConnectionDriver) -> str:
-    kind = {
-        "Ingress": "source",
-        "Egress": "sink",
-        "WorkerDriver": "worker",
-        "ConnectionDriver": "connection",
-    }[type(driver).__name__]
-    return f"{kind}/{driver.ctx.node_id}"
+    kinds = {"Ingress": "source", "Egress": "sink", "WorkerDriver": "worker"}
+    return f"{kinds.get(type(driver).__name__, 'connection')}/{driver.ctx.node_id}"
 
 
 __all__ = ["FlowHost", "resolved"]

@@ -22,7 +22,7 @@ from gateway.engine.faults import FaultDesk, poison
 from gateway.engine.graph import Graph, Input, Result, rows
 from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
-from gateway.engine.journal import persist, write_with_outboxes
+from gateway.engine.journal import persist, stored, write_with_outboxes
 from gateway.engine.metrics import NodeStatus
 from gateway.engine.outbox import Outbox
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
@@ -125,11 +125,10 @@ class FlowRunner:
         """Sinks whose messages are of no use once they are old."""
         return frozenset(n for n, e in self.egresses.items() if e.sink.delivery == "fresh")
 
-    async def _write(self, entry: Entry, *, everything: bool = False) -> None:
+    async def _write(self, entry: Entry, **how: bool) -> None:
         """Commit an entry with what the sinks have taken, what waits for them, and new tags."""
         entry.tags = self._tag_book.unsaved()
-        boxes = self.outboxes()
-        await write_with_outboxes(self._store, entry, boxes, self._stale(), everything=everything)
+        await write_with_outboxes(self._store, entry, self.outboxes(), self._stale(), **how)
         self._tag_book.saved(entry.tags)
 
     # ------------------------------------------------------------------ running
@@ -168,8 +167,7 @@ class FlowRunner:
         result = self.graph.step(inputs, now)
         self._done_seq = self.seq
         crash_point("mid_step")
-        alarms = self._hand_on(result, replay=False)
-        await self._store_alarms(alarms)
+        await self._store_alarms(self._hand_on(result, replay=False))
         for fault in result.faults:
             await self._keep(fault.node, fault.port, fault.detail, poison(fault, now))
 
@@ -241,6 +239,8 @@ class FlowRunner:
         gone: Sequence[AlarmEvent],
         closed: Sequence[str],
         install: Callable[[], None],
+        *,
+        once: bool = True,
     ) -> list[str]:
         """Go on with another revision; called between two steps, with `lock` held.
 
@@ -250,18 +250,20 @@ class FlowRunner:
             gone: Alarm events that end what nobody watches any more, stored likewise.
             closed: Sinks and workers that are gone.
             install: Puts the new sinks and workers in place.
+            once: A disk that refuses raises Disconnected, and the old revision runs on.
 
         Returns: a sentence for each node that starts fresh.
         """
         now = max(self._clock.now(), self.graph.now)
-        self.seq += 1
+        seq = self.seq + 1
         marker: Input = (*DEPLOYED, (Event(now, "engine/deployed", {"revision": revision.number}),))
-        entry = Entry(self.name, self.seq, now, 1, pack_inputs([marker], now))
+        entry = Entry(self.name, seq, now, 1, pack_inputs([marker], now))
         entry.revision, entry.alarms, entry.closed = revision, gone, closed
         if self.durable:
-            await self._write(entry)
+            await self._write(entry, once=once)
         else:
-            await persist(self._store, Entry(self.name, self.seq, now, revision=revision))
+            await stored(self._store, Entry(self.name, seq, now, revision=revision), once=once)
+        self.seq = seq
         self._book.apply(gone)
         crash_point("post_deploy")
         said = graph.adopt(self.graph)
@@ -270,8 +272,7 @@ class FlowRunner:
         self._faults.counts.clear()
         result = graph.step([marker], now)
         self._done_seq = self.seq
-        alarms = self._hand_on(result, replay=False)
-        await self._store_alarms(alarms)
+        await self._store_alarms(self._hand_on(result, replay=False))
         return said
 
     # ------------------------------------------------------------------ checkpoint
@@ -292,7 +293,7 @@ class FlowRunner:
             seq, states = self._done_seq, self.graph.snapshot()
             offered = {n: [box.offered, box.books.offered] for n, box in outboxes.items()}
             head = {"now": self.graph.now, "revision": self.revision, "offered": offered}
-            await self._write(Entry(self.name, seq, self.graph.now), everything=True)
+            await self._write(Entry(self.name, seq, self.graph.now), everything=True, once=True)
         checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
         size = await self._store.save_snapshot(checkpoint)
         self._saved = mark

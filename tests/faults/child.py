@@ -1,10 +1,10 @@
 """A gateway in a process of its own, on a disk that is watched and may fail.
 
 Usage: python -m tests.faults.child FOLDER READINGS SEED [--stay]. With --stay it runs until told
-to stop, 20 ms a reading. GENBA_BALLAST gives it a ballast file of so many bytes at most. It marks
-what it did in FOLDER/child.marks: ``a N`` an acknowledgement, ``j N BLOCK`` a record handed to
-the store, ``w SINK ROWS`` what a sink took, ``say LEVEL TEXT`` what people were told, ``up`` and
-``end``.
+to stop, 20 ms a reading. GENBA_BALLAST gives it a ballast file of so many bytes at most, and
+GENBA_HOLDS names a sink that takes nothing. It marks what it did in FOLDER/child.marks: ``a N``
+an acknowledgement, ``j N BLOCK`` a record handed to the store, ``w SINK ROWS`` what a sink took,
+``say LEVEL TEXT`` what people were told, ``up`` and ``end``.
 
 GENBA_MUTANT makes it wrong on purpose: NORMAL or OFF as SQLite's `synchronous`, `early` for a
 source that is acknowledged before anything is stored, `trusting` for a start that takes the log
@@ -41,6 +41,8 @@ async def main(folder: Path, readings: int, seed: int) -> int:
     hurry(interval_s=chance.choice((0.0, 0.002, 0.01)), log_bytes=chance.choice((20_000, 10**9)))
     bench = Bench(readings, mark, in_flight=chance.randint(1, 6), is_early=mutant == "early")
     bench.pause_s = 0.02 if "--stay" in sys.argv else 0.0
+    bench.take_s = chance.choice((0.0, 0.005, 0.03))
+    bench.holds = os.environ.get("GENBA_HOLDS", "")
     bench.lend()
     ballast = int(os.environ.get("GENBA_BALLAST", "0"))
     room = RoomExecutor(ThreadExecutor(), Ballast(folder / "genba.db.ballast", ballast))

@@ -125,6 +125,7 @@ class Watched:
     mutant: str = ""
     stay: bool = False
     ballast: int = 0
+    holds: str = ""
     process: subprocess.Popen[bytes] = field(init=False)
     control: Control = field(init=False)
     acknowledged: int = 0
@@ -152,6 +153,7 @@ class Watched:
             "IOLOG_CONTROL": str(self.control.path),
             "GENBA_MUTANT": self.mutant,
             "GENBA_BALLAST": str(self.ballast),
+            "GENBA_HOLDS": self.holds,
         }
         what = [str(self.state), str(self.readings), str(self.seed), *["--stay"] * self.stay]
         command = [sys.executable, "-m", "tests.faults.child", *what]
@@ -407,7 +409,7 @@ async def start_again(
             await bench.finished()
             await runner.drained()
         whole = fold.goes_on(found, notes)
-        async with runner._step_lock:
+        async with runner.lock:
             said += await _at_the_end(runtime, store, whole)
         got = {(s, tuple(r)) for s, rows in delivered + bench.delivered for r in rows}
         missing = [row for row in whole.outputs if row not in got]
@@ -422,13 +424,24 @@ def _item(event: AlarmEvent) -> tuple[Any, ...]:
     return (event.alarm, event.ts, event.change, event.occurrence, event.state, repr(event.value))
 
 
+async def own_alarms(store: NotingStore) -> list[AlarmEvent]:
+    """Stored alarm events of the flow; the gateway has alarms of its own."""
+    return [e for e in await store.alarm_events() if e.alarm.startswith(f"{NAME}/")]
+
+
 async def _at_the_end(runtime: Runtime, store: NotingStore, fold: Fold) -> Iterator[str]:
     state = runtime.runners[NAME].graph.snapshot()
     said = list(differences(state, fold.states[max(fold.states)], fold.states[0]))
-    have = [_item(event) for event in await store.alarm_events()]
+    have = [_item(event) for event in await own_alarms(store)]
     want = [_item(event) for event in fold.alarms]
     if have != want:
         said.append(f"{len(have)} alarm events are stored, {len(want)} are due")
+    for sink, box in runtime.runners[NAME].outboxes().items():
+        due = sum(node == sink for node, _ in fold.outputs)
+        if box.books.offered != due or box.books.unbalanced(box.rows) or box.books.dead:
+            said.append(f"the books of {sink} say {box.books}, {due} rows are due")
+        if lost := sum(box.books.dropped.values()):
+            said.append(f"{sink} counts {lost} rows as dropped")
     (sound,) = store.connection.execute("PRAGMA integrity_check").fetchone()
     if sound != "ok":
         said.append(f"corrupt: {sound}")

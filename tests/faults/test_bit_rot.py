@@ -144,7 +144,7 @@ async def look(
                 wrong.append(f"records behind {found} are lost without a word")
         elif begun > max(fold.readings.values()):
             wrong.append(f"the position is {begun}: readings are passed over")
-        wrong += _odd_alarms(fold, await store.alarm_events())
+        wrong += _odd_alarms(fold, await power.own_alarms(store))
         names = {tag.name.partition("#")[0] for tag in runtime.tags}
         if not said and not names <= set(TAGS):
             wrong.append(f"there are tags that nobody has: {sorted(names - set(TAGS))}")
