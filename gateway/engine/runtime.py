@@ -22,7 +22,7 @@ from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
 from gateway.engine.store_entry import Revision
-from gateway.engine.store_records import audit
+from gateway.engine.store_records import audit, next_revision
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.view import flow_status, wires_of
@@ -132,12 +132,20 @@ class Runtime:
         document = own_flow()
         revision, _ = await first_revision(self.store, document, {}, now)
         self._own = FlowHost(self._shop, document, revision)
-        await self._own.open()
+        said = await self._own.open()
         self.health = Health(
             self._own.runner, lambda: self.runners, self.store, self.book, self.clock
         )
         if damaged:
             self.health.once("gateway/state", Condition(damaged, "high"))
+        self._tell(OWN, said)
+
+    def _tell(self, flow: str, said: Sequence[str]) -> None:
+        """Say what of a flow could not be taken back, and raise it."""
+        for text in said:
+            self._say("error", flow, text)
+            if self.health is not None:
+                self.health.once(f"gateway/flow/{flow}", Condition(text, "high"))
 
     def _all(self) -> list[FlowHost]:
         """All flows, the gateway's own first."""
@@ -200,10 +208,7 @@ class Runtime:
         else:
             document = resolved(revision)
         host = FlowHost(self._shop, document, revision)
-        for text in await host.open():
-            self._say("error", document.name, text)
-            if self.health is not None:
-                self.health.once(f"gateway/flow/{document.name}", Condition(text, "high"))
+        self._tell(document.name, await host.open())
         self.hosts[document.name] = host
         return host
 
@@ -230,9 +235,9 @@ class Runtime:
         """
         host = self.hosts.get(document.name)
         check(document, self._variables, host.revision if host is not None else None, base)
-        number = host.revision.number if host is not None else 0
+        number = await next_revision(self.store, document.name)
         values = used(document, self._variables)
-        revision = Revision(number + 1, self.clock.now(), author, note, document.text(), values)
+        revision = Revision(number, self.clock.now(), author, note, document.text(), values)
         detail = {"flow": document.name, "revision": revision.number, "note": note}
         await audit(self.store, revision.ts, author, "flow/deploy", detail)
         if host is None:

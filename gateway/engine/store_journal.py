@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from gateway.engine.store_entry import Entry
@@ -59,14 +60,10 @@ class Segments:
 
     def load(self, db: sqlite3.Connection) -> None:
         """Read the closed ones, and count what was written since."""
-        for flow, *columns in db.execute(
-            "SELECT flow, first, last, from_ts, to_ts, rows, bytes FROM segment"
-            " ORDER BY flow, first"
-        ):
-            self.closed.setdefault(flow, []).append(Segment(*columns))
-        flows = [flow for (flow,) in db.execute("SELECT DISTINCT flow FROM journal")]
-        for flow in flows:
-            listed = self.closed.get(flow)
+        for (flow,) in db.execute("SELECT DISTINCT flow FROM journal").fetchall():
+            listed = _closed(db, flow)
+            if listed:
+                self.closed[flow] = listed
             after = listed[-1].last if listed else 0
             row = db.execute(
                 "SELECT min(seq), max(seq), min(ts), max(ts), sum(rows), sum(length(data))"
@@ -133,6 +130,25 @@ class Segments:
             return
         db.execute("DELETE FROM segment WHERE flow=? AND last=?", (flow, segment.last))
         self.closed[flow].remove(segment)
+
+
+def _closed(db: sqlite3.Connection, flow: str) -> list[Segment]:
+    """The closed segments of a flow; none when they do not fit each other.
+
+    They only say what stands in the journal: what is damaged of them is counted again.
+    """
+    rows = db.execute(
+        "SELECT first, last, from_ts, to_ts, rows, bytes FROM segment WHERE flow=? ORDER BY first",
+        (flow,),
+    ).fetchall()
+    if not all(type(value) is int for row in rows for value in row):
+        return []
+    listed = [Segment(*row) for row in rows]
+    (newest,) = db.execute("SELECT max(seq) FROM journal WHERE flow=?", (flow,)).fetchone()
+    fits = all(s.first <= s.last <= newest and s.from_ts <= s.to_ts for s in listed) and all(
+        a.last + 1 == b.first and a.to_ts <= b.to_ts for a, b in pairwise(listed)
+    )
+    return listed if fits else []
 
 
 def records(
