@@ -33,10 +33,10 @@ from gateway import (
     TagTable,
     Transform,
 )
-from gateway.engine import outbox, store_state, store_writer
+from gateway.engine import outbox, store_journal, store_state, store_writer
 from gateway.engine.executor import Executor
 from gateway.engine.sim_nodes import rows_of
-from gateway.engine.store import Entry, Store
+from gateway.engine.store import Entry, Retention, Store
 from gateway.flow import registry
 from gateway.flow.document import Document
 
@@ -240,9 +240,10 @@ class NotingStore(Store):
         note: Callable[[int, bytes], None],
         *,
         executor: Executor | None = None,
+        retention: Retention | None = None,
         synchronous: str = "",
     ) -> None:
-        super().__init__(path, executor)
+        super().__init__(path, executor, retention)
         self._note = note
         self._synchronous = synchronous
 
@@ -277,6 +278,8 @@ def hurry(interval_s: float = 0.0, log_bytes: int = store_writer.CHECKPOINT_BYTE
     store_state.SLICE_BYTES = 20_000  # type: ignore[misc]  # so that there are many
     outbox.SPILL_ROWS = 300  # type: ignore[misc]  # so that some wait on the disk
     outbox.BLOCK_ROWS = 100  # type: ignore[misc]  # so that there are many
+    store_journal.SEGMENT_BYTES = 4_000  # type: ignore[misc]  # so that there are many
+    store_journal.DELETE_BYTES = 1_500  # type: ignore[misc]  # so that there are many
 
 
 def note_line(seq: int, block: bytes) -> str:

@@ -25,6 +25,7 @@ from gateway.engine import store_file
 from gateway.engine.ballast import Ballast
 from gateway.engine.executor import ThreadExecutor
 from gateway.engine.runtime import Runtime
+from gateway.engine.store import Retention
 from gateway.engine.store_log import LogScan
 from gateway.engine.store_room import RoomExecutor
 from tests.faults.bench import TAGS_MAX, Bench, NotingStore, document, hurry, note_line
@@ -53,6 +54,7 @@ async def main(folder: Path, readings: int, seed: int) -> int:
         folder / "genba.db",
         lambda seq, block: mark(note_line(seq, block)),
         executor=room if ballast else None,
+        retention=chance.choice((Retention(), Retention(bytes_max=20_000))),
         synchronous=mutant if mutant.isupper() else "",
     )
     room.told = lambda level, text: store.told(level, text)

@@ -161,8 +161,9 @@ class Watched:
 
     def kill(self) -> None:
         """kill -9."""
-        self.process.kill()
-        self.process.communicate()
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.communicate()
 
     def stop(self, timeout_s: float = 60) -> int:
         """Stop it in order; returns its exit status."""
