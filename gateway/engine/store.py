@@ -43,6 +43,10 @@ class Store(Writer):
         Raises:
             Disconnected: The disk refused; the older checkpoint stays.
         """
+        async with self._saving:  # Two at a time would mix their chunks.
+            return await self._save_snapshot(checkpoint)
+
+    async def _save_snapshot(self, checkpoint: Checkpoint) -> int:
         saved = self._saved.setdefault(checkpoint.flow, Saved())
         slices: Iterator[None] | None = None
         is_broken = False

@@ -118,9 +118,8 @@ class Segments:
         """Delete as many records of a segment as one transaction should."""
         share = max(DELETE_BYTES * (segment.last - segment.first + 1) // max(segment.bytes, 1), 1)
         upto = min(segment.first + share - 1, segment.last)
-        db.execute(
-            "DELETE FROM journal WHERE flow=? AND seq BETWEEN ? AND ?", (flow, segment.first, upto)
-        )
+        # All that is older goes too: a transaction before may have been undone.
+        db.execute("DELETE FROM journal WHERE flow=? AND seq<=?", (flow, upto))
         if upto < segment.last:
             # What is left keeps its old name in the table: deleting it again costs nothing.
             segment.bytes -= (
@@ -128,7 +127,7 @@ class Segments:
             )
             segment.first = upto + 1
             return
-        db.execute("DELETE FROM segment WHERE flow=? AND last=?", (flow, segment.last))
+        db.execute("DELETE FROM segment WHERE flow=? AND last<=?", (flow, segment.last))
         self.closed[flow].remove(segment)
 
 

@@ -65,6 +65,7 @@ class Writer:
         self.retention = retention or Retention()
         self.segments = Segments()
         self._saved: dict[str, Saved] = {}
+        self._saving = asyncio.Lock()
         self._done: dict[str, int] = {}
         """By flow: the last journal record that its newest checkpoint contains."""
         self.trouble = ""  # Why nothing can be written now.
