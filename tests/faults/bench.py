@@ -69,9 +69,9 @@ TALLY_BINS = 5_000
 
 
 @cache
-def document() -> Document:
-    """The flow."""
-    return Document.parse(FLOW)
+def document(revision: int = 1) -> Document:
+    """The flow; every second revision has other windows."""
+    return Document.parse(FLOW if revision % 2 else FLOW.replace("size_s: 1000", "size_s: 1500"))
 
 
 def batch(number: int, tags: TagTable) -> Batch:
@@ -129,9 +129,9 @@ class Bench:
         self.mark(f"a {number}")
         self.moved.set()
 
-    async def finished(self) -> None:
-        """Wait until all readings were acknowledged."""
-        while self.acknowledged < self.readings:
+    async def finished(self, readings: int | None = None) -> None:
+        """Wait until so many readings were acknowledged, or all."""
+        while self.acknowledged < (self.readings if readings is None else readings):
             self.moved.clear()
             await self.moved.wait()
 

@@ -28,7 +28,7 @@ from gateway.engine.runtime import Runtime
 from gateway.engine.store import Retention
 from gateway.engine.store_log import LogScan
 from gateway.engine.store_room import RoomExecutor
-from tests.faults.bench import TAGS_MAX, Bench, NotingStore, document, hurry, note_line
+from tests.faults.bench import NAME, TAGS_MAX, Bench, NotingStore, document, hurry, note_line
 
 
 async def main(folder: Path, readings: int, seed: int) -> int:
@@ -67,6 +67,7 @@ async def main(folder: Path, readings: int, seed: int) -> int:
         add(ts, level, where, text),
         mark(f"say {level} {where}: {text}"),
     )[0]
+    deploy_at = [] if "--stay" in sys.argv else sorted(chance.choices(range(readings), k=2))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await runtime.start()
@@ -74,6 +75,10 @@ async def main(folder: Path, readings: int, seed: int) -> int:
     if "--stay" in sys.argv:
         await stop.wait()
     else:
+        for reading in deploy_at:
+            await bench.finished(reading)
+            number = runtime.hosts[NAME].revision.number + 1
+            await runtime.deploy(document(number), "user:test")
         await bench.finished()
         await runtime.runners["torture"].drained()
     await runtime.stop()

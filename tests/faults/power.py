@@ -36,6 +36,7 @@ from gateway.engine.graph import Graph
 from gateway.engine.runtime import Runtime
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.store import InlineExecutor
+from gateway.engine.wiring import DEPLOYED
 from gateway.flow import registry
 from gateway.flow.node import State
 from tests.engine.gear import kill
@@ -303,6 +304,8 @@ class Fold:
         self.graph = Graph(document(), self.tags)
         self.states: dict[int, dict[str, State]] = {0: copy.deepcopy(self.graph.snapshot())}
         self.nows: dict[int, int] = {0: 0}
+        self.revision = 1
+        self.revisions: dict[int, int] = {0: 1}
         self.readings: dict[int, int] = {0: 0}
         self.rows: dict[int, int] = {0: 0}
         """How many rows all sinks were given up to a record."""
@@ -317,6 +320,10 @@ class Fold:
 
     def _step(self, number: int, block: bytes) -> None:
         inputs, now = unpack_inputs(block)
+        if inputs and inputs[0][:2] == DEPLOYED:
+            before, self.revision = self.graph, int(inputs[0][2][0].data["revision"])  # type: ignore[index, union-attr]  # an event
+            self.graph = Graph(document(self.revision), self.tags)
+            self.graph.adopt(before)
         result = self.graph.step(inputs, now)
         assert not result.faults, result.faults
         for node, _, message in result.outputs:
@@ -329,16 +336,19 @@ class Fold:
         self.readings[number] = newest
         self.states[number] = copy.deepcopy(self.graph.snapshot())
         self.nows[number] = self.graph.now
+        self.revisions[number] = self.revision
         self.rows[number] = len(self.outputs)
         self.events[number] = len(self.alarms)
 
     def goes_on(self, number: int, notes: Mapping[int, bytes]) -> Fold:
         """The fold up to a record, and then other records than it had."""
         other = Fold({}, self.tags.dump())
+        other.revision = self.revisions[number]
+        other.graph = Graph(document(other.revision), other.tags)
         # A copy: a graph works on the arrays that it was given.
         other.graph.restore(copy.deepcopy(self.states[number]))
         other.graph.now = self.nows[number]
-        for name in ("states", "nows", "readings", "rows", "events"):
+        for name in ("states", "nows", "revisions", "readings", "rows", "events"):
             own = getattr(self, name)
             setattr(other, name, {n: own[n] for n in own if n <= number})
         other.outputs = self.outputs[: self.rows[number]]
