@@ -247,7 +247,10 @@ class Runtime:
             host.start()
         else:
             said = await host.deploy(resolved(revision), revision)
-            await host.runner.checkpoint()
+            try:
+                await host.runner.checkpoint()
+            except Disconnected as error:
+                self._say("error", host.name, f"It runs, but there is no checkpoint: {error}")
         for text in said:
             self._say("info", document.name, text)
         return Deployed(document.name, revision.number, tuple(said))

@@ -14,12 +14,14 @@ for written because it can be read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import sys
 from pathlib import Path
 
+from gateway import Disconnected
 from gateway.cli.run import run_loop
 from gateway.engine import store_file
 from gateway.engine.ballast import Ballast
@@ -78,7 +80,9 @@ async def main(folder: Path, readings: int, seed: int) -> int:
         for reading in deploy_at:
             await bench.finished(reading)
             number = runtime.hosts[NAME].revision.number + 1
-            await runtime.deploy(document(number), "user:test")
+            while runtime.hosts[NAME].revision.number < number:
+                with contextlib.suppress(Disconnected):  # The disk fails for a moment.
+                    await runtime.deploy(document(number), "user:test")
         await bench.finished()
         await runtime.runners["torture"].drained()
     await runtime.stop()
