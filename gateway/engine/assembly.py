@@ -187,6 +187,5 @@ class Assembly:
         try:
             return unpack_messages(data, first) if data else []
         except StateError as error:
-            text = f"Rows that waited are lost: {error}"
-            self.shop.lines.add(self.shop.clock.now(), "error", f"{self.flow}/{node}", text)
+            self.shop.store.lost(f"Rows that waited for {node} in {self.flow} are lost: {error}")
             return []

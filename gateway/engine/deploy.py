@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.engine.store import Store
 from gateway.engine.store_entry import Revision
-from gateway.engine.store_records import revisions
+from gateway.engine.store_records import next_revision, revisions
 from gateway.errors import ConfigError
 from gateway.flow.document import Document
 from gateway.flow.lint import lint
@@ -56,8 +56,9 @@ async def first_revision(
     """
     known = await revisions(store, document.name)
     text, values = document.text(), used(document, variables)
+    number = await next_revision(store, document.name)
     if not known:
-        return Revision(1, now, FILE, "First start.", text, values), ""
+        return Revision(number, now, FILE, "First start.", text, values), ""
     newest = known[-1]
     from_file = next((r for r in reversed(known) if r.author == FILE), None)
     if from_file is not None and from_file.text == text:
@@ -65,14 +66,13 @@ async def first_revision(
             if newest.variables == values:
                 return newest, ""
             note = "Other values for the variables."
-            return Revision(newest.number + 1, now, FILE, note, text, values), note
+            return Revision(number, now, FILE, note, text, values), note
         if is_removed(newest):
             return newest, ""
         return newest, (
             f"Revision {newest.number} runs, deployed by {newest.author}; "
             f"the file is still revision {from_file.number}."
         )
-    number = newest.number + 1
     note = "The file was edited."
     return Revision(number, now, FILE, note, text, values), f"Revision {number}: {note}"
 

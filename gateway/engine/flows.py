@@ -20,7 +20,7 @@ from gateway.engine.deploy import (
 from gateway.engine.health import OWN
 from gateway.engine.host import FlowHost, resolved
 from gateway.engine.store_entry import Revision
-from gateway.engine.store_records import audit, newest_revisions, revisions
+from gateway.engine.store_records import audit, newest_revisions, next_revision, revisions
 from gateway.errors import ConfigError, Disconnected, GatewayError
 from gateway.flow.document import Document
 from gateway.flow.variables import resolve
@@ -147,7 +147,7 @@ class Flows:
             if host is not None and is_same:
                 same = ("Nothing has changed: this is what runs.",)
                 return Deployed(document.name, number, same, before)
-            number += 1
+            number = await next_revision(self._shop.store, document.name)
             revision = Revision(number, self._shop.clock.now(), author, note, text, values)
             said = await self._audited("flow/deploy", document.name, revision)
             return Deployed(document.name, number, tuple(said), before)
@@ -189,7 +189,8 @@ class Flows:
                     f"There is no flow {flow!r}.", hint="`genba revisions` lists them."
                 )
             now, text = self._shop.clock.now(), nothing(known[-1], flow)
-            revision = Revision(known[-1].number + 1, now, author, note or "Removed.", text)
+            number = await next_revision(self._shop.store, flow)
+            revision = Revision(number, now, author, note or "Removed.", text)
             said = await self._audited("flow/remove", flow, revision)
             host = self.hosts.pop(flow)
             await host.stop()

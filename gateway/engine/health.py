@@ -80,6 +80,7 @@ class Health:
         self._clock = clock
         self._full_since: dict[str, float] = {}
         self._letters = 0
+        self._damage_told = 0
         prefix = f"{OWN}/{_NODE}:"
         self._raised = {e.tag for e in book.current() if e.alarm.startswith(prefix) and e.is_open}
         """What may be open from before; it is cleared when it is no longer so."""
@@ -93,6 +94,9 @@ class Health:
     async def look(self) -> None:
         """Compare what is wrong now with what is raised."""
         self._look_at_clock()
+        for text in self._store.damage[self._damage_told :]:
+            self._damage_told += 1
+            self.once("gateway/state", Condition(text, "high"))
         found = await self._wrong()
         for what, condition in found.items():
             if what not in self._raised:

@@ -255,13 +255,8 @@ class FlowHost:
 
 
 def _key(driver: Border | ConnectionDriver) -> str:
-    kind = {
-        "Ingress": "source",
-        "Egress": "sink",
-        "WorkerDriver": "worker",
-        "ConnectionDriver": "connection",
-    }[type(driver).__name__]
-    return f"{kind}/{driver.ctx.node_id}"
+    kinds = {"Ingress": "source", "Egress": "sink", "WorkerDriver": "worker"}
+    return f"{kinds.get(type(driver).__name__, 'connection')}/{driver.ctx.node_id}"
 
 
 __all__ = ["FlowHost", "resolved"]

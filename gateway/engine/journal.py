@@ -70,13 +70,19 @@ async def persist(store: Store, entry: Entry) -> None:
         return
 
 
+async def stored(store: Store, entry: Entry, *, once: bool) -> None:
+    """Commit an entry; `once` raises Disconnected where it would else be tried again for ever."""
+    await (store.commit(entry) if once else persist(store, entry))
+
+
 async def write_with_outboxes(
     store: Store,
     entry: Entry,
     boxes: Mapping[str, Outbox],
     stale: Collection[str],
     *,
-    everything: bool,
+    everything: bool = False,
+    once: bool = False,
 ) -> None:
     """Commit an entry together with what the sinks have taken and what waits for them.
 
@@ -86,6 +92,10 @@ async def write_with_outboxes(
         boxes: The queues by node id.
         stale: Queues whose messages are never stored: late they are of no use.
         everything: Store all that waits, for a checkpoint; see `Outbox.to_store`.
+        once: Try once: for what somebody waits for who can be told.
+
+    Raises:
+        Disconnected: The disk refused, with `once`; the queues are as they were.
     """
     spills: dict[str, list[Spill]] = {}
     for node, box in boxes.items():
@@ -97,7 +107,12 @@ async def write_with_outboxes(
     for node in freed:
         boxes[node].freed = []
     entry.freed = freed
-    await persist(store, entry)
+    try:
+        await stored(store, entry, once=once)
+    except BaseException:
+        for node, numbers in freed.items():
+            boxes[node].freed[:0] = numbers
+        raise
     if entry.blocks:
         crash_point("post_spill")
     for node, parts in spills.items():

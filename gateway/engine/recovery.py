@@ -159,6 +159,8 @@ class Recovery:
             is_cut = any(number in taken for number in range(first, last + 1))
             if is_cut or total <= outbox.memory_rows_max:
                 block.items = await self.items(node, first)
+        if (self._flow, node) in self._store.lost_blocks:
+            self._damaged.add(node)
         return found
 
     async def items(self, node: str, first: int) -> deque[Waiting]:

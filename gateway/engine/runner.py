@@ -21,7 +21,7 @@ from gateway.engine.crash import crash_point
 from gateway.engine.egress import Egress
 from gateway.engine.faults import FaultDesk
 from gateway.engine.graph import Graph, Input, Result, rows
-from gateway.engine.journal import persist, write_with_outboxes
+from gateway.engine.journal import persist, stored, write_with_outboxes
 from gateway.engine.metrics import NodeStatus
 from gateway.engine.outbox import Outbox
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
@@ -78,8 +78,7 @@ class FlowRunner:
         self.since = clock.now()  # Its counters started then.
         self.base: dict[str, int] = {}  # see `base_of`
         self.after_step: Callable[[Sequence[Input], int, Result], None] = _nobody
-        """Called with every live step after it, and what it gave: the place of a shadow.
-        It must neither wait nor raise."""
+        """Called after each live step, for a shadow; it must neither wait nor raise."""
         self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
@@ -136,11 +135,10 @@ class FlowRunner:
         """Sinks whose messages are of no use once they are old."""
         return frozenset(n for n, e in self.egresses.items() if e.sink.delivery == "fresh")
 
-    async def _write(self, entry: Entry, *, everything: bool = False) -> None:
+    async def _write(self, entry: Entry, **how: bool) -> None:
         """Commit an entry with what the sinks have taken, what waits for them, and new tags."""
         entry.tags = self._tag_book.unsaved()
-        boxes = self.outboxes()
-        await write_with_outboxes(self._store, entry, boxes, self._stale(), everything=everything)
+        await write_with_outboxes(self._store, entry, self.outboxes(), self._stale(), **how)
         self._tag_book.saved(entry.tags)
 
     # ------------------------------------------------------------------ running
@@ -238,36 +236,38 @@ class FlowRunner:
         return len(mine)
 
     def put(self, node: str, port: str, message: Message) -> None:
-        """Hand in what a person or the gateway itself has to say, as journalled input."""
+        """Hand in what the gateway itself has to say, as journalled input."""
         self.inbox.put_now(Arrived(node, [(port, message)]), rows(message))
 
     # ------------------------------------------------------------------ revisions
 
     async def serve_waiting(self) -> None:
         """Serve all that has arrived by now; called with `lock` held."""
-        waiting, self._taken = self._taken + self.inbox.take_now(), []
+        waiting, self._taken = [*self._taken, *self.inbox.take_now()], []
         await self._serve(waiting)
 
-    async def switch(self, turn: Turn, install: Callable[[], None]) -> None:
+    async def switch(self, turn: Turn, install: Callable[[], None], *, once: bool = True) -> None:
         """Go on with another revision; called between two steps, with `lock` held.
 
         Args:
             turn: The new revision, which has taken over what it keeps.
-            install: Puts the new sinks and workers in place, once nothing can be called off.
+            install: Puts the new sinks and workers in place.
+            once: A disk that refuses raises Disconnected, and the old revision runs on.
         """
-        self.seq += 1
-        entry = turn.entry(self.name, self.seq)
+        seq = self.seq + 1
         if self.durable:
-            await self._write(entry)
+            await self._write(turn.entry(self.name, seq), once=once)
         else:
-            await persist(self._store, Entry(self.name, self.seq, turn.now, revision=turn.revision))
+            entry = Entry(self.name, seq, turn.now, revision=turn.revision)
+            await stored(self._store, entry, once=once)
+        self.seq = seq
         crash_point("post_deploy")
         self._book.apply(turn.ends)
         self.graph, self.revision = turn.graph, turn.revision.number
         install()
         self.base = base_of(self.graph, self.outboxes())
         result = self.graph.step(turn.inputs, turn.now)
-        self._done_seq = self.seq
+        self._done_seq = seq
         await self._store_alarms(self._hand_on(result, self.graph, replay=False))
 
     # ------------------------------------------------------------------ checkpoint
@@ -291,9 +291,9 @@ class FlowRunner:
                 return 0
             seq, states = self._done_seq, self.graph.snapshot()
             offered = {n: [box.offered, box.books.offered] for n, box in outboxes.items()}
-            head = {"now": self.graph.now, "revision": self.revision, "offered": offered}
-            head["faults"] = self.graph.faults()
-            await self._write(Entry(self.name, seq, self.graph.now), everything=True)
+            now, faults = self.graph.now, self.graph.faults()
+            head = {"now": now, "revision": self.revision, "offered": offered, "faults": faults}
+            await self._write(Entry(self.name, seq, self.graph.now), everything=True, once=True)
         checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
         size = await self._store.save_snapshot(checkpoint)
         self._saved = mark

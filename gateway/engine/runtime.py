@@ -18,7 +18,7 @@ from gateway.engine.clock import SystemClock
 from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
-from gateway.engine.health import Condition, Health, own_flow
+from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
@@ -143,7 +143,7 @@ class Runtime:
         document = own_flow()
         revision, _ = await first_revision(self.store, document, {}, now)
         self._own = FlowHost(self._shop, document, revision)
-        await self._own.open()
+        said = await self._own.open()
         self.health = Health(
             self._own.runner, lambda: self.runners, self.store, self.book, self.clock
         )
@@ -153,6 +153,9 @@ class Runtime:
         )
         if damaged:
             self.health.once("gateway/state", Condition(damaged, "high"))
+        for text in said:
+            self._say("error", OWN, text)
+            self.flows.lost(OWN, text)
 
     def _all(self) -> list[FlowHost]:
         """All flows, the gateway's own first."""

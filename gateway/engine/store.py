@@ -15,7 +15,14 @@ from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
 from gateway.engine.store_entry import Entry, drop_old_rows
 from gateway.engine.store_file import in_transaction
 from gateway.engine.store_journal import Retention, Segment, records
-from gateway.engine.store_rows import whole_alarms, whole_marks, whole_positions, whole_tags
+from gateway.engine.store_rows import (
+    BLOCK_SUM_BYTES,
+    whole_alarms,
+    whole_blocks,
+    whole_marks,
+    whole_positions,
+    whole_tags,
+)
 from gateway.engine.store_state import Checkpoint, Loaded, Saved, load, sweep
 from gateway.engine.store_writer import Writer
 
@@ -36,6 +43,10 @@ class Store(Writer):
         Raises:
             Disconnected: The disk refused; the older checkpoint stays.
         """
+        async with self._saving:  # Two at a time would mix their chunks.
+            return await self._save_snapshot(checkpoint)
+
+    async def _save_snapshot(self, checkpoint: Checkpoint) -> int:
         saved = self._saved.setdefault(checkpoint.flow, Saved())
         slices: Iterator[None] | None = None
         is_broken = False
@@ -118,19 +129,31 @@ class Store(Writer):
         return self._whole(whole_marks(flow, rows))
 
     async def blocks(self, flow: str, sink: str) -> list[tuple[int, int, int, int]]:
-        """(first, last, rows, bytes) of all that waits on the disk for a sink, by number."""
-        return await self._query(
-            "SELECT first, last, rows, length(data) FROM outbox WHERE flow=? AND sink=?"
-            " ORDER BY first",
-            (flow, sink),
+        """(first, last, rows, bytes) of all that waits on the disk for a sink, by number.
+
+        What is damaged is dropped, and said.
+        """
+        sql = (
+            "SELECT first, last, rows, length(data), substr(data, 1, ?)"
+            " FROM outbox WHERE flow=? AND sink=? ORDER BY first"
         )
+        rows = await self._query(sql, (BLOCK_SUM_BYTES, flow, sink))
+        found, lost = whole_blocks(flow, sink, rows)
+        for first in lost:
+            await self._query(
+                "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?", (flow, sink, first)
+            )
+        if lost:
+            self.lost_blocks.add((flow, sink))
+            self.lost(f"Rows that waited for {sink} in {flow} are lost: {len(lost)} stored blocks.")
+        return found
 
     async def block(self, flow: str, sink: str, first: int) -> bytes:
         """Messages that wait for a sink, as one block; empty when there is none."""
         rows = await self._query(
             "SELECT data FROM outbox WHERE flow=? AND sink=? AND first=?", (flow, sink, first)
         )
-        return bytes(rows[0][0]) if rows else b""
+        return bytes(rows[0][0])[BLOCK_SUM_BYTES:] if rows else b""
 
     async def tags(self) -> list[dict[str, Any]]:
         """Facts of all tags, by code."""
@@ -145,7 +168,7 @@ class Store(Writer):
         """What was read; what is damaged is said."""
         found, damage = read
         if damage:
-            self.told("error", damage)
+            self.lost(damage)
         return found
 
 

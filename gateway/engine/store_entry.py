@@ -15,9 +15,9 @@ from typing import Final
 from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import Tag
 from gateway.engine.codec import plain
-from gateway.engine.sealed import seal
+from gateway.engine.sealed import seal, unseal
 from gateway.engine.store_letters import Decision, decide
-from gateway.engine.store_rows import alarm_key
+from gateway.engine.store_rows import alarm_key, block_sum
 from gateway.engine.tagbook import fact_of
 
 ROWS_MAX: Final = {"alarm_event": 100_000, "gap": 100_000, "audit": 100_000}
@@ -125,8 +125,9 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
         values = (entry.flow, sink, entry.seq, seal(mark, entry.flow, sink, entry.seq))
         db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", values)
     for row in entry.blocks:
-        block = (entry.flow, row.sink, row.first, row.last, row.rows, row.data)
-        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", block)
+        block = (entry.flow, row.sink, row.first, row.last, row.rows)
+        data = block_sum(*block, len(row.data)) + row.data
+        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", (*block, data))
     for sink, numbers in entry.freed.items():
         db.executemany(
             "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
@@ -148,13 +149,27 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
 
 def sealed_text(flow: str, revision: Revision) -> str:
     """The text of a revision as it is stored: a flipped bit must not become another flow."""
-    return seal(revision.text, flow, revision.number, revision.variables)
+    return seal(revision.text, *revision_key(flow, revision))
+
+
+def whole_text(flow: str, revision: Revision) -> str:
+    """The text of a revision whose `text` is still sealed.
+
+    Raises:
+        StateError: It is damaged.
+    """
+    return unseal(revision.text, *revision_key(flow, revision))
+
+
+def revision_key(flow: str, r: Revision) -> tuple[str | int, ...]:
+    """What the seal of a revision covers beside its text."""
+    return flow, r.number, r.ts, r.author, r.note, r.variables
 
 
 def _write_events(db: sqlite3.Connection, entry: Entry) -> None:
     for gap in entry.gaps:
         text = json.dumps(gap.detail, sort_keys=True, default=str)
-        key = _key(entry.flow, gap.source, gap.cause, str(gap.from_ts), str(gap.to_ts), text)
+        key = gap_key(entry.flow, gap.source, gap.cause, gap.from_ts, gap.to_ts, text)
         db.execute(
             "INSERT OR IGNORE INTO gap (key, flow, source, cause, from_ts, to_ts, detail)"
             " VALUES (?,?,?,?,?,?,?)",
@@ -168,8 +183,9 @@ def _write_events(db: sqlite3.Connection, entry: Entry) -> None:
         )
 
 
-def _key(*parts: str) -> str:
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+def gap_key(*parts: str | int) -> str:
+    """What makes a gap the same gap, and proves that its row is whole."""
+    return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
 def drop_old_rows(db: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from gateway.engine.store_entry import Entry
@@ -69,14 +70,10 @@ class Segments:
 
     def load(self, db: sqlite3.Connection) -> None:
         """Read the closed ones, and count what was written since."""
-        for flow, *columns in db.execute(
-            "SELECT flow, first, last, from_ts, to_ts, rows, bytes FROM segment"
-            " ORDER BY flow, first"
-        ):
-            self.closed.setdefault(flow, []).append(Segment(*columns))
-        flows = [flow for (flow,) in db.execute("SELECT DISTINCT flow FROM journal")]
-        for flow in flows:
-            listed = self.closed.get(flow)
+        for (flow,) in db.execute("SELECT DISTINCT flow FROM journal").fetchall():
+            listed = _closed(db, flow)
+            if listed:
+                self.closed[flow] = listed
             after = listed[-1].last if listed else 0
             row = db.execute(
                 "SELECT min(seq), max(seq), min(ts), max(ts), sum(rows), sum(length(data))"
@@ -131,9 +128,8 @@ class Segments:
         """Delete as many records of a segment as one transaction should."""
         share = max(DELETE_BYTES * (segment.last - segment.first + 1) // max(segment.bytes, 1), 1)
         upto = min(segment.first + share - 1, segment.last)
-        db.execute(
-            "DELETE FROM journal WHERE flow=? AND seq BETWEEN ? AND ?", (flow, segment.first, upto)
-        )
+        # All that is older goes too: a transaction before may have been undone.
+        db.execute("DELETE FROM journal WHERE flow=? AND seq<=?", (flow, upto))
         if upto < segment.last:
             # What is left keeps its old name in the table: deleting it again costs nothing.
             segment.bytes -= (
@@ -141,8 +137,27 @@ class Segments:
             )
             segment.first = upto + 1
             return
-        db.execute("DELETE FROM segment WHERE flow=? AND last=?", (flow, segment.last))
+        db.execute("DELETE FROM segment WHERE flow=? AND last<=?", (flow, segment.last))
         self.closed[flow].remove(segment)
+
+
+def _closed(db: sqlite3.Connection, flow: str) -> list[Segment]:
+    """The closed segments of a flow; none when they do not fit each other.
+
+    They only say what stands in the journal: what is damaged of them is counted again.
+    """
+    rows = db.execute(
+        "SELECT first, last, from_ts, to_ts, rows, bytes FROM segment WHERE flow=? ORDER BY first",
+        (flow,),
+    ).fetchall()
+    if not all(type(value) is int for row in rows for value in row):
+        return []
+    listed = [Segment(*row) for row in rows]
+    (newest,) = db.execute("SELECT max(seq) FROM journal WHERE flow=?", (flow,)).fetchone()
+    fits = all(s.first <= s.last <= newest and s.from_ts <= s.to_ts for s in listed) and all(
+        a.last + 1 == b.first and a.to_ts <= b.to_ts for a, b in pairwise(listed)
+    )
+    return listed if fits else []
 
 
 def records(

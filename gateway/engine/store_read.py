@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import TagTable
-from gateway.engine.sealed import unseal
+from gateway.engine.store_entry import Revision as Stored
+from gateway.engine.store_entry import whole_text
 from gateway.engine.store_rows import whole_alarms, whole_tags
 from gateway.engine.store_state import load
 from gateway.errors import ConfigError, Disconnected, StateError
@@ -222,15 +223,18 @@ class StateReader:
         if not self._columns("revision"):
             return []
         rows = self._query(
-            "SELECT number, ts, text, variables FROM revision WHERE flow=? ORDER BY number", flow
+            "SELECT number, ts, author, note, text, variables FROM revision WHERE flow=?"
+            " ORDER BY number",
+            flow,
         )
         found = []
-        for number, ts, sealed, variables in rows:
+        for row in rows:
+            stored = Stored(*row)
             try:
-                text = unseal(sealed, flow, number, variables)
+                text = whole_text(flow, stored)
             except StateError:
                 continue  # The gateway has said so when it started.
-            found.append(Revision(int(number), int(ts), text, json.loads(variables)))
+            found.append(Revision(stored.number, stored.ts, text, json.loads(stored.variables)))
         return found
 
     def checkpoint(self, flow: str, before: int) -> Checkpoint | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from gateway.engine.sealed import unseal
 from gateway.engine.store import Store
-from gateway.engine.store_entry import Revision
+from gateway.engine.store_entry import Revision, gap_key, whole_text
 from gateway.engine.store_file import in_transaction
 from gateway.engine.store_letters import Decision, LetterState, bound_letters, decide
 from gateway.errors import StateError
@@ -118,17 +118,19 @@ async def letters_waiting(store: Store) -> int:
 
 
 async def gaps(store: Store, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
-    """The newest gaps that end after a time [ns], newest first."""
+    """The newest gaps that end after a time [ns], newest first; those that are whole."""
     names = ("flow", "source", "cause", "from", "to", "detail")
 
     def work(db: sqlite3.Connection) -> list[dict[str, Any]]:
         rows = db.execute(
-            "SELECT flow, source, cause, from_ts, to_ts, detail FROM gap WHERE to_ts>=?"
+            "SELECT flow, source, cause, from_ts, to_ts, detail, key FROM gap WHERE to_ts>=?"
             " ORDER BY id DESC LIMIT ?",
             (since, limit),
         )
         return [
-            {**dict(zip(names, row, strict=True)), "detail": json.loads(row[5])} for row in rows
+            {**dict(zip(names, row, strict=True)), "detail": json.loads(row[5])}
+            for *row, key in rows
+            if gap_key(*row) == key
         ]
 
     return await store.run(work)
@@ -144,18 +146,17 @@ async def revisions(store: Store, flow: str) -> list[Revision]:
             " ORDER BY number",
             (flow,),
         ):
+            revision = Revision(number, ts, author, note, sealed, variables)
             try:
-                text = unseal(sealed, flow, number, variables)
+                found.append(replace(revision, text=whole_text(flow, revision)))
             except StateError:
                 lost.append(number)
-            else:
-                found.append(Revision(number, ts, author, note, text, variables))
         return found, lost
 
     found, lost = await store.run(work)
     if lost:
         numbers = ", ".join(map(str, lost))
-        store.told("error", f"Revision {numbers} of {flow} is damaged and cannot run any more.")
+        store.lost(f"Revision {numbers} of {flow} is damaged and cannot run any more.")
     return found
 
 
@@ -172,13 +173,20 @@ async def newest_revisions(store: Store) -> dict[str, tuple[Revision, bool]]:
 
     found = {}
     for flow, number, ts, author, note, sealed, variables, has_file in await store.run(work):
+        revision = Revision(number, ts, author, note, sealed, variables)
         try:
-            text = unseal(sealed, flow, number, variables)
+            revision = replace(revision, text=whole_text(flow, revision))
         except StateError:
             store.told("error", f"Revision {number} of {flow} is damaged: it does not run.")
             continue
-        found[flow] = Revision(number, ts, author, note, text, variables), bool(has_file)
+        found[flow] = revision, bool(has_file)
     return found
+
+
+async def next_revision(store: Store, flow: str) -> int:
+    """The number of the next version of a flow; one that is damaged keeps its number."""
+    sql = "SELECT coalesce(max(number), 0) + 1 FROM revision WHERE flow=?"
+    return await store.run(lambda db: int(db.execute(sql, (flow,)).fetchone()[0]))
 
 
 async def audit(store: Store, ts: int, actor: str, action: str, detail: Mapping[str, Any]) -> None:

@@ -128,7 +128,7 @@ class Checkpoint:
         else:
             part.digests.append(digest)
             part.numbers.append(number)
-        data = _packed(raw)
+        data = _packed(raw, (self.flow, part.id, chunk, number))
         db.execute(
             "REPLACE INTO state VALUES (?,?,?,?,?)", (self.flow, part.id, chunk, number, data)
         )
@@ -148,11 +148,9 @@ class Checkpoint:
             part = saved.parts.pop(key)
             self._old += [(part.id, chunk, n) for chunk, n in enumerate(part.numbers)]
         text = json.dumps({"head": self.head, "parts": self._listed}, separators=(",", ":"))
-        manifest = _packed(memoryview(text.encode()))
-        db.execute(
-            "REPLACE INTO snapshot VALUES (?,?,?,?,?)",
-            (self.flow, self.seq, self.ts, saved.number, manifest),
-        )
+        row = (self.flow, self.seq, self.ts, saved.number)
+        manifest = _packed(memoryview(text.encode()), row)
+        db.execute("REPLACE INTO snapshot VALUES (?,?,?,?,?)", (*row, manifest))
         if saved.is_whole:
             db.executemany(
                 "DELETE FROM state WHERE flow=? AND part=? AND chunk=? AND number=?",
@@ -163,17 +161,21 @@ class Checkpoint:
         self.written += len(manifest)
 
 
-def _packed(raw: memoryview) -> bytes:
-    """A chunk with its checksum, compressed where that pays."""
+def _packed(raw: memoryview, row: tuple[str | int, ...]) -> bytes:
+    """A chunk with a checksum over it and its row, compressed where that pays."""
     body, is_small = bytes(raw), 0
     sample = zlib.compress(raw[:_SAMPLE_BYTES], 1)
     if len(sample) < 0.7 * min(len(raw), _SAMPLE_BYTES):
         body, is_small = zlib.compress(raw, 1), 1
-    return _CRC.pack(zlib.crc32(body), is_small) + body
+    return _CRC.pack(_sum(body, is_small, row), is_small) + body
 
 
-def _unpacked(data: bytes) -> bytes:
-    """What `_packed` was given.
+def _sum(body: bytes, is_small: int, row: tuple[str | int, ...]) -> int:
+    return zlib.crc32(body, zlib.crc32("\n".join(map(str, (is_small, *row))).encode()))
+
+
+def _unpacked(data: bytes, row: tuple[str | int, ...]) -> bytes:
+    """What `_packed` was given for the row.
 
     Raises:
         StateError: It is damaged.
@@ -182,7 +184,7 @@ def _unpacked(data: bytes) -> bytes:
         raise StateError("A stored chunk is cut short.")
     crc, is_small = _CRC.unpack_from(data)
     body = data[_CRC.size :]
-    if zlib.crc32(body) != crc:
+    if _sum(body, is_small, row) != crc:
         raise StateError("A stored chunk is damaged: its checksum does not fit.")
     try:
         return zlib.decompress(body) if is_small else body
@@ -214,13 +216,13 @@ def load(db: sqlite3.Connection, flow: str) -> tuple[Loaded | None, Saved]:
         StateError: The manifest is damaged: nothing of it can be used.
     """
     found = db.execute(
-        "SELECT seq, number, manifest FROM snapshot WHERE flow=?", (flow,)
+        "SELECT seq, ts, number, manifest FROM snapshot WHERE flow=?", (flow,)
     ).fetchone()
     if found is None:
         return None, Saved(_newest(db, flow))
-    seq, number, manifest = found
+    seq, ts, number, manifest = found
     try:
-        meta = json.loads(_unpacked(bytes(manifest)))
+        meta = json.loads(_unpacked(bytes(manifest), (flow, seq, ts, number)))
         head, parts = dict(meta["head"]), list(meta["parts"])
     except (StateError, ValueError, LookupError, TypeError) as error:
         raise StateError(f"The checkpoint of {flow} is damaged: {error}.") from error
@@ -262,7 +264,7 @@ def _read(db: sqlite3.Connection, flow: str, row: Mapping[str, Any]) -> tuple[by
         ).fetchone()
         if found is None:
             raise StateError("A chunk is missing.")
-        piece = _unpacked(bytes(found[0]))
+        piece = _unpacked(bytes(found[0]), (flow, part.id, chunk, number))
         part.digests.append(hashlib.blake2b(piece, digest_size=16).digest())
         pieces.append(piece)
     return b"".join(pieces), part

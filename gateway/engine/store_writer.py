@@ -65,11 +65,14 @@ class Writer:
         self.retention = retention or Retention()
         self.segments = Segments()
         self._saved: dict[str, Saved] = {}
+        self._saving = asyncio.Lock()
         self._done: dict[str, int] = {}
         """By flow: the last journal record that its newest checkpoint contains."""
+        self.lost_blocks: set[tuple[str, str]] = set()  # Flow and sink that have lost rows.
         self.trouble = ""  # Why nothing can be written now.
         self.is_short: Callable[[], bool] = lambda: False  # The disk has little room left.
         self.told: Callable[[str, str], None] = lambda level, text: None  # For the screens.
+        self.damage: list[str] = []  # Sentences about what was found damaged, for an alarm.
 
     async def open(self) -> str:
         """Open or make the file.
@@ -186,6 +189,12 @@ class Writer:
         if self._db is None:
             raise sqlite3.ProgrammingError("it is closed")
         return self._db
+
+    def lost(self, text: str) -> None:
+        """Say once that something stored is damaged."""
+        if text not in self.damage:
+            self.damage.append(text)
+            self.told("error", text)
 
     async def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return await self.run(lambda db: db.execute(sql, values).fetchall())

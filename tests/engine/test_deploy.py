@@ -731,7 +731,7 @@ async def test_a_shadow_is_given_what_the_flow_was_given(script: Script, tmp_pat
     shadow = Graph(FLOW, runtime.tags)
     made: list[Any] = []
 
-    def after_step(inputs: Any, now: int) -> None:
+    def after_step(inputs: Any, now: int, result: Any) -> None:
         made.extend(shadow.step(inputs, now).outputs)
 
     runner.after_step = after_step

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway import AlarmEvent, AlarmState, ConfigError, Disconnected, State, StateError, Tag
-from gateway.engine import store_entry, store_journal, store_letters
+from gateway.engine import store_entry, store_journal, store_letters, store_state
 from gateway.engine import store_records as records
 from gateway.engine.store import Entry, Retention, Store
 from gateway.engine.store_entry import GapRow, OutboxRow, Revision
@@ -366,3 +366,38 @@ async def test_audit(store: Store) -> None:
     await records.audit(store, 5, "user:anna", "alarm/ack", {"alarm": "x"})
     (row,) = await records.audit_rows(store)
     assert row == {"ts": 5, "actor": "user:anna", "action": "alarm/ack", "detail": {"alarm": "x"}}
+
+
+async def test_old_records_whose_deletion_was_undone_go_with_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_journal, "SEGMENT_BYTES", 10)
+    for seq in range(1, 5):
+        await store.commit(entry("f", seq))
+    await store.save_snapshot(checkpoint(4, {}))
+
+    def undone(db: sqlite3.Connection) -> None:
+        db.execute("BEGIN")
+        store.segments.drop_some(db, "f", store.segments.closed["f"][0])
+        db.execute("ROLLBACK")
+
+    await store.run(undone)
+    store.retention = Retention(bytes_max=15)
+    await store.trim(0)
+    assert [seq for seq, _ in await store.journal("f", 0)] == [4]
+    assert rows(store.path, "SELECT first FROM segment") == [(4,)]
+
+
+async def test_two_checkpoints_at_once_do_not_mix_their_chunks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_state, "SLICE_BYTES", 1)
+    states = [{node: {"x": np.full(9, seq)} for node in "abcde"} for seq in (1, 2, 3)]
+    await store.save_snapshot(checkpoint(1, states[0]))
+    await asyncio.gather(*(store.save_snapshot(checkpoint(n, states[n - 1])) for n in (2, 3)))
+    loaded = await store.snapshot("f")
+    assert loaded is not None
+    assert (loaded.seq, loaded.damaged) == (3, {})
+    assert {node: state["x"][0] for node, state in loaded.states.items()} == dict.fromkeys(
+        "abcde", 3
+    )

@@ -12,17 +12,31 @@ import base64
 import json
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gateway import Batch, Config, Context, Message, Port, Reading, Sink, Source, TagTable
-from gateway.engine import store as store_module
+import numpy as np
+
+from gateway import (
+    Batch,
+    Config,
+    Context,
+    Message,
+    Port,
+    Reading,
+    Sink,
+    Source,
+    State,
+    TagTable,
+    Transform,
+)
+from gateway.engine import outbox, store_journal, store_state, store_writer
 from gateway.engine.executor import Executor
 from gateway.engine.sim_nodes import rows_of
-from gateway.engine.store import Entry, Store
+from gateway.engine.store import Entry, Retention, Store
 from gateway.flow import registry
 from gateway.flow.document import Document
 
@@ -38,6 +52,7 @@ nodes:
   minute: {{type: window.tumbling, size_s: 1000}}
   stats: {{type: feature.statistics}}
   high: {{type: alarm.limit, hi: 98, on_delay_s: 3}}
+  tally: {{type: torture.tally}}
   raw: {{type: torture.take}}
   windows: {{type: torture.take}}
   alarms: {{type: torture.take}}
@@ -45,16 +60,18 @@ wires:
   - feed -> raw
   - feed -> minute -> stats -> windows
   - feed -> high
+  - feed -> tally
   - high.alarms -> alarms.alarms
 """
 TAGS = ("press/oil", "press/ram")
 TAGS_MAX = 100
+TALLY_BINS = 5_000
 
 
 @cache
-def document() -> Document:
-    """The flow."""
-    return Document.parse(FLOW)
+def document(revision: int = 1) -> Document:
+    """The flow; every second revision has other windows."""
+    return Document.parse(FLOW if revision % 2 else FLOW.replace("size_s: 1000", "size_s: 1500"))
 
 
 def batch(number: int, tags: TagTable) -> Batch:
@@ -84,6 +101,8 @@ class Bench:
         in_flight: How many readings may be unacknowledged.
         is_early: The mutant: acknowledge before anything is stored.
         pause_s: Between two readings.
+        take_s: How long a sink needs for a write, so that something waits.
+        holds: A sink that takes nothing, so that much waits.
     """
 
     readings: int
@@ -91,6 +110,8 @@ class Bench:
     in_flight: int = 4
     is_early: bool = False
     pause_s: float = 0.0
+    take_s: float = 0.0
+    holds: str = ""
     read: int = 0
     acknowledged: int = 0
     delivered: list[tuple[str, list[Any]]] = field(default_factory=list)
@@ -100,6 +121,7 @@ class Bench:
         """Make the nodes of this life known to flows."""
         registry.LENT["torture.feed"] = _feed(self)
         registry.LENT["torture.take"] = _take(self)
+        registry.LENT["torture.tally"] = Tally
 
     def acknowledge(self, number: int) -> None:
         """The client is told that a reading is safe."""
@@ -107,9 +129,9 @@ class Bench:
         self.mark(f"a {number}")
         self.moved.set()
 
-    async def finished(self) -> None:
-        """Wait until all readings were acknowledged."""
-        while self.acknowledged < self.readings:
+    async def finished(self, readings: int | None = None) -> None:
+        """Wait until so many readings were acknowledged, or all."""
+        while self.acknowledged < (self.readings if readings is None else readings):
             self.moved.clear()
             await self.moved.wait()
 
@@ -168,11 +190,40 @@ def _take(bench: Bench) -> type[Sink[Any]]:
         inputs = (Port("in", "samples", "Rows."), Port("alarms", "alarms", "Alarms."))
 
         async def write(self, message: Message, port: str) -> None:
+            while self.ctx.node_id == bench.holds:
+                await asyncio.sleep(3600)
+            if bench.take_s:
+                await asyncio.sleep(bench.take_s)
             rows = [list(row) for row in rows_of(message, self.ctx.tags)]
             bench.delivered.append((self.ctx.node_id, rows))
             bench.mark(f"w {self.ctx.node_id} {json.dumps(rows)}")
 
     return Take
+
+
+class Tally(Transform[Empty, Batch]):
+    """Counts values in a histogram that is larger than a chunk of a checkpoint.
+
+    State: the counts.
+    Cost: a bincount a batch.
+    """
+
+    Config = Empty
+
+    def __init__(self, config: Empty, ctx: Context) -> None:
+        super().__init__(config, ctx)
+        self._counts = np.zeros(TALLY_BINS, np.int64)
+
+    def process(self, message: Batch, port: str) -> dict[str, Message]:
+        places = (message.value * (TALLY_BINS / 101)).astype(np.int64)
+        self._counts += np.bincount(places, minlength=TALLY_BINS)
+        return {}
+
+    def snapshot(self) -> State:
+        return {"counts": self._counts.copy()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._counts = state["counts"].copy()
 
 
 class NotingStore(Store):
@@ -189,9 +240,10 @@ class NotingStore(Store):
         note: Callable[[int, bytes], None],
         *,
         executor: Executor | None = None,
+        retention: Retention | None = None,
         synchronous: str = "",
     ) -> None:
-        super().__init__(path, executor)
+        super().__init__(path, executor, retention)
         self._note = note
         self._synchronous = synchronous
 
@@ -203,7 +255,7 @@ class NotingStore(Store):
         return told
 
     async def commit(self, entry: Entry) -> None:
-        if entry.block is not None:
+        if entry.block is not None and entry.flow == NAME:
             self._note(entry.seq, entry.block)
         await super().commit(entry)
 
@@ -214,10 +266,20 @@ class NotingStore(Store):
         return self._db
 
 
-def hurry(interval_s: float = 0.0, log_bytes: int = store_module.CHECKPOINT_BYTES) -> None:
-    """Commit as often as there is something, and fold the log as soon as it has some bytes."""
-    store_module.COMMIT_INTERVAL_S = interval_s  # type: ignore[misc]  # so that there are many
-    store_module.CHECKPOINT_BYTES = log_bytes  # type: ignore[misc]  # so that there are many
+def hurry(interval_s: float = 0.0, log_bytes: int = store_writer.CHECKPOINT_BYTES) -> None:
+    """Commit as often as there is something, fold a small log, and cut states and outboxes small.
+
+    Everything that is written in several pieces, or only when there is much of it, is so here
+    in a life of a second.
+    """
+    store_writer.COMMIT_INTERVAL_S = interval_s  # type: ignore[misc]  # so that there are many
+    store_writer.CHECKPOINT_BYTES = log_bytes  # type: ignore[misc]  # so that there are many
+    store_state.CHUNK_BYTES = 8192  # type: ignore[misc]  # so that there are many
+    store_state.SLICE_BYTES = 20_000  # type: ignore[misc]  # so that there are many
+    outbox.SPILL_ROWS = 300  # type: ignore[misc]  # so that some wait on the disk
+    outbox.BLOCK_ROWS = 100  # type: ignore[misc]  # so that there are many
+    store_journal.SEGMENT_BYTES = 4_000  # type: ignore[misc]  # so that there are many
+    store_journal.DELETE_BYTES = 1_500  # type: ignore[misc]  # so that there are many
 
 
 def note_line(seq: int, block: bytes) -> str:

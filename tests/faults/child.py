@@ -1,10 +1,10 @@
 """A gateway in a process of its own, on a disk that is watched and may fail.
 
 Usage: python -m tests.faults.child FOLDER READINGS SEED [--stay]. With --stay it runs until told
-to stop, 20 ms a reading. GENBA_BALLAST gives it a ballast file of so many bytes at most. It marks
-what it did in FOLDER/child.marks: ``a N`` an acknowledgement, ``j N BLOCK`` a record handed to
-the store, ``w SINK ROWS`` what a sink took, ``say LEVEL TEXT`` what people were told, ``up`` and
-``end``.
+to stop, 20 ms a reading. GENBA_BALLAST gives it a ballast file of so many bytes at most, and
+GENBA_HOLDS names a sink that takes nothing. It marks what it did in FOLDER/child.marks: ``a N``
+an acknowledgement, ``j N BLOCK`` a record handed to the store, ``w SINK ROWS`` what a sink took,
+``say LEVEL TEXT`` what people were told, ``up`` and ``end``.
 
 GENBA_MUTANT makes it wrong on purpose: NORMAL or OFF as SQLite's `synchronous`, `early` for a
 source that is acknowledged before anything is stored, `trusting` for a start that takes the log
@@ -14,20 +14,23 @@ for written because it can be read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import sys
 from pathlib import Path
 
+from gateway import Disconnected
 from gateway.cli.run import run_loop
 from gateway.engine import store_file
 from gateway.engine.ballast import Ballast
 from gateway.engine.executor import ThreadExecutor
 from gateway.engine.runtime import Runtime
+from gateway.engine.store import Retention
 from gateway.engine.store_log import LogScan
 from gateway.engine.store_room import RoomExecutor
-from tests.faults.bench import TAGS_MAX, Bench, NotingStore, document, hurry, note_line
+from tests.faults.bench import NAME, TAGS_MAX, Bench, NotingStore, document, hurry, note_line
 
 
 async def main(folder: Path, readings: int, seed: int) -> int:
@@ -41,6 +44,8 @@ async def main(folder: Path, readings: int, seed: int) -> int:
     hurry(interval_s=chance.choice((0.0, 0.002, 0.01)), log_bytes=chance.choice((20_000, 10**9)))
     bench = Bench(readings, mark, in_flight=chance.randint(1, 6), is_early=mutant == "early")
     bench.pause_s = 0.02 if "--stay" in sys.argv else 0.0
+    bench.take_s = chance.choice((0.0, 0.005, 0.03))
+    bench.holds = os.environ.get("GENBA_HOLDS", "")
     bench.lend()
     ballast = int(os.environ.get("GENBA_BALLAST", "0"))
     room = RoomExecutor(ThreadExecutor(), Ballast(folder / "genba.db.ballast", ballast))
@@ -51,6 +56,7 @@ async def main(folder: Path, readings: int, seed: int) -> int:
         folder / "genba.db",
         lambda seq, block: mark(note_line(seq, block)),
         executor=room if ballast else None,
+        retention=chance.choice((Retention(), Retention(bytes_max=20_000))),
         synchronous=mutant if mutant.isupper() else "",
     )
     room.told = lambda level, text: store.told(level, text)
@@ -63,6 +69,7 @@ async def main(folder: Path, readings: int, seed: int) -> int:
         add(ts, level, where, text),
         mark(f"say {level} {where}: {text}"),
     )[0]
+    deploy_at = [] if "--stay" in sys.argv else sorted(chance.choices(range(readings), k=2))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await runtime.start()
@@ -70,6 +77,12 @@ async def main(folder: Path, readings: int, seed: int) -> int:
     if "--stay" in sys.argv:
         await stop.wait()
     else:
+        for reading in deploy_at:
+            await bench.finished(reading)
+            number = runtime.hosts[NAME].revision.number + 1
+            while runtime.hosts[NAME].revision.number < number:
+                with contextlib.suppress(Disconnected):  # The disk fails for a moment.
+                    await runtime.deploy(document(number), "user:test")
         await bench.finished()
         await runtime.runners["torture"].drained()
     await runtime.stop()

@@ -36,6 +36,7 @@ from gateway.engine.graph import Graph
 from gateway.engine.runtime import Runtime
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.store import InlineExecutor
+from gateway.engine.wiring import DEPLOYED
 from gateway.flow import registry
 from gateway.flow.node import State
 from tests.engine.gear import kill
@@ -125,6 +126,7 @@ class Watched:
     mutant: str = ""
     stay: bool = False
     ballast: int = 0
+    holds: str = ""
     process: subprocess.Popen[bytes] = field(init=False)
     control: Control = field(init=False)
     acknowledged: int = 0
@@ -152,6 +154,7 @@ class Watched:
             "IOLOG_CONTROL": str(self.control.path),
             "GENBA_MUTANT": self.mutant,
             "GENBA_BALLAST": str(self.ballast),
+            "GENBA_HOLDS": self.holds,
         }
         what = [str(self.state), str(self.readings), str(self.seed), *["--stay"] * self.stay]
         command = [sys.executable, "-m", "tests.faults.child", *what]
@@ -159,8 +162,9 @@ class Watched:
 
     def kill(self) -> None:
         """kill -9."""
-        self.process.kill()
-        self.process.communicate()
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.communicate()
 
     def stop(self, timeout_s: float = 60) -> int:
         """Stop it in order; returns its exit status."""
@@ -300,6 +304,8 @@ class Fold:
         self.graph = Graph(document(), self.tags)
         self.states: dict[int, dict[str, State]] = {0: copy.deepcopy(self.graph.snapshot())}
         self.nows: dict[int, int] = {0: 0}
+        self.revision = 1
+        self.revisions: dict[int, int] = {0: 1}
         self.readings: dict[int, int] = {0: 0}
         self.rows: dict[int, int] = {0: 0}
         """How many rows all sinks were given up to a record."""
@@ -314,6 +320,10 @@ class Fold:
 
     def _step(self, number: int, block: bytes) -> None:
         inputs, now = unpack_inputs(block)
+        if inputs and inputs[0][:2] == DEPLOYED:
+            before, self.revision = self.graph, int(inputs[0][2][0].data["revision"])  # type: ignore[index, union-attr]  # an event
+            self.graph = Graph(document(self.revision), self.tags)
+            self.graph.adopt(before)
         result = self.graph.step(inputs, now)
         assert not result.faults, result.faults
         for node, _, message in result.outputs:
@@ -326,16 +336,19 @@ class Fold:
         self.readings[number] = newest
         self.states[number] = copy.deepcopy(self.graph.snapshot())
         self.nows[number] = self.graph.now
+        self.revisions[number] = self.revision
         self.rows[number] = len(self.outputs)
         self.events[number] = len(self.alarms)
 
     def goes_on(self, number: int, notes: Mapping[int, bytes]) -> Fold:
         """The fold up to a record, and then other records than it had."""
         other = Fold({}, self.tags.dump())
+        other.revision = self.revisions[number]
+        other.graph = Graph(document(other.revision), other.tags)
         # A copy: a graph works on the arrays that it was given.
         other.graph.restore(copy.deepcopy(self.states[number]))
         other.graph.now = self.nows[number]
-        for name in ("states", "nows", "readings", "rows", "events"):
+        for name in ("states", "nows", "revisions", "readings", "rows", "events"):
             own = getattr(self, name)
             setattr(other, name, {n: own[n] for n in own if n <= number})
         other.outputs = self.outputs[: self.rows[number]]
@@ -407,7 +420,7 @@ async def start_again(
             await bench.finished()
             await runner.drained()
         whole = fold.goes_on(found, notes)
-        async with runner._step_lock:
+        async with runner.lock:
             said += await _at_the_end(runtime, store, whole)
         got = {(s, tuple(r)) for s, rows in delivered + bench.delivered for r in rows}
         missing = [row for row in whole.outputs if row not in got]
@@ -422,13 +435,24 @@ def _item(event: AlarmEvent) -> tuple[Any, ...]:
     return (event.alarm, event.ts, event.change, event.occurrence, event.state, repr(event.value))
 
 
+async def own_alarms(store: NotingStore) -> list[AlarmEvent]:
+    """Stored alarm events of the flow; the gateway has alarms of its own."""
+    return [e for e in await store.alarm_events() if e.alarm.startswith(f"{NAME}/")]
+
+
 async def _at_the_end(runtime: Runtime, store: NotingStore, fold: Fold) -> Iterator[str]:
     state = runtime.runners[NAME].graph.snapshot()
     said = list(differences(state, fold.states[max(fold.states)], fold.states[0]))
-    have = [_item(event) for event in await store.alarm_events()]
+    have = [_item(event) for event in await own_alarms(store)]
     want = [_item(event) for event in fold.alarms]
     if have != want:
         said.append(f"{len(have)} alarm events are stored, {len(want)} are due")
+    for sink, box in runtime.runners[NAME].outboxes().items():
+        due = sum(node == sink for node, _ in fold.outputs)
+        if box.books.offered != due or box.books.unbalanced(box.rows) or box.books.dead:
+            said.append(f"the books of {sink} say {box.books}, {due} rows are due")
+        if lost := sum(box.books.dropped.values()):
+            said.append(f"{sink} counts {lost} rows as dropped")
     (sound,) = store.connection.execute("PRAGMA integrity_check").fetchone()
     if sound != "ok":
         said.append(f"corrupt: {sound}")

@@ -143,6 +143,21 @@ def test_a_disk_that_fails_at_the_start(iolog: Path, folder: Path, fault: Fault)
     figures.record("disk_faults_at_start", fault=fault.name, slowest_s=round(slowest, 1))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS[:5], ids=lambda fault: fault.name)
+def test_a_stop_with_a_disk_that_fails(iolog: Path, folder: Path, fault: Fault) -> None:
+    watched = Watched(iolog, folder, READINGS, SEED, stay=True, holds="raw")
+    watched.start()
+    moves_on(watched, 20)
+    watched.control.fail(fault.kinds, fault.error, suffix=fault.suffix)
+    watched.until(lambda: watched.control.failed >= 2, "fault")
+    began = time.monotonic()
+    assert watched.stop() == 0, "it ends in order"
+    figures.record("disk_faults_stop", fault=fault.name, took_s=round(time.monotonic() - began, 1))
+    end_well(watched, fault.name)
+    assert any("No checkpoint" in line for line in watched.said)
+
+
 @pytest.fixture
 def small_disk(folder: Path) -> Iterator[Path]:
     """A file system of 8 MB."""

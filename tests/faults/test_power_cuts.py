@@ -8,6 +8,7 @@ the source's own history, the journal's fold and the sinks' books are compared w
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 import tempfile
@@ -21,7 +22,7 @@ from tests.faults import figures, power
 from tests.faults.conftest import LONG
 from tests.faults.power import Recording, Watched
 
-CUTS = 10_000 if LONG else 160
+CUTS = int(os.environ.get("GENBA_CUTS", 10_000 if LONG else 240))
 SEED = 20_261_126
 
 
