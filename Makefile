@@ -2,6 +2,8 @@
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 
+TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine/test_books.py
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo run test quick torture bench lint docs clean
 
@@ -31,8 +33,11 @@ test: setup-dev  ## run all tests
 quick: setup-dev  ## run the tests that need no devices
 	@$(PYTHON) -m pytest -m "not plant and not slow" $(ARGS)
 
-torture: setup-dev  ## kill, cut and break everything for hours; figures go to GENBA_FIGURES
-	@GENBA_TORTURE=1 PYTHONUNBUFFERED=1 $(PYTHON) -m pytest tests/faults -s -v $(ARGS)
+torture: setup-dev  ## kill, cut and break everything for hours; writes ui/help/reliability.md
+	@rm -f .torture.jsonl
+	@GENBA_TORTURE=1 GENBA_FIGURES=$(CURDIR)/.torture.jsonl PYTHONUNBUFFERED=1 \
+		$(PYTHON) -m pytest -v $(TORTURE) $(ARGS)
+	@GENBA_TORTURE=1 GENBA_DATE=$$(date +%F) $(PYTHON) -m tests.faults.report .torture.jsonl
 
 bench: setup-dev  ## measure this machine and print the table
 	@$(PYTHON) tests/bench/__main__.py $(ARGS)

@@ -55,6 +55,9 @@ target=.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$target" ||
     fail "pip could not install everything; see above. Is the package registry reachable?"
 
+if [ -n "$extra" ] && ! command -v cc >/dev/null 2>&1; then
+    install gcc libc6-dev || printf 'No C compiler: the tests of power cuts need one.\n' >&2
+fi
 if [ -z "$extra" ] && ! command -v mosquitto >/dev/null 2>&1 && [ ! -x /usr/sbin/mosquitto ]; then
     printf 'Installing mosquitto, the MQTT broker of the demonstration ...\n'
     install mosquitto || {

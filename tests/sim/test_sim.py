@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from gateway.engine.sim_world import (
     Fault,
     Receiver,
 )
+from tests.faults.figures import record
 
 HOT = 90.0
 COLD = 50.0
@@ -33,11 +35,25 @@ def day(script: Sequence[float | Fault], **receivers: Sequence[float | Fault]) -
     return sim.simulate(0, len(script) * sim.EVERY_S / 3600, {"press": device}, takers)
 
 
-@pytest.mark.parametrize("seed", range(1, 21))
+TORTURE = bool(os.environ.get("GENBA_TORTURE"))
+HOURS = 6.0 if TORTURE else 0.5
+
+
+@pytest.mark.parametrize("seed", range(1, 1001 if TORTURE else 21))
 def test_a_day_of_faults(seed: int) -> None:
-    report = sim.run(seed, hours=0.5)
-    assert not report.problems, f"python -m gateway.engine.sim --seed {seed} --hours 0.5\n{report}"
-    assert report.rows == 2 * 360
+    report = sim.run(seed, HOURS)
+    record(
+        "simulation",
+        seeds=1,
+        plant_hours=HOURS,
+        rows=report.rows,
+        crashes=sum(n for kind, n in report.faults.items() if kind.startswith("CRASH")),
+        deploys=report.faults.get("DEPLOY", 0),
+        problems=len(report.problems),
+    )
+    again = f"python -m gateway.engine.sim --seed {seed} --hours {HOURS:g}"
+    assert not report.problems, f"{again}\n{report}"
+    assert report.rows == 2 * round(HOURS * 720)
 
 
 def test_equal_seeds_give_equal_days() -> None:
