@@ -79,7 +79,8 @@ class Store(Writer):
                 crash_point("mid_snapshot")
             await self.run(finish)
         except BaseException:
-            saved.forget()
+            # In the writer thread: one who is cancelled leaves it at work with what is saved.
+            await self._executor.run(saved.forget)
             raise
         await self.run(self._fold_log)
         return checkpoint.written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from gateway import AlarmEvent, AlarmState, ConfigError, Disconnected, State, StateError, Tag
 from gateway.engine import store_entry, store_journal, store_letters, store_state
 from gateway.engine import store_records as records
+from gateway.engine.crash import on_crash_point
 from gateway.engine.store import Entry, Retention, Store
 from gateway.engine.store_entry import GapRow, OutboxRow, Revision
 from gateway.engine.store_state import Checkpoint
@@ -401,3 +403,31 @@ async def test_two_checkpoints_at_once_do_not_mix_their_chunks(
     assert {node: state["x"][0] for node, state in loaded.states.items()} == dict.fromkeys(
         "abcde", 3
     )
+
+
+async def test_a_checkpoint_that_is_cancelled_at_its_end_is_whole(store: Store) -> None:
+    states = [{node: {"x": np.full(9, seq)} for node in "ab"} for seq in (1, 2)]
+    states[1]["a"] = states[0]["a"]
+    await store.save_snapshot(checkpoint(1, states[0]))
+    reached, cancelled = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def wait(point: str) -> None:
+        if point == "pre_snapshot":  # In the writer thread, before the transaction that counts.
+            loop.call_soon_threadsafe(reached.set)
+            assert cancelled.wait(10)
+
+    on_crash_point(wait)
+    try:
+        saving = asyncio.ensure_future(store.save_snapshot(checkpoint(2, states[1])))
+        await reached.wait()
+        saving.cancel()
+        loop.call_later(0.05, cancelled.set)
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+    finally:
+        on_crash_point(None)
+    loaded = await store.snapshot("f")
+    assert loaded is not None
+    assert (loaded.seq, loaded.damaged) == (2, {})
+    assert {node: state["x"][0] for node, state in loaded.states.items()} == {"a": 1, "b": 2}
