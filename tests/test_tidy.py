@@ -21,7 +21,7 @@ FUNCTION_LINES_MAX = 70
 LINE_CHARS_MAX = 100
 PROTOCOLS = ("asyncua", "pymodbus", "paho", "aiomqtt", "mqtt5")
 _FAMILY = ("nodes/*/_*.py", "nodes/*/connection.py", "gateway/plant/*")
-_SHELL = ("graph", "ingress", "egress", "workers", "host", "runtime", "connections")
+_SHELL = ("graph", "ingress", "egress", "workers", "host", "runtime", "connections", "sift")
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.codec import pack_inputs
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.context import NodeContext, Secrets
-from gateway.engine.egress import Egress
+from gateway.engine.egress import LANE, Egress
 from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
 from gateway.engine.lane import Waiting
@@ -28,8 +29,11 @@ from gateway.engine.workers import WorkerDriver
 from gateway.errors import ConfigError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
+from gateway.flow.entries import OutboxOptions
 from gateway.flow.node import Clock, Connection, Message, Node, Sink, Source, Worker
 
+MEMORY_BYTES_MAX: Final = 64_000_000
+"""What may wait for a sink of a flow that keeps nothing on the disk, unless the flow says more."""
 Border: TypeAlias = Ingress | Egress | WorkerDriver
 
 
@@ -151,10 +155,12 @@ class Assembly:
         node = new_node(document, node_id, cls, ctx)
         driver = drivers.get(getattr(node.config, "connection", ""))
         options = document.nodes[node_id].outbox
+        if options is None and not runner.durable:
+            options = OutboxOptions(bytes_max=MEMORY_BYTES_MAX)
         if isinstance(node, Source):
             return Ingress(node, ctx, runner.inbox, driver)
         if isinstance(node, Worker):
-            return WorkerDriver(node, ctx, runner.inbox, driver, options)
+            return WorkerDriver(node, ctx, runner.inbox, driver, self._read_block, options)
         if isinstance(node, Sink):
             keep = self._keeper(runner)
             return Egress(node, ctx, driver, keep, self._read_block, options)
@@ -163,13 +169,14 @@ class Assembly:
     def _keeper(self, runner: FlowRunner) -> Any:
         async def keep(node: str, number: int, error: str, port: str, message: Message) -> None:
             now = self.shop.clock.now()
-            block = pack_inputs([(node, port, message)], now)
-            key = f"{self.flow}/{node}/{number}"
+            block = pack_inputs([(node.partition(LANE)[0], port, message)], now)
+            same = pack_inputs([(node, port, message)], 0)  # Numbers may start over.
+            key = f"{self.flow}/{node}/{number}/{zlib.crc32(same):08x}"
             await keep_letter(
                 self.shop.store,
                 key,
                 self.flow,
-                node,
+                node.partition(LANE)[0],
                 port,
                 now,
                 runner.revision,

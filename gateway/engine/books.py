@@ -12,7 +12,7 @@ from gateway.engine.wiring import rows
 
 @dataclass(slots=True)
 class Spill:
-    """Messages of one lane that are about to be stored as a block."""
+    """Messages of one lane that are about to be stored as a block of so many bytes."""
 
     items: Sequence[Waiting]
     bytes: int = 0

@@ -231,11 +231,7 @@ class FlowHost:
             before = change.running.get(node_id)
             if isinstance(border, Ingress) or type(before) is not type(border):
                 continue
-            assert not isinstance(before, Ingress)
-            assert before is not None
-            options = border.outbox.options
-            border.outbox = before.outbox
-            border.outbox.options = options
+            border.take_over(before)  # type: ignore[arg-type]  # of the same type
         borders = change.borders
         self.ingresses = {n: b for n, b in borders.items() if isinstance(b, Ingress)}
         self.runner.egresses = {n: b for n, b in borders.items() if isinstance(b, Egress)}

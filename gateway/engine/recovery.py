@@ -16,6 +16,7 @@ from typing import Any
 from gateway.data.alarm import AlarmEvent
 from gateway.data.event import Event
 from gateway.engine.codec import unpack_inputs
+from gateway.engine.egress import LANE
 from gateway.engine.graph import Graph, Input, Result
 from gateway.engine.lane import Block, Waiting
 from gateway.engine.outbox import Outbox
@@ -71,6 +72,8 @@ class Recovery:
         self._muted_to = 0
         """Records up to this number only bring the state back: what they made has gone out."""
         self._is_exact = True
+        self._unsettled: dict[str, str] = {}
+        """Outboxes whose books do not balance by themselves, and what to call the difference."""
 
     async def run(self) -> None:
         """Load the checkpoint and run the journal behind it."""
@@ -92,9 +95,11 @@ class Recovery:
             self._muted_to = max((seq for seq, _ in marks.values()), default=0)
         await self._restore_outboxes(marks, loaded.head if loaded is not None else {})
         await self._replay()
-        if not self._is_exact:
-            for outbox in self._outboxes.values():
-                outbox.settle()
+        for node, outbox in self._outboxes.items():
+            if node in self._stale:
+                outbox.settle("stale")  # What had waited when the gateway went away.
+            elif node in self._unsettled or not self._is_exact:
+                outbox.settle(self._unsettled.get(node, "state_damaged"))
 
     async def _first_record(self) -> int:
         records = await self._store.journal(self._flow, 0, 1)
@@ -133,7 +138,8 @@ class Recovery:
             offered = numbers.get(node, [0, 0])
             blocks = [] if node in self._stale else await self._blocks(node, Taken(mark))
             exact = (int(offered[0]), int(offered[1])) if self._is_exact else None
-            outbox.restore(mark, exact, blocks)
+            if not outbox.restore(mark, exact, blocks):
+                self._unsettled.setdefault(node, "state_damaged")
             if exact is not None and node in self._stale:
                 outbox.pass_over()
 
@@ -142,7 +148,7 @@ class Recovery:
         found = []
         for first, last, rows, size in await self._store.blocks(self._flow, node):
             block = Block(first, last, rows, size)
-            if not taken.has_all(first, last) and any(n in taken for n in range(first, last + 1)):
+            if not taken.has_all(first, last) and taken.has_some(first, last):
                 block.items = await self.items(node, first)
             found.append(block)
         return found
@@ -154,6 +160,7 @@ class Recovery:
             return deque(unpack_messages(data, first)) if data else deque()
         except StateError as error:
             self.said.append(f"Rows that waited for {node} are lost: {error}")
+            self._unsettled[node] = "damaged"
             return deque()
 
     async def _replay(self) -> None:
@@ -194,7 +201,7 @@ class Recovery:
         before = self.graph.classes
         self._use(int(event.data["revision"]), keep=True)
         for node, outbox in self._outboxes.items():
-            if node not in before:  # Its numbers began with this revision.
+            if node.partition(LANE)[0] not in before:  # Its numbers began with this revision.
                 outbox.begin()
 
 

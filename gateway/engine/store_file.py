@@ -62,15 +62,30 @@ class Revision:
     variables: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutboxRow:
-    """Messages of one sink, to be stored as one block."""
+    """Messages of one sink, to be stored as one block; packed where the SQL runs.
+
+    Args:
+        sink: Whose.
+        first: Number of the first message.
+        last: Number of the last.
+        rows: Rows in all.
+        pack: Gives the block.
+    """
 
     sink: str
     first: int
     last: int
     rows: int
-    data: bytes
+    pack: Callable[[], bytes]
+    _data: bytes = b""
+
+    @property
+    def data(self) -> bytes:
+        """The block; it is made once."""
+        self._data = self._data or self.pack()
+        return self._data
 
 
 @dataclass(slots=True)
@@ -224,19 +239,7 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
         )
     for node, value in entry.positions.items():
         db.execute("REPLACE INTO position VALUES (?,?,?)", (entry.flow, node, value))
-    for sink, mark in entry.outlets.items():
-        db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", (entry.flow, sink, entry.seq, mark))
-    for row in entry.blocks:
-        values = (entry.flow, row.sink, row.first, row.last, row.rows, row.data)
-        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", values)
-    for sink, numbers in entry.freed.items():
-        db.executemany(
-            "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
-            [(entry.flow, sink, first) for first in numbers],
-        )
-    for sink in entry.closed:
-        db.execute("DELETE FROM outbox WHERE flow=? AND sink=?", (entry.flow, sink))
-        db.execute("DELETE FROM outlet WHERE flow=? AND sink=?", (entry.flow, sink))
+    _write_outboxes(db, entry)
     if entry.revision is not None:
         r = entry.revision
         db.execute(
@@ -244,6 +247,23 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
             (entry.flow, r.number, r.ts, r.author, r.note, r.text, r.variables),
         )
     _write_events(db, entry)
+
+
+def _write_outboxes(db: sqlite3.Connection, entry: Entry) -> None:
+    for sink, mark in entry.outlets.items():
+        db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", (entry.flow, sink, entry.seq, mark))
+    for sink, numbers in entry.freed.items():
+        db.executemany(
+            "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
+            [(entry.flow, sink, first) for first in numbers],
+        )
+    for row in entry.blocks:
+        values = (entry.flow, row.sink, row.first, row.last, row.rows, row.data)
+        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", values)
+    for sink in entry.closed:  # With its lanes, which are named like `out#1`.
+        for table in ("outbox", "outlet"):  # Names of ours.
+            where = "flow=?1 AND (sink=?2 OR substr(sink, 1, length(?2) + 1) = ?2 || '#')"
+            db.execute(f"DELETE FROM {table} WHERE {where}", (entry.flow, sink))  # noqa: S608
 
 
 def _write_events(db: sqlite3.Connection, entry: Entry) -> None:

@@ -19,8 +19,8 @@ def wires_of(runner: FlowRunner) -> list[dict[str, Any]]:
             continue
         queued = dropped = 0
         if target in runner.egresses:
-            outbox = runner.egresses[target].outbox
-            queued, dropped = outbox.rows, outbox.books.dropped.total()
+            egress = runner.egresses[target]
+            queued, dropped = egress.queued_rows, egress.dropped_rows
         elif target in runner.workers:
             outbox = runner.workers[target].outbox
             queued, dropped = outbox.rows, outbox.books.dropped.total()

@@ -13,9 +13,11 @@ from gateway.engine.connections import (
     close_quietly,
 )
 from gateway.engine.context import NodeContext
+from gateway.engine.feeder import ReadBlock
 from gateway.engine.inbox import Inbox
 from gateway.engine.ingress import Arrived
-from gateway.engine.outbox import Outbox, Waiting
+from gateway.engine.lane import Block, Waiting
+from gateway.engine.outbox import Outbox
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.entries import OutboxOptions
@@ -39,17 +41,21 @@ class WorkerDriver:
         ctx: NodeContext,
         inbox: Inbox[Arrived],
         connection: ConnectionDriver | None,
+        read_block: ReadBlock,
         options: OutboxOptions | None = None,
     ) -> None:
         self.worker = worker
         self.ctx = ctx
-        self.outbox = Outbox(options or OPTIONS, memory_rows_max=1_000_000)
+        self.outbox = Outbox(options or OPTIONS)
         self._inbox = inbox
+        self._read_block = read_block
         self._connection = connection
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
         self._filled = asyncio.Event()
         self._asked = 0
         """Number of the newest question whose answer is on its way to the journal."""
+        self._handled = 0
+        """Number of the question that the worker has now; 0 when it has none."""
         self._is_told = False
 
     @property
@@ -67,6 +73,11 @@ class WorkerDriver:
     def journalled(self, number: int) -> None:
         """The answer to this question is on the disk."""
         self.outbox.taken(self.outbox.lane(), number)
+
+    def take_over(self, before: WorkerDriver) -> None:
+        """Go on with the questions of another driver; what it has answered is not asked again."""
+        before.outbox.options = self.outbox.options
+        self.outbox, self._asked = before.outbox, before._asked
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -89,8 +100,9 @@ class WorkerDriver:
                 reason = f"The worker failed: {type(error).__name__}: {error}."
                 self.ctx.count("faults")
                 self.ctx.say("error", reason)
-                if (question := self._question()) is not None:
-                    await self._done(question.number, {})
+                if self._handled:  # It made the worker fail; another try would be no better.
+                    await self._done(self._handled, {})
+                    self._handled = 0
             finally:
                 await close_quietly(self.worker.close())
             pause = self._backoff.next_s(retry_s)
@@ -101,21 +113,28 @@ class WorkerDriver:
                 self.ctx.say("warning", text)
             await asyncio.sleep(pause)
 
-    def _question(self) -> Waiting | None:
-        """The oldest message that was not yet answered."""
-        for item in self.outbox.waiting():
-            if item.number > self._asked:
-                return item
-        return None
+    async def _question(self) -> Waiting:
+        """Wait for the oldest message that was not yet answered."""
+        while True:
+            lane = self.outbox.lane()
+            found = lane.after(self._asked)
+            if found is None:
+                self._filled.clear()
+                await self._filled.wait()
+            elif isinstance(found, Block):
+                items = await self._read_block(self.ctx.node_id, found.first)
+                is_missing = found.items is None and lane.after(self._asked) is found
+                if is_missing and (lost := self.outbox.load(lane, found, items)):
+                    self.ctx.count("dropped_damaged", lost)
+            else:
+                return found
 
     async def _work(self) -> None:
         self.ctx.status.state, self.ctx.status.text = "running", "Ready."
         while True:
-            question = self._question()
-            if question is None:
-                self._filled.clear()
-                await self._filled.wait()
-                continue
+            self._handled = 0
+            question = await self._question()
+            self._handled = question.number
             await self._answer(question)
             self._backoff.reset()
             if self._is_told:
@@ -135,7 +154,7 @@ class WorkerDriver:
 
     async def _done(self, number: int, outputs: Outputs) -> None:
         """Hand the answer to the flow; an empty one too, so that it is not asked again."""
-        self._asked = number
         listed = [(name, part) for name, part in outputs.items() if len(part)]
         size = max(sum(rows(part) for _, part in listed), 1)
         await self._inbox.put(Arrived(self.ctx.node_id, listed, answers=number), size)
+        self._asked = number

@@ -244,6 +244,9 @@ class Sink(Node[C]):
     backfill: ClassVar[Literal["in_order", "live_first"]] = "in_order"
     """What an outage's rows do once the receiver is back: go before new rows, or besides them.
     `live_first` suits receivers that sort by the row's own time, such as a historian."""
+    lanes: ClassVar[int] = 1
+    """How many writes may be under way at once. Rows are split by tag, so that each tag keeps its
+    order; each lane has its own part of the outbox. `write` must bear being called side by side."""
     inputs: ClassVar[tuple[Port, ...]] = (Port("in", "samples", "What to send."),)
 
     async def connect(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway import Batch, ConfigError, Event, LimitError, Reading, Rejected, quality
-from gateway.engine import connections, egress, ingress, store_writer
+from gateway.engine import connections, feeder, ingress, store_writer
 from gateway.engine.backoff import Backoff
 from gateway.engine.lane import bytes_of
 from gateway.engine.outbox import Outbox
@@ -133,7 +133,7 @@ async def test_a_display_gets_the_newest_row_of_each_tag(script: Script, tmp_pat
 async def test_a_setpoint_is_written_at_once_or_never(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(egress, "FRESH_S", 0.2)
+    monkeypatch.setattr(feeder, "FRESH_S", 0.2)
     runtime = await started(sink_flow("fresh"), tmp_path)  # type: ignore[arg-type]  # a document
     out = runtime.runners["test"].egresses["out"]
     await until(lambda: out._is_up)
