@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
-from gateway.engine.succession import adopt, kept
+from gateway.engine.succession import adopt, kept, take_back
 from gateway.engine.wiring import (
     RESUMED,
     ContextFactory,
@@ -37,8 +37,6 @@ COMMUNICATION: Final = "communication"
 """Id of the node that every flow has without being told: one alarm a lost device."""
 WAKES_MAX: Final = 1_000_000
 """Timers of one node in one step: a day of catching up with one every 0.1 s."""
-
-
 Observer = Callable[[str, str, Message], None]
 
 
@@ -250,14 +248,16 @@ class Graph:
         """A copy of the state of every node that works, by node id."""
         return {s.id: s.node.snapshot() for s in self._order if not s.faulted}
 
-    def restore(self, states: Mapping[str, State]) -> list[str]:
+    def restore(
+        self, states: Mapping[str, State], versions: Mapping[str, int] | None = None
+    ) -> list[str]:
         """Take back a snapshot; returns a sentence for every node that starts fresh instead."""
         fresh = []
         for stage in self._order:
             if stage.id not in states:
                 continue
             try:
-                stage.node.restore(states[stage.id])
+                take_back(stage.node, states[stage.id], (versions or {}).get(stage.id, 1))
             except Exception as error:  # noqa: BLE001 - of an older version, or of a stranger
                 stage.node = self._new_node(stage.id)
                 text = error if isinstance(error, StateError) else repr(error)

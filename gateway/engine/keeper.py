@@ -167,6 +167,8 @@ class Keeper:
             seq, states = self._done_seq, self.graph.snapshot()
             offered = {n: [box.offered, box.books.offered] for n, box in outboxes.items()}
             head = {"now": self.graph.now, "revision": self.revision, "offered": offered}
+            nodes = self.graph.transforms().items()
+            head["versions"] = {node: transform.state_version for node, transform in nodes}
             await self._write(Entry(self.name, seq, self.graph.now), everything=True)
         checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
         size = await self._store.save_snapshot(checkpoint)

@@ -8,6 +8,7 @@ runs again, record by record, so that an edit between two starts changes nothing
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -71,6 +72,8 @@ class Recovery:
         self._hand_on = hand_on
         self._muted_to = 0
         """Records up to this number only bring the state back: what they made has gone out."""
+        text = graph.document.text().encode()
+        self._text = hashlib.blake2b(text, digest_size=8).hexdigest()
         self._is_exact = True
         self._unsettled: dict[str, str] = {}
         """Outboxes whose books do not balance by themselves, and what to call the difference."""
@@ -109,7 +112,7 @@ class Recovery:
         self.seq = loaded.seq
         self._use(int(loaded.head.get("revision", 0)), keep=False)
         self.said += loaded.damaged.values()
-        self.said += self.graph.restore(loaded.states)
+        self.said += self.graph.restore(loaded.states, loaded.head.get("versions"))
         self._is_exact = not loaded.damaged
         self.graph.now = int(loaded.head["now"])
 
@@ -136,8 +139,15 @@ class Recovery:
         for node, outbox in self._outboxes.items():
             mark = marks.get(node, (0, {}))[1]
             offered = numbers.get(node, [0, 0])
-            blocks = [] if node in self._stale else await self._blocks(node, Taken(mark))
-            exact = (int(offered[0]), int(offered[1])) if self._is_exact else None
+            blocks = await self._blocks(node, Taken(mark))
+            if node in self._stale:
+                outbox.freed += [block.first for block in blocks]
+                blocks = []
+            text = mark.get("text", self._text)  # From version 1, whose numbers no revision had.
+            is_exact = self._is_exact and text == self._text
+            exact = (int(offered[0]), int(offered[1])) if is_exact else None
+            if "text" in mark:
+                self._unsettled[node] = ""
             if not outbox.restore(mark, exact, blocks):
                 self._unsettled.setdefault(node, "state_damaged")
             if exact is not None and node in self._stale:

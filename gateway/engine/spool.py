@@ -177,9 +177,16 @@ class Spool:
         self._taken.all_to(self.offered)
 
     def settle(self, reason: str = "state_damaged") -> None:
-        """After a loss: rows that nobody can account for are counted as lost, not hidden."""
+        """After a loss: rows that nobody can account for are counted as lost, not hidden.
+
+        Args:
+            reason: What to call it; empty where what is missing was delivered by a version of
+                this program that did not count.
+        """
         missing = self.books.unbalanced(self.rows)
-        if missing > 0:
+        if missing > 0 and not reason:
+            self.books.delivered += missing
+        elif missing > 0:
             self.books.dropped[reason] += missing
         else:
             self.books.offered -= missing

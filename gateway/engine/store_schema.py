@@ -54,11 +54,9 @@ def create(db: sqlite3.Connection) -> None:
 
 
 def _to_2(db: sqlite3.Connection) -> None:
-    """Version 1 kept a state as one block with what waited for the sinks inside.
+    """Version 1 kept a state as one block with what waited for the sinks inside."""
+    from gateway.engine.store_migrate import convert  # It needs what needs this file.
 
-    States are rebuilt from nothing: that format was never released. What is not to be had a
-    second time is kept: tags, records, positions, alarms, dead letters and the audit.
-    """
     kept = ("tag", "journal", "position", "alarm_event", "audit")
     for table in (*kept, "dead_letter", "cursor", "snapshot"):
         db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -71,6 +69,7 @@ def _to_2(db: sqlite3.Connection) -> None:
         "INSERT INTO dead_letter (id, key, flow, node, port, ts, revision, error, rows, data)"
         " SELECT id, 'v1/' || id, flow, node, '', ts, 0, error, 0, data FROM old_dead_letter"
     )
+    convert(db)
     for table in (*kept, "dead_letter", "cursor", "snapshot"):
         db.execute(f"DROP TABLE old_{table}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from gateway.engine.wiring import Stage
+from gateway.flow.node import Node, State
 
 Stages = Mapping[str, Stage]
 
@@ -19,6 +21,17 @@ def kept(new: Stages, old: Stages) -> set[str]:
         and type(before.node) is type(stage.node)
         and (before.node.config == stage.node.config or stage.node.keeps(before.node.config))
     }
+
+
+def take_back(node: Node[Any], state: State, version: int) -> None:
+    """Give a node its stored state, of whatever version it is.
+
+    Raises:
+        StateError: It cannot be used; the node may be half restored.
+    """
+    if version != node.state_version:
+        state = node.migrate(version, state)
+    node.restore(state)
 
 
 def adopt(new: Stages, old: Stages) -> list[str]:

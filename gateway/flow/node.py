@@ -80,6 +80,7 @@ class Node(Generic[C]):
     examples: ClassVar[tuple[Example, ...]] = ()
     stage: ClassVar[Literal["experimental", "beta", "stable"]] = "beta"
     state_version: ClassVar[int] = 1
+    """Raise it when the same names in `snapshot` come to mean something else; see `migrate`."""
     kind: ClassVar[str] = "node"
     writes: ClassVar[bool] = False
     """True when it can change the plant: a flow must say ``allow_write: true``."""
@@ -130,6 +131,23 @@ class Node(Generic[C]):
                 raise StateError(
                     f"Stored state of {self.ctx.node_id} does not fit: {error}."
                 ) from error
+
+    def migrate(self, version: int, state: State) -> State:
+        """State that another version of this class stored, as this version understands it.
+
+        Called before `restore` after an update, or after going back to an older program. Without
+        a word of the node's own it starts fresh, and that is said.
+
+        Args:
+            version: The `state_version` that stored it.
+            state: The arrays by name.
+
+        Raises:
+            StateError: It cannot be used.
+        """
+        raise StateError(
+            f"it is of version {version}, this program knows version {self.state_version}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
