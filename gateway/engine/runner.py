@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from gateway.data.alarm import AlarmEvent
@@ -92,7 +93,7 @@ class FlowRunner(Keeper):
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
     ) -> list[Input]:
         """Have the step on the disk, timers too; returns what of the input could be stored."""
-        block = None
+        pack = None
         if inputs or (due is not None and due <= now):
             inputs, refused = storable(inputs, now)
             for (node, port, message), error in refused:
@@ -101,11 +102,11 @@ class FlowRunner(Keeper):
                 await self._keep(node, port, text, repr(message)[:10_000].encode())
                 if node in self.statuses:
                     self.statuses[node].counts["faults"] += 1
-            block = pack_inputs(inputs, now)
+            pack = partial(pack_inputs, inputs, now)
             self.seq += 1
         size = sum(rows(message) for _, _, message in inputs)
-        entry = Entry(self.name, self.seq, now, size, block, positions_of(entries))
-        entry.gaps = gaps_of(inputs)
+        entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
+        entry.gaps, entry.pack = gaps_of(inputs), pack
         await self._write(entry)
         return inputs
 

@@ -15,7 +15,7 @@ from gateway.engine.codec import alarm_of
 from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
 from gateway.engine.store_file import Entry, drop_old_rows, in_transaction
-from gateway.engine.store_journal import Retention, Segment, records
+from gateway.engine.store_journal import DELETE_BYTES, Retention, Segment, records
 from gateway.engine.store_state import Checkpoint, Loaded, Saved, load, sweep
 from gateway.engine.store_writer import Writer
 
@@ -46,7 +46,9 @@ class Store(Writer):
                 nonlocal goes_on
                 goes_on = next(slices, self) is None
 
+            before = checkpoint.written
             in_transaction(db, work)
+            self._log_bytes += checkpoint.written - before
             return goes_on
 
         def finish(db: sqlite3.Connection) -> None:
@@ -60,11 +62,12 @@ class Store(Writer):
         try:
             while await self.run(one):
                 crash_point("mid_snapshot")
+                await self._fold_when_due()
             await self.run(finish)
         except BaseException:
             saved.forget()
             raise
-        await self.run(self._fold_log)
+        await self._fold_when_due()
         return checkpoint.written
 
     async def snapshot(self, flow: str) -> Loaded | None:
@@ -76,7 +79,9 @@ class Store(Writer):
 
         def work(db: sqlite3.Connection) -> Loaded | None:
             in_transaction(db, lambda: sweep(db, flow))
+            known, self._done[flow] = self._done.get(flow, 0), 0  # If it is damaged, all is kept.
             loaded, self._saved[flow] = load(db, flow)
+            self._done[flow] = known
             if loaded is not None:
                 self._done[flow] = loaded.seq
             return loaded
@@ -92,8 +97,9 @@ class Store(Writer):
                 in_transaction(db, lambda: self.segments.drop_some(db, flow, part))
 
             await self.run(work)
+            self._log_bytes += DELETE_BYTES
+            await self._fold_when_due()
         await self.run(lambda db: in_transaction(db, lambda: drop_old_rows(db)))
-        await self.run(self._fold_log)
 
     # ------------------------------------------------------------------ reading back
 

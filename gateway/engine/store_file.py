@@ -107,6 +107,7 @@ class Entry:
         gaps: Holes that the block tells of.
         revision: The version of the flow that is deployed with this entry.
         tags: Tags that are new or have changed, by code.
+        pack: Gives the block where the SQL runs, so that the event loop need not.
     """
 
     flow: str
@@ -123,6 +124,7 @@ class Entry:
     gaps: Sequence[GapRow] = ()
     revision: Revision | None = None
     tags: Mapping[int, Tag] = field(default_factory=dict)
+    pack: Callable[[], bytes] | None = None
 
 
 def take_lock(path: Path) -> int:

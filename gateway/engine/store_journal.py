@@ -51,6 +51,10 @@ class Segments:
     closed: dict[str, list[Segment]] = field(default_factory=dict)
     growing: dict[str, Segment] = field(default_factory=dict)
 
+    def flows(self) -> set[str]:
+        """Names of all flows that have records."""
+        return {*self.closed, *self.growing}
+
     @property
     def bytes(self) -> int:
         """Size of all records [bytes]."""
@@ -108,7 +112,7 @@ class Segments:
         """
         oldest: tuple[str, Segment] | None = None
         for flow, listed in self.closed.items():
-            if not listed or (flow in done and listed[0].last > done[flow]):
+            if not listed or listed[0].last > done.get(flow, 0):
                 continue
             if oldest is None or listed[0].to_ts < oldest[1].to_ts:
                 oldest = flow, listed[0]
