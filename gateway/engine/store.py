@@ -15,7 +15,7 @@ from gateway.engine.codec import alarm_of
 from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
 from gateway.engine.store_file import Entry, drop_old_rows, in_transaction
-from gateway.engine.store_journal import DELETE_BYTES, Retention, Segment, records
+from gateway.engine.store_journal import DELETE_BYTES, Retention, records
 from gateway.engine.store_state import Checkpoint, Loaded, Saved, load, sweep
 from gateway.engine.store_writer import Writer
 
@@ -90,14 +90,18 @@ class Store(Writer):
 
     async def trim(self, now: int) -> None:
         """Drop what is too old or too much, in small transactions; `now` [ns]."""
-        while (oldest := self.segments.too_many(self.retention, now, self._done)) is not None:
-            flow, segment = oldest
 
-            def work(db: sqlite3.Connection, flow: str = flow, part: Segment = segment) -> None:
-                in_transaction(db, lambda: self.segments.drop_some(db, flow, part))
-
-            await self.run(work)
+        def work(db: sqlite3.Connection) -> bool:
+            oldest = self.segments.too_many(self.retention, now, self._done)
+            if oldest is None:
+                return False
+            self._is_miscounted = True  # Until the disk has agreed.
+            in_transaction(db, lambda: self.segments.drop_some(db, *oldest))
+            self._is_miscounted = False
             self._log_bytes += DELETE_BYTES
+            return True
+
+        while await self.run(work):
             await self._fold_when_due()
         await self.run(lambda db: in_transaction(db, lambda: drop_old_rows(db)))
 

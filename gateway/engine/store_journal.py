@@ -123,13 +123,16 @@ class Segments:
 
     def drop_some(self, db: sqlite3.Connection, flow: str, segment: Segment) -> None:
         """Delete as many records of a segment as one transaction should."""
+        sql = "SELECT min(seq) FROM journal WHERE flow=? AND seq BETWEEN ? AND ?"
+        (first,) = db.execute(sql, (flow, segment.first, segment.last)).fetchone()
         share = max(DELETE_BYTES * (segment.last - segment.first + 1) // max(segment.bytes, 1), 1)
+        segment.first = segment.last if first is None else first  # Some went in an earlier life.
         upto = min(segment.first + share - 1, segment.last)
         db.execute(
             "DELETE FROM journal WHERE flow=? AND seq BETWEEN ? AND ?", (flow, segment.first, upto)
         )
         if upto < segment.last:
-            # What is left keeps its old name in the table: deleting it again costs nothing.
+            # What is left keeps its old name in the table.
             segment.bytes -= (
                 segment.bytes * (upto - segment.first + 1) // (segment.last - segment.first + 1)
             )
