@@ -11,155 +11,53 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from gateway.data.alarm import AlarmEvent
 from gateway.data.event import Event
-from gateway.engine.alarmbook import AlarmBook
-from gateway.engine.bookkeeping import Intake, base_of
+from gateway.engine.bookkeeping import base_of
 from gateway.engine.codec import pack_inputs
 from gateway.engine.crash import crash_point
-from gateway.engine.egress import Egress
-from gateway.engine.faults import FaultDesk
-from gateway.engine.graph import Graph, Input, Result, rows
+from gateway.engine.graph import Input, rows
 from gateway.engine.ingress import Arrived
-from gateway.engine.journal import persist, write_with_outboxes
-from gateway.engine.metrics import NodeStatus
-from gateway.engine.outbox import Outbox
+from gateway.engine.journal import persist, settled
+from gateway.engine.keeper import Keeper
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
-from gateway.engine.recovery import GraphOf, Recovery
-from gateway.engine.store import Entry, Store
-from gateway.engine.store_state import Checkpoint
-from gateway.engine.tagbook import TagBook
+from gateway.engine.store import Entry
 from gateway.engine.turn import Turn
-from gateway.engine.wiring import RESUMED
-from gateway.engine.workers import WorkerDriver
-from gateway.flow.node import Clock, Message
+from gateway.flow.node import Message
 
-INBOX_ROWS_MAX: Final = 100_000
 STEP_ROWS_MAX: Final = 8_192
+MARK_S: Final = 1.0  # What sinks took is noted so soon, though nothing comes in.
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
 
 
-def _nobody(inputs: Sequence[Input], now: int) -> None:
-    """No shadow runs beside the flow."""
-
-
-class FlowRunner:
-    """One flow with its queues.
-
-    Args:
-        graph: The executable flow.
-        store: Where input is committed; shared by all flows.
-        clock: The time.
-        durable: False for a flow whose input is not journalled.
-        book: The current alarms of all flows.
-        tag_book: Knows which tags are not yet in the store.
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        store: Store,
-        clock: Clock,
-        *,
-        durable: bool,
-        book: AlarmBook,
-        tag_book: TagBook,
-    ) -> None:
-        self.graph = graph
-        self.name = graph.name
-        self.inbox = Intake(INBOX_ROWS_MAX)
-        self.egresses: dict[str, Egress] = {}
-        self.workers: dict[str, WorkerDriver] = {}
-        self.statuses: dict[str, NodeStatus] = {}
-        self.durable = durable
-        self.revision = 0  # the one that runs
-        self.steps = 0
-        self.seq = 0  # of the newest journal record
-        self.since = clock.now()  # Its counters started then.
-        self.base: dict[str, int] = {}  # see `base_of`
-        self.after_step: Callable[[Sequence[Input], int], None] = _nobody
-        """Called with inputs and time of every live step, after it: the place of a shadow.
-        It must neither wait nor raise."""
-        self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
-        self._done_seq = 0  # the newest record that the state contains
-        self._store = store
-        self._clock = clock
-        self._book = book
-        self._tag_book = tag_book
-        self._faults = FaultDesk(graph.name, store)
-        self._taken: list[Arrived] = []  # out of the inbox, and not yet served
-        self._saved: tuple[int, ...] = ()
-        self._saving = asyncio.Lock()
-
-    # ------------------------------------------------------------------ recovery
-
-    async def recover(self, graph_of: GraphOf) -> list[str]:
-        """Load the newest checkpoint and run the journal behind it through the graph.
-
-        Returns: sentences about what could not be taken back.
-        """
-        if not self.durable:
-            return []
-        again = partial(self._hand_on, replay=True)
-        boxes, stale = self.outboxes(), self._stale()
-        recovery = Recovery(self.name, self._store, self.graph, graph_of, boxes, stale, again)
-        await recovery.run()
-        self.graph, self.revision = recovery.graph, recovery.revision
-        self.seq = self._done_seq = recovery.seq
-        self.graph.traffic.clear()  # What a replay counted says nothing of this life.
-        self.base = base_of(self.graph, boxes)
-        alarms = recovery.alarms + (await self._resume() if self.seq else [])
-        await self._store_alarms(alarms)  # Those that were stored before are known.
-        self._book.apply(alarms)
-        return recovery.said
-
-    async def _store_alarms(self, alarms: Sequence[AlarmEvent]) -> None:
-        if alarms and self.durable:
-            await persist(self._store, Entry(self.name, self.seq, self.graph.now, alarms=alarms))
-
-    async def _resume(self) -> list[AlarmEvent]:
-        """Journal that the gateway was away, so that a silence of ours raises no alarm."""
-        now = max(self._clock.now(), self.graph.now)
-        inputs: list[Input] = [(*RESUMED, (Event(now, "engine/resumed"),))]
-        entry = Entry(self.name, self.seq + 1, now, 1, pack_inputs(inputs, now))
-        await persist(self._store, entry)
-        self.seq = self._done_seq = entry.seq
-        # What timers make now is as late as a replay: not fresh any more.
-        return self._hand_on(self.graph.step(inputs, now), self.graph, replay=True)
-
-    def outboxes(self) -> dict[str, Outbox]:
-        """What waits for sinks and workers, by node id."""
-        drivers: list[Egress | WorkerDriver] = [*self.egresses.values(), *self.workers.values()]
-        return {driver.ctx.node_id: driver.outbox for driver in drivers}
-
-    def _stale(self) -> frozenset[str]:
-        """Sinks whose messages are of no use once they are old."""
-        return frozenset(n for n, e in self.egresses.items() if e.sink.delivery == "fresh")
-
-    async def _write(self, entry: Entry, *, everything: bool = False) -> None:
-        """Commit an entry with what the sinks have taken, what waits for them, and new tags."""
-        entry.tags = self._tag_book.unsaved()
-        boxes = self.outboxes()
-        await write_with_outboxes(self._store, entry, boxes, self._stale(), everything=everything)
-        self._tag_book.saved(entry.tags)
+class FlowRunner(Keeper):
+    """One flow as it runs; see `Keeper` for its arguments."""
 
     # ------------------------------------------------------------------ running
 
     async def run(self) -> None:
         """Serve the inbox until cancelled."""
         while True:
-            for egress in list(self.egresses.values()):
-                await egress.room.wait()
-            due = self.graph.wake_at()
-            timeout_s = None
-            if due is not None:
-                wait_s = (due - self._clock.now()) / 1e9
-                timeout_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
-            self._taken = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
+            while full := [e for e in self.egresses.values() if e.holds_up]:
+                await full[0].wait_for_room()
+                await self._note_taken()
+            self._taken = await self.inbox.take(STEP_ROWS_MAX, self._patience_s())
             async with self.lock:
                 entries, self._taken = self._taken, []
                 await self._serve(entries)
+            if not entries:
+                await self._note_taken()
             await asyncio.sleep(0)
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for input: until a timer is due, or a sink has taken something."""
+        boxes = self.outboxes()
+        is_busy = settled(boxes) != self._settled or any(map(len, boxes.values()))
+        patience_s = MARK_S if self.durable and is_busy else None
+        if (due := self.graph.wake_at()) is not None:
+            wait_s = (due - self._clock.now()) / 1e9
+            wait_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
+            patience_s = wait_s if patience_s is None else min(wait_s, patience_s)
+        return patience_s
 
     async def _serve(self, entries: Sequence[Arrived]) -> None:
         entries = self.inbox.admitted(entries, self.graph.classes)
@@ -191,35 +89,21 @@ class FlowRunner:
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
     ) -> list[Input]:
         """Have the step on the disk, timers too; returns what of the input could be stored."""
-        block = None
+        pack = None
         if inputs or (due is not None and due <= now):
             inputs, refused = storable(inputs, now)
             for item, error in refused:
                 self.inbox.refused(item)
                 status = self.statuses.get(item[0])
                 await self._faults.refuse(item, error, status, self.seq + 1, now, self.revision)
-            block = pack_inputs(inputs, now)
+            pack = partial(pack_inputs, inputs, now)
             self.seq += 1
         size = sum(rows(message) for _, _, message in inputs)
-        entry = Entry(self.name, self.seq, now, size, block, positions_of(entries))
-        entry.gaps = gaps_of(inputs)
+        entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
+        entry.gaps, entry.pack = gaps_of(inputs), pack
         entry.decisions = [e.again.decision for e in entries if e.again is not None]
         await self._write(entry)
         return inputs
-
-    def _hand_on(self, result: Result, graph: Graph, *, replay: bool) -> list[AlarmEvent]:
-        """Give what a step made to sinks, workers and the alarm book."""
-        self.steps += 1
-        alarms = [event for _, events in result.alarms for event in events]
-        if alarms and not replay:
-            self._book.apply(alarms)
-        for node, port, message in result.outputs:
-            if node in self.egresses:
-                self.egresses[node].offer(port, message, replay=replay)
-            elif node in self.workers:
-                self.workers[node].offer(port, message)
-        self._faults.attend(result, graph, self.statuses)
-        return alarms
 
     async def drained(self) -> None:
         """Wait until all that arrived was served and every sink has taken its part."""
@@ -269,32 +153,3 @@ class FlowRunner:
         result = self.graph.step(turn.inputs, turn.now)
         self._done_seq = self.seq
         await self._store_alarms(self._hand_on(result, self.graph, replay=False))
-
-    # ------------------------------------------------------------------ checkpoint
-
-    async def checkpoint(self) -> int:
-        """Store the state between two steps. Raises Disconnected when the disk refuses.
-
-        Returns:
-            Bytes written; 0 when nothing has changed since the last.
-        """
-        if not self.durable:
-            return 0
-        async with self._saving:  # Two at a time would mix their chunks.
-            return await self._checkpoint()
-
-    async def _checkpoint(self) -> int:
-        async with self.lock:
-            outboxes = self.outboxes()
-            mark = (self.steps, *(box.low for box in outboxes.values()), self.revision)
-            if mark == self._saved:
-                return 0
-            seq, states = self._done_seq, self.graph.snapshot()
-            offered = {n: [box.offered, box.books.offered] for n, box in outboxes.items()}
-            head = {"now": self.graph.now, "revision": self.revision, "offered": offered}
-            head["faults"] = self.graph.faults()
-            await self._write(Entry(self.name, seq, self.graph.now), everything=True)
-        checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
-        size = await self._store.save_snapshot(checkpoint)
-        self._saved = mark
-        return max(size, 1)
