@@ -95,7 +95,8 @@ class Recovery:
             self._is_exact = False
         if loaded is None and not self._is_exact:
             self.seq = max(first - 1, 0)
-            self._muted_to = max((seq for seq, _ in marks.values()), default=0)
+            # A mark is made before the step of its record: what that made may not have gone out.
+            self._muted_to = max((seq for seq, _ in marks.values()), default=0) - 1
         await self._restore_outboxes(marks, loaded.head if loaded is not None else {})
         await self._replay()
         for node, outbox in self._outboxes.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -34,6 +35,15 @@ _log = logging.getLogger("genba.flow")
 STEP_ROWS_MAX: Final = 8_192
 MARK_S: Final = 1.0  # What sinks took is noted so soon, though nothing comes in.
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """One record of the journal that is to be stepped."""
+
+    inputs: list[Input]
+    now: int
+    seq: int
 
 
 class FlowRunner(Keeper):
@@ -66,53 +76,101 @@ class FlowRunner(Keeper):
         return patience_s
 
     async def _serve(self, entries: Sequence[Arrived]) -> None:
-        inputs = merged(entries)
-        now = max(self._clock.now(), self.graph.now)
+        """Commit, acknowledge and step; while a step runs, the next commit is on its way.
+
+        What is committed ahead is stepped before the lock is let go, and nothing is committed
+        ahead while somebody waits for the lock: who has it sees the flow between two steps, with
+        no record that was not stepped.
+        """
+        ready = await self._commit(entries)
+        while ready is not None:
+            ahead = await self._begin_next(ready.now)
+            try:
+                await self._step(ready)
+            except asyncio.CancelledError:
+                if ahead is not None:
+                    ahead.cancel()
+                raise
+            except Exception:
+                if ahead is not None and (ready := await ahead) is not None:
+                    await self._step(ready)  # It is in the journal.
+                raise
+            ready = await ahead if ahead is not None else None
+
+    async def _begin_next(self, after: int) -> asyncio.Task[_Ready | None] | None:
+        """Have what waits in the inbox committed meanwhile, if anything does."""
+        is_free = self.durable and not self.lock.is_wanted
+        if not is_free or not len(self.inbox) or any(e.holds_up for e in self.egresses.values()):
+            return None
+        entries = await self.inbox.take(STEP_ROWS_MAX, 0.0)
+        ahead = self._ahead.start("commit", self._commit(entries, after))
+        for _ in range(3):  # So that it is with the writer's thread before the step begins.
+            await asyncio.sleep(0)
+        return ahead
+
+    async def _commit(self, entries: Sequence[Arrived], after: int = 0) -> _Ready | None:
+        """Have a step on the disk, timers too, then tell the sources.
+
+        Args:
+            entries: What came in.
+            after: The time of the step before [ns].
+
+        Returns:
+            What to step; None where nothing came and no timer is due.
+        """
+        now = max(self._clock.now(), self.graph.now, after)
         due = self.graph.wake_at()
+        is_due = due is not None and due <= now
+        inputs = merged(entries)
         for entry in entries:  # Their questions are settled in the transaction that has them.
             if entry.answers and entry.node in self.workers:
                 self.workers[entry.node].journalled(entry.answers)
-        if self.durable and (entries or (due is not None and due <= now)):
-            inputs = await self._commit(entries, inputs, now, due)
+        before = self.seq
+        if self.durable and (entries or is_due):
+            inputs = await self._write_inputs(entries, inputs, now, is_due=is_due)
         for entry in entries:
             if entry.ingress is not None and entry.token is not None:
                 crash_point("pre_ack")
                 await entry.ingress.acknowledge(entry.token)
                 crash_point("post_ack")
-        if self.durable and self._done_seq == self.seq:
-            return  # Nothing came and no timer is due: the state stays as the journal has it.
-        result = self.graph.step(inputs, now)
-        self._done_seq = self.seq
-        crash_point("mid_step")
-        alarms = self._hand_on(result, replay=False)
-        await self._store_alarms(alarms)
-        for fault in result.faults:
-            await self._keep(fault.node, fault.port, fault.detail, poison(fault, now))
+        if self.durable and self.seq == before:
+            return None  # The state stays as the journal has it.
+        return _Ready(inputs, now, self.seq)
 
-    async def _commit(
-        self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
+    async def _write_inputs(
+        self, entries: Sequence[Arrived], inputs: list[Input], now: int, *, is_due: bool
     ) -> list[Input]:
-        """Have the step on the disk, timers too; returns what of the input could be stored."""
+        """Commit one record; returns what of the input could be stored."""
         pack = None
-        if inputs or (due is not None and due <= now):
+        if inputs or is_due:
+            self.seq += 1
             inputs, refused = storable(inputs, now)
             for (node, port, message), error in refused:
                 text = f"{node} sent what cannot be stored: {error}."
                 _log.error("%s", text)
-                await self._keep(node, port, text, repr(message)[:10_000].encode())
+                await self._keep(node, port, text, repr(message)[:10_000].encode(), self.seq)
                 if node in self.statuses:
                     self.statuses[node].counts["faults"] += 1
             pack = partial(pack_inputs, inputs, now)
-            self.seq += 1
         size = sum(rows(message) for _, _, message in inputs)
         entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
         entry.gaps, entry.pack = gaps_of(inputs), pack
         await self._write(entry)
         return inputs
 
-    async def _keep(self, node: str, port: str, error: str, data: bytes) -> None:
+    async def _step(self, ready: _Ready) -> None:
+        result = self.graph.step(ready.inputs, ready.now)
+        self._done_seq = ready.seq
+        crash_point("mid_step")
+        alarms = self._hand_on(result, replay=False)
+        await self._store_alarms(alarms)
+        for fault in result.faults:
+            data = poison(fault, ready.now)
+            await self._keep(fault.node, fault.port, fault.detail, data, ready.seq)
+
+    async def _keep(self, node: str, port: str, error: str, data: bytes, seq: int) -> None:
         now, revision = self._clock.now(), self.revision
-        await self._faults.keep(node, port, error, data, seq=self.seq, now=now, revision=revision)
+        await self._faults.keep(node, port, error, data, seq=seq, now=now, revision=revision)
 
     async def drained(self) -> None:
         """Wait until all that arrived was served and every sink has taken its part."""
