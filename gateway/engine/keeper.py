@@ -106,7 +106,8 @@ class Keeper:
 
     async def _store_alarms(self, alarms: Sequence[AlarmEvent]) -> None:
         if alarms and self.durable:
-            await persist(self._store, Entry(self.name, self.seq, self.graph.now, alarms=alarms))
+            now, seq = self.graph.now, self.seq
+            await persist(self._store, Entry(self.name, seq, now, alarms=alarms, urgent=True))
 
     async def _resume(self) -> list[AlarmEvent]:
         """Journal that the gateway was away, so that a silence of ours raises no alarm."""
@@ -170,7 +171,8 @@ class Keeper:
             head = {"now": self.graph.now, "revision": self.revision, "offered": offered}
             nodes = self.graph.transforms().items()
             head["versions"] = {node: transform.state_version for node, transform in nodes}
-            await self._write(Entry(self.name, seq, self.graph.now), everything=True)
+            entry = Entry(self.name, seq, self.graph.now, urgent=True)
+            await self._write(entry, everything=True)
         checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
         size = await self._store.save_snapshot(checkpoint)
         self._saved = mark

@@ -108,6 +108,7 @@ class Entry:
         revision: The version of the flow that is deployed with this entry.
         tags: Tags that are new or have changed, by code.
         pack: Gives the block where the SQL runs, so that the event loop need not.
+        urgent: A flow stands still until it is stored: it waits for no others.
     """
 
     flow: str
@@ -125,6 +126,7 @@ class Entry:
     revision: Revision | None = None
     tags: Mapping[int, Tag] = field(default_factory=dict)
     pack: Callable[[], bytes] | None = None
+    urgent: bool = False
 
 
 def take_lock(path: Path) -> int:
