@@ -31,7 +31,7 @@ from gateway.engine.recovery import GraphOf, Recovery
 from gateway.engine.store import Entry, Store
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
-from gateway.engine.tasks import Tasks, Turn
+from gateway.engine.tasks import Tasks, WantedLock
 from gateway.engine.wiring import RESUMED
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock
@@ -71,7 +71,7 @@ class Keeper:
         self.revision = 0  # the one that runs
         self.steps = 0
         self.seq = 0  # of the newest journal record
-        self.lock = Turn()  # Who holds it sees the flow between two steps.
+        self.lock = WantedLock()  # Who holds it sees the flow between two steps.
         self._ahead = Tasks(f"flow/{graph.name}")
         self._done_seq = 0  # the newest record that the state contains
         self._store = store

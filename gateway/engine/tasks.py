@@ -10,7 +10,7 @@ from typing import Any, Literal
 _log = logging.getLogger("genba.tasks")
 
 
-class Turn(asyncio.Lock):
+class WantedLock(asyncio.Lock):
     """A lock that knows whether somebody waits for it."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from gateway.engine import runner, store_writer
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.graph import Graph
 from gateway.engine.store import Entry, Store
-from gateway.engine.tasks import Turn
+from gateway.engine.tasks import WantedLock
 from tests.engine.gear import NS, T0, Script, flow, kill, lent, started, until
 
 
@@ -43,16 +43,16 @@ async def test_an_urgent_commit_waits_for_nobody_and_takes_others_along(
     await store.close()
 
 
-async def test_a_turn_knows_who_waits() -> None:
-    turn = Turn()
-    async with turn:
-        assert not turn.is_wanted
-        other = asyncio.ensure_future(turn.acquire())
+async def test_a_lock_knows_who_waits() -> None:
+    lock = WantedLock()
+    async with lock:
+        assert not lock.is_wanted
+        other = asyncio.ensure_future(lock.acquire())
         await asyncio.sleep(0)
-        assert turn.is_wanted
+        assert lock.is_wanted
         other.cancel()
         await asyncio.gather(other, return_exceptions=True)
-        assert not turn.is_wanted
+        assert not lock.is_wanted
 
 
 NODES = (
