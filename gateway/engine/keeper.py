@@ -32,6 +32,7 @@ from gateway.engine.recovery import GraphOf, Recovery
 from gateway.engine.store import Entry, Store
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
+from gateway.engine.tasks import Tasks, WantedLock
 from gateway.engine.wiring import RESUMED
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock
@@ -80,7 +81,8 @@ class Keeper:
         self.after_step: Callable[[Sequence[Input], int], None] = _nobody
         """Called with inputs and time of every live step, after it: the place of a shadow.
         It must neither wait nor raise."""
-        self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
+        self.lock = WantedLock()  # Who holds it sees the flow between two steps.
+        self._ahead = Tasks(f"flow/{graph.name}")
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
         self._clock = clock
@@ -119,7 +121,8 @@ class Keeper:
 
     async def _store_alarms(self, alarms: Sequence[AlarmEvent]) -> None:
         if alarms and self.durable:
-            await persist(self._store, Entry(self.name, self.seq, self.graph.now, alarms=alarms))
+            now, seq = self.graph.now, self.seq
+            await persist(self._store, Entry(self.name, seq, now, alarms=alarms, urgent=True))
 
     async def _resume(self) -> list[AlarmEvent]:
         """Journal that the gateway was away, so that a silence of ours raises no alarm."""
@@ -137,7 +140,7 @@ class Keeper:
 
     async def _write(self, entry: Entry, *, everything: bool = False) -> None:
         """Commit an entry with what the sinks have taken, what waits for them, and new tags."""
-        entry.tags = self._tag_book.unsaved()
+        entry.tags, entry.stepped = self._tag_book.unsaved(), self._done_seq
         boxes, stale = self.outboxes(), late_is_useless(self.egresses)
         self._settled = settled(boxes)
         await write_with_outboxes(self._store, entry, boxes, stale, everything=everything)
@@ -188,7 +191,8 @@ class Keeper:
             nodes = self.graph.transforms().items()
             head["versions"] = {node: transform.state_version for node, transform in nodes}
             head["faults"] = self.graph.faults()
-            await self._write(Entry(self.name, seq, self.graph.now), everything=True)
+            entry = Entry(self.name, seq, self.graph.now, urgent=True)
+            await self._write(entry, everything=True)
         checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
         size = await self._store.save_snapshot(checkpoint)
         self._saved = mark

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -27,6 +28,15 @@ from gateway.flow.node import Message
 STEP_ROWS_MAX: Final = 8_192
 MARK_S: Final = 1.0  # What sinks took is noted so soon, though nothing comes in.
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """One record of the journal that is to be stepped."""
+
+    inputs: list[Input]
+    now: int
+    seq: int
 
 
 class FlowRunner(Keeper):
@@ -59,51 +69,102 @@ class FlowRunner(Keeper):
             patience_s = wait_s if patience_s is None else min(wait_s, patience_s)
         return patience_s
 
-    async def _serve(self, entries: Sequence[Arrived]) -> None:
+    async def _serve(self, entries: Sequence[Arrived], *, ahead: bool = True) -> None:
+        """Commit, acknowledge and step; while a step runs, the next commit is on its way.
+
+        What is committed ahead is stepped before the lock is let go, and nothing is committed
+        ahead while somebody waits for the lock: who has it sees the flow between two steps, with
+        no record that was not stepped.
+
+        Args:
+            entries: What came in.
+            ahead: False to serve these and no more.
+        """
+        ready = await self._commit(entries)
+        while ready is not None:
+            coming = await self._begin_next(ready.now) if ahead else None
+            try:
+                await self._step(ready)
+            except asyncio.CancelledError:
+                if coming is not None:
+                    coming.cancel()
+                raise
+            except Exception:
+                if coming is not None and (ready := await coming) is not None:
+                    await self._step(ready)  # It is in the journal.
+                raise
+            ready = await coming if coming is not None else None
+
+    async def _begin_next(self, after: int) -> asyncio.Task[_Ready | None] | None:
+        """Have what waits in the inbox committed meanwhile, if anything does."""
+        is_free = self.durable and not self.lock.is_wanted
+        if not is_free or not len(self.inbox) or any(e.holds_up for e in self.egresses.values()):
+            return None
+        entries = await self.inbox.take(STEP_ROWS_MAX, 0.0)
+        coming = self._ahead.start("commit", self._commit(entries, after))
+        for _ in range(3):  # So that it is with the writer's thread before the step begins.
+            await asyncio.sleep(0)
+        return coming
+
+    async def _commit(self, entries: Sequence[Arrived], after: int = 0) -> _Ready | None:
+        """Have a step on the disk, timers too, then tell the sources.
+
+        Args:
+            entries: What came in.
+            after: The time of the step before [ns].
+
+        Returns:
+            What to step; None where nothing came and no timer is due.
+        """
         entries = self.inbox.admitted(entries, self.graph.classes)
         inputs = merged(entries)
-        now = max(self._clock.now(), self.graph.now)
+        now = max(self._clock.now(), self.graph.now, after)
         due = self.graph.wake_at()
+        is_due = due is not None and due <= now
         for entry in entries:  # Their questions are settled in the transaction that has them.
             worker = self.workers.get(entry.node) if entry.answers else None
             if worker is not None and worker.outbox is entry.outbox:
                 worker.journalled(entry.answers)
-        if self.durable and (entries or (due is not None and due <= now)):
-            inputs = await self._commit(entries, inputs, now, due)
+        before = self.seq
+        if self.durable and (entries or is_due):
+            inputs = await self._write_inputs(entries, inputs, now, is_due=is_due)
         self.inbox.journalled(inputs, entries)
         for entry in entries:
             if entry.ingress is not None and entry.token is not None:
                 crash_point("pre_ack")
                 await entry.ingress.acknowledge(entry.token)
                 crash_point("post_ack")
-        if self.durable and self._done_seq == self.seq:
-            return  # Nothing came and no timer is due: the state stays as the journal has it.
-        result = self.graph.step(inputs, now)
-        self._done_seq = self.seq
-        crash_point("mid_step")
-        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
-        await self._faults.keep(result.faults, self.seq, now, self.revision)
-        self.after_step(inputs, now)
+        if self.durable and self.seq == before:
+            return None  # The state stays as the journal has it.
+        return _Ready(inputs, now, self.seq)
 
-    async def _commit(
-        self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
+    async def _write_inputs(
+        self, entries: Sequence[Arrived], inputs: list[Input], now: int, *, is_due: bool
     ) -> list[Input]:
-        """Have the step on the disk, timers too; returns what of the input could be stored."""
+        """Commit one record; returns what of the input could be stored."""
         pack = None
-        if inputs or (due is not None and due <= now):
+        if inputs or is_due:
+            self.seq += 1
             inputs, refused = storable(inputs, now)
             for item, error in refused:
                 self.inbox.refused(item)
                 status = self.statuses.get(item[0])
-                await self._faults.refuse(item, error, status, self.seq + 1, now, self.revision)
+                await self._faults.refuse(item, error, status, self.seq, now, self.revision)
             pack = partial(pack_inputs, inputs, now)
-            self.seq += 1
         size = sum(rows(message) for _, _, message in inputs)
         entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
         entry.gaps, entry.pack = gaps_of(inputs), pack
         entry.decisions = [e.again.decision for e in entries if e.again is not None]
         await self._write(entry)
         return inputs
+
+    async def _step(self, ready: _Ready) -> None:
+        result = self.graph.step(ready.inputs, ready.now)
+        self._done_seq = ready.seq
+        crash_point("mid_step")
+        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
+        await self._faults.keep(result.faults, ready.seq, ready.now, self.revision)
+        self.after_step(ready.inputs, ready.now)
 
     async def drained(self) -> None:
         """Wait until all that arrived was served and every sink has taken its part."""
@@ -130,7 +191,7 @@ class FlowRunner(Keeper):
     async def serve_waiting(self) -> None:
         """Serve all that has arrived by now; called with `lock` held."""
         waiting, self._taken = self._taken + self.inbox.take_now(), []
-        await self._serve(waiting)
+        await self._serve(waiting, ahead=False)
 
     async def switch(self, turn: Turn, install: Callable[[], None]) -> None:
         """Go on with another revision; called between two steps, with `lock` held.

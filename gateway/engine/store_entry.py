@@ -103,6 +103,8 @@ class Entry:
         tags: Tags that are new or have changed, by code.
         decisions: Dead letters that are given to their nodes again with this block.
         pack: Gives the block where the SQL runs, so that the event loop need not.
+        urgent: A flow stands still until it is stored: it waits for no others.
+        stepped: Newest record whose step the outlets know of; None when it is `seq`.
     """
 
     flow: str
@@ -121,6 +123,8 @@ class Entry:
     tags: Mapping[int, Tag] = field(default_factory=dict)
     decisions: Sequence[Decision] = ()
     pack: Callable[[], bytes] | None = None
+    urgent: bool = False
+    stepped: int | None = None
 
 
 def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
@@ -151,8 +155,9 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
 
 
 def _write_outboxes(db: sqlite3.Connection, entry: Entry) -> None:
+    seq = entry.seq if entry.stepped is None else entry.stepped
     for sink, mark in entry.outlets.items():
-        values = (entry.flow, sink, entry.seq, seal(mark, entry.flow, sink, entry.seq))
+        values = (entry.flow, sink, seq, seal(mark, entry.flow, sink, seq))
         db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", values)
     for sink, numbers in entry.freed.items():
         db.executemany(

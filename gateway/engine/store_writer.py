@@ -62,6 +62,7 @@ class Writer:
         self._waiting: list[_Waiting] = []
         self._flusher: asyncio.Task[None] | None = None
         self._last_commit_s = float("-inf")
+        self._hurry = asyncio.Event()
         self._log_bytes = 0
         self.commits = 0
         self.bytes_written = 0
@@ -140,6 +141,8 @@ class Writer:
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
+        if entry.urgent or sum(one.rows for one, _ in self._waiting) >= COMMIT_ROWS_MAX:
+            self._hurry.set()
         if self._flusher is None or self._flusher.done():
             self._flusher = self._tasks.start("flush", self._flush())
         await done
@@ -147,11 +150,15 @@ class Writer:
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            rows = sum(entry.rows for entry, _ in self._waiting)
             pause = self._last_commit_s + COMMIT_INTERVAL_S - loop.time()
-            if pause > 0 and rows < COMMIT_ROWS_MAX:
-                await asyncio.sleep(pause)
+            if pause > 0 and not self._hurry.is_set():
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._hurry.wait()
+                except TimeoutError:
+                    pass
             group, self._waiting = self._waiting, []
+            self._hurry.clear()
             await self._commit_group(group)
             self._last_commit_s = loop.time()
             await self._fold_when_due()

@@ -118,11 +118,29 @@ class FeedSource(Source[Empty]):
 registry.LENT |= {"bench.source": FeedSource, "bench.rings": Rings}
 
 
-def document(durability: str = "journal") -> Document:
-    return Document.parse(
-        f"flow: bench\nversion: 1\ndurability: {durability}\nnodes:\n"
-        "  src: {type: bench.source}\n  rings: {type: bench.rings}\nwires: [src -> rings]\n"
-    )
+FLOW = """flow: bench
+version: 1
+nodes:
+  src: {type: bench.source}
+  rings: {type: bench.rings}
+wires: [src -> rings]
+"""
+CHAIN = """flow: bench
+version: 1
+durability: DURABILITY
+nodes:
+  src: {type: bench.source}
+  rings: {type: bench.rings}
+  dead: {type: filter.deadband, band: 0.05}
+  window: {type: window.tumbling, size_s: 10}
+  level: {type: feature.statistics, features: [mean, sd]}
+  high: {type: alarm.limit, hi: 1000000}
+wires:
+  - src -> dead -> window -> level
+  - src -> high
+  - src -> rings
+"""
+"""What a line of a plant is asked: a dead band, windows with mean and deviation, a limit."""
 
 
 def spread(values: list[float]) -> str:
@@ -216,7 +234,7 @@ async def rated(folder: Path, seconds: float) -> list[Row]:
     """10,000 samples/s into rings, with a checkpoint every 2 s."""
     global feed
     feed = Feed(10_000, 500, int(10_000 * seconds))
-    runtime = Runtime([document()], folder, checkpoint_s=2.0)
+    runtime = Runtime([Document.parse(FLOW)], folder, checkpoint_s=2.0)
     await runtime.start()
     name_tags(runtime)
     await asyncio.sleep(2.0)
@@ -253,7 +271,7 @@ async def recovery(folder: Path) -> list[Row]:
     """A checkpoint of full rings, a minute of journal behind it, then the gateway is gone."""
     global feed
     feed = Feed(1e9, 1000, TAGS * RING)
-    runtime = Runtime([document()], folder, checkpoint_s=3600.0)
+    runtime = Runtime([Document.parse(FLOW)], folder, checkpoint_s=3600.0)
     await runtime.start()
     name_tags(runtime)
     rings = rings_of(runtime)
@@ -275,7 +293,7 @@ async def recovery(folder: Path) -> list[Row]:
     await runtime.store.close()  # Without a checkpoint: as after a kill.
     feed = Feed(1e9, 1000, 1000)
     began = time.perf_counter()
-    runtime = Runtime([document()], folder, checkpoint_s=3600.0)
+    runtime = Runtime([Document.parse(FLOW)], folder, checkpoint_s=3600.0)
     await runtime.start()
     restored = time.perf_counter() - began
     rings = rings_of(runtime)
@@ -297,7 +315,8 @@ async def _throughput(folder: Path, durability: str, rows: int) -> float:
     global feed
     folder.mkdir()
     feed = Feed(1e9, 1000, rows)
-    runtime = Runtime([document(durability)], folder, checkpoint_s=3600.0)
+    document = Document.parse(CHAIN.replace("DURABILITY", durability))
+    runtime = Runtime([document], folder, checkpoint_s=3600.0)
     began = time.perf_counter()
     await runtime.start()
     name_tags(runtime)
