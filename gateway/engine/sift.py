@@ -12,6 +12,7 @@ from typing import Final
 from gateway.data.windows import Windows
 from gateway.errors import ConfigError, Disconnected
 from gateway.flow.node import Message
+from gateway.flow.notation import concat
 
 TRIES_MAX: Final = 200
 """So many writes for one message; what is refused after that is refused as it is."""
@@ -39,6 +40,7 @@ async def sift(
     if not parts:
         return [(message, error)]
     tries = 0
+    was_refused = False
     while parts:
         part = parts.pop()
         tries += 1
@@ -51,7 +53,14 @@ async def sift(
             if smaller:
                 parts += smaller
             else:
-                refused.append((part, str(reason) or repr(reason)))
+                text = str(reason) or repr(reason)
+                if was_refused and refused[-1][1] == text:  # Neighbours are one letter.
+                    whole = concat([refused.pop()[0], part])
+                    part = part if whole is None else whole
+                refused.append((part, text))
+                was_refused = True
+        else:
+            was_refused = False
     return refused
 
 
