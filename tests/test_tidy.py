@@ -31,6 +31,7 @@ _SHELL = (
     "runtime",
     "connections",
     "shadow",
+    "sift",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
@@ -17,6 +17,7 @@ from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
 from gateway.engine.lane import Waiting
 from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
+from gateway.engine.outbox import node_of_box
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
@@ -29,9 +30,22 @@ from gateway.engine.workers import WorkerDriver
 from gateway.errors import ConfigError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
+from gateway.flow.entries import OutboxOptions
 from gateway.flow.node import Clock, Connection, Message, Node, Sink, Source, Worker
 
+MEMORY_BYTES_MAX: Final = 64_000_000
+"""What may wait for a sink of a flow that keeps nothing on the disk, unless the flow says more."""
 Border: TypeAlias = Ingress | Egress | WorkerDriver
+
+
+def outbox_options(document: Document, node_id: str) -> OutboxOptions | None:
+    """How much may wait for a node of a flow; None is as much as is usual."""
+    options = document.nodes[node_id].outbox
+    cls = document.class_of(node_id)
+    is_bounded = document.durability != "journal" and cls is not None and cls.kind == "sink"
+    if options is None and is_bounded:
+        options = OutboxOptions(bytes_max=MEMORY_BYTES_MAX)
+    return options
 
 
 @dataclass(slots=True)
@@ -151,12 +165,13 @@ class Assembly:
         ctx.position = position
         node = new_node(document, node_id, cls, ctx)
         driver = drivers.get(getattr(node.config, "connection", ""))
-        options = document.nodes[node_id].outbox
+        options = outbox_options(document, node_id)
         if isinstance(node, Source):
             return Ingress(node, ctx, runner.inbox, driver)
         keep = self._keeper(runner)
         if isinstance(node, Worker):
-            return WorkerDriver(node, ctx, runner.inbox, driver, keep, options)
+            read = self._read_block
+            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, options)
         if isinstance(node, Sink):
             return Egress(node, ctx, driver, keep, self._read_block, options)
         return None
@@ -164,13 +179,14 @@ class Assembly:
     def _keeper(self, runner: FlowRunner) -> DeadLetter:
         async def keep(node: str, number: int, error: str, port: str, message: Message) -> None:
             now = self.shop.clock.now()
-            block = pack_inputs([(node, port, message)], 0)
+            owner = node_of_box(node)
+            block = pack_inputs([(owner, port, message)], 0)
             key = letter_key(f"{self.flow}/{node}/{number}", block)
             await keep_letter(
                 self.shop.store,
                 key,
                 self.flow,
-                node,
+                owner,
                 port,
                 now,
                 runner.revision,

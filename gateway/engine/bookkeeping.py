@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.engine.arrived import Arrived
 from gateway.engine.graph import Graph
 from gateway.engine.inbox import Inbox
-from gateway.engine.outbox import Outbox
+from gateway.engine.outbox import Outbox, node_of_box, of_node
 from gateway.engine.traffic import takes
 from gateway.engine.wiring import Input, rows
 from gateway.flow.node import Node
@@ -150,7 +150,10 @@ def _size(entry: Arrived) -> int:
 def base_of(graph: Graph, outboxes: Mapping[str, Outbox]) -> dict[str, int]:
     """What each outbox was offered before this graph began to count."""
     reached = graph.traffic.reached()
-    return {node: box.books.offered - reached[node] for node, box in outboxes.items()}
+    offered: Counter[str] = Counter()
+    for name, box in outboxes.items():
+        offered[node_of_box(name)] += box.books.offered
+    return {node: count - reached[node] for node, count in offered.items()}
 
 
 # ---------------------------------------------------------------------- the books of a flow
@@ -215,27 +218,31 @@ def _wires(runner: FlowRunner) -> list[dict[str, Any]]:
 
 def _outlets(runner: FlowRunner) -> list[dict[str, Any]]:
     reached = runner.graph.traffic.reached()
+    boxes = runner.outboxes()
     found = []
-    for node, box in runner.outboxes().items():
+    for node in dict.fromkeys(map(node_of_box, boxes)):
+        mine = list(of_node(boxes, node).values())
+        books = [box.books for box in mine]
         egress = runner.egresses.get(node)
-        books = box.books
+        offered = sum(book.offered for book in books)
         # What the wires brought and what the outbox was offered are counted apart.
-        astray = runner.base.get(node, 0) + reached[node] - books.offered
+        astray = runner.base.get(node, 0) + reached[node] - offered
         found.append(
             {
                 "node": node,
                 "kind": "worker" if egress is None else "sink",
-                "offered": books.offered,
-                "delivered": books.delivered,
-                "dead": books.dead,
-                "dropped": dict(+books.dropped),
-                "queued": box.rows,
-                "bytes": box.bytes,
-                "backlog": box.backlog_rows,
+                "offered": offered,
+                "delivered": sum(book.delivered for book in books),
+                "dead": sum(book.dead for book in books),
+                "dropped": dict(+sum((book.dropped for book in books), Counter())),
+                "queued": sum(box.rows for box in mine),
+                "bytes": sum(box.bytes for box in mine),
+                "backlog": sum(box.backlog_rows for box in mine),
                 "delivery": "every" if egress is None else egress.sink.delivery,
-                "when_full": box.options.when_full,
-                "bytes_max": box.options.bytes_max,
-                "unbalanced": abs(books.unbalanced(box.rows)) + abs(astray),
+                "when_full": mine[0].options.when_full,
+                "bytes_max": sum(box.options.bytes_max for box in mine),
+                "unbalanced": sum(abs(box.books.unbalanced(box.rows)) for box in mine)
+                + abs(astray),
             }
         )
     return found

@@ -12,7 +12,7 @@ from gateway.engine.wiring import rows
 
 @dataclass(slots=True)
 class Spill:
-    """Messages of one lane that are about to be stored as a block."""
+    """Messages of one lane that are about to be stored as a block of so many bytes."""
 
     items: Sequence[Waiting]
     bytes: int = 0
@@ -46,20 +46,18 @@ class Books:
     dead: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def refused(self, rows: int) -> None:
-        """Rows that counted as delivered were refused after all."""
-        self.delivered -= rows
-        self.dead += rows
-
-    def cut_off(self, rows: int) -> None:
-        """Rows that counted as delivered: whether they arrived, nobody knows."""
-        self.delivered -= rows
-        self.dropped["cut_off"] += rows
-
     def settle(self, queued: int, reason: str) -> None:
-        """After a loss: rows that nobody can account for are counted as lost, not hidden."""
+        """After a loss: rows that nobody can account for are counted as lost, not hidden.
+
+        Args:
+            queued: Rows that wait.
+            reason: What to call it; empty where what is missing was delivered by a version of
+                this program that did not count.
+        """
         missing = self.unbalanced(queued)
-        if missing > 0:
+        if missing > 0 and not reason:
+            self.delivered += missing
+        elif missing > 0:
             self.dropped[reason] += missing
         else:
             self.offered -= missing

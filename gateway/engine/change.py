@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gateway.engine.assembly import Border
+from gateway.engine.assembly import Border, outbox_options
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.egress import Egress
 from gateway.engine.graph import Graph
@@ -159,7 +159,7 @@ def prepare(host: FlowHost, document: Document) -> Change:
             stays = connection in same or connection not in host.drivers
             if stays and _is_such(node, document, "nodes", node_id, entry):
                 change.borders[node_id] = border
-                change.options[node_id] = entry.outbox
+                change.options[node_id] = outbox_options(document, node_id)
                 continue
         new = assembly.border(document, node_id, host.runner, drivers, None)
         if new is not None:

@@ -8,7 +8,8 @@ sink has taken already are passed over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from gateway.engine.backoff import Backoff, with_next_try
@@ -19,23 +20,23 @@ from gateway.engine.connections import (
     close_quietly,
 )
 from gateway.engine.context import NodeContext
-from gateway.engine.lane import Block, Lane, Waiting
-from gateway.engine.outbox import Outbox
-from gateway.engine.wiring import rows
-from gateway.errors import ConfigError, Disconnected, Rejected
+from gateway.engine.feeder import DeadLetter, Feeder, ReadBlock
+from gateway.engine.outbox import LANE, Outbox
+from gateway.engine.split import split
+from gateway.engine.tasks import Tasks
+from gateway.errors import ConfigError, Disconnected
 from gateway.flow.entries import OutboxOptions
 from gateway.flow.node import Message, Sink
 
-FRESH_S: Final = 5.0  # A setpoint that waited longer is dropped: one that comes late does harm.
-FAULTS_MAX: Final = 3  # A message that made the sink fail this often is a dead letter.
-DeadLetter = Callable[[str, int, str, str, Message], Awaitable[None]]
-"""Keeps what a sink refused: (node, number, error, port, message)."""
-ReadBlock = Callable[[str, int], Awaitable[Sequence[Waiting]]]
-"""The messages of a stored block: (node, number of the first)."""
+ROOM_S: Final = 1.0  # After so long the flow looks again whether it still has to wait.
+
+
+class _FaultError(Exception):
+    """The node failed: a sentence for people."""
 
 
 class Egress:
-    """One sink, its outbox and the loop that drives it.
+    """One sink, what waits for it and the loop that drives it.
 
     Args:
         sink: The node.
@@ -57,37 +58,93 @@ class Egress:
     ) -> None:
         self.sink = sink
         self.ctx = ctx
-        self.outbox = Outbox(options)
         self.room = asyncio.Event()
         """Set while the flow may go on: a full outbox that loses nothing holds it up."""
         self.room.set()
         self._connection = connection
-        self._dead_letter = dead_letter
-        self._read_block = read_block
-        self._filled = asyncio.Event()
-        self._idle = asyncio.Event()
+        self._tasks = Tasks(f"{ctx.flow}/{ctx.node_id}")
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
         self._is_up = False
         self._is_told = False
-        self._is_dropping = False
-        self._faults = (0, 0)
-        """Number of the message on which the sink failed last, and how often."""
-        self._tried = 0
-        """Last number of the write that was begun last."""
-        self._alone_until = 0
-        """Messages up to this number are written one by one, to find the one that is refused."""
-        self._backfill_at_s = 0.0
-        """When the next write of a backlog may be done, by the monotonic clock [s]."""
+        self._share = self._share_of(options)
+        self._feeder = partial(Feeder, sink, ctx, dead_letter, read_block)
+        self._feeders: list[Feeder] = []
+        self._add(ctx.node_id, *(f"{ctx.node_id}{LANE}{i}" for i in range(1, sink.lanes)))
+
+    def _share_of(self, options: OutboxOptions | None) -> OutboxOptions:
+        """What of the limits is for one lane."""
+        options = options or OutboxOptions()
+        return options.model_copy(update={"bytes_max": options.bytes_max // self.sink.lanes})
+
+    def _add(self, *names: str) -> None:
+        for name in names:
+            feeder = self._feeder(self._share, name)
+            feeder.outbox.ways = self.sink.lanes
+            feeder.left = self._left
+            self._feeders.append(feeder)
+
+    # ------------------------------------------------------------------ how it is
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits; of a sink with lanes, the first."""
+        return self._feeders[0].outbox
+
+    def outboxes(self) -> dict[str, Outbox]:
+        """What waits, by the names under which it is stored; one for each lane."""
+        return {feeder.name: feeder.outbox for feeder in self._feeders}
 
     @property
     def queued_rows(self) -> int:
         """Rows that wait."""
-        return self.outbox.rows
+        return sum(feeder.outbox.rows for feeder in self._feeders)
+
+    @property
+    def dropped_rows(self) -> int:
+        """Rows that were given up since the state began."""
+        return sum(feeder.outbox.books.dropped.total() for feeder in self._feeders)
+
+    @property
+    def holds_up(self) -> bool:
+        """True while the flow must wait, because an outbox that loses nothing is full."""
+        return any(feeder.outbox.is_full for feeder in self._feeders)
 
     @property
     def is_full(self) -> bool:
-        """True while the outbox is past its limit, whatever its policy does about it."""
-        return self._is_dropping or self.outbox.is_full
+        """True while an outbox is past its limit, whatever its policy does about it."""
+        return any(f.is_dropping or f.outbox.is_full for f in self._feeders)
+
+    def take_over(self, before: Egress) -> None:
+        """Go on with what waits for another, whose loop ends before this one's begins."""
+        self.empty_also(before.outboxes())
+        boxes = before.outboxes()
+        for feeder in self._feeders:
+            if (box := boxes.get(feeder.name)) is not None:
+                box.ways, feeder.outbox = feeder.outbox.ways, box
+            feeder.outbox.options = self._share
+            feeder.wake()
+        self._look_for_room()
+
+    def set_options(self, options: OutboxOptions | None) -> None:
+        """Other limits from here on; what they let go waits no longer."""
+        self._share = self._share_of(options)
+        for feeder in self._feeders:
+            feeder.outbox.options = self._share
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        if self.holds_up:
+            self.room.clear()
+        else:
+            self.room.set()
+
+    def empty_also(self, names: Iterable[str]) -> None:
+        """Write what waits in lanes that the sink had once; nothing more comes into them."""
+        known = self.outboxes()
+        prefix = f"{self.ctx.node_id}{LANE}"
+        self._add(*(n for n in names if n.startswith(prefix) and n not in known))
+
+    # ------------------------------------------------------------------ what comes in
 
     def offer(self, port: str, message: Message, *, replay: bool = False) -> None:
         """Take a message from the flow; it gets the next number. Never waits.
@@ -97,50 +154,34 @@ class Egress:
             message: What to write.
             replay: True when it was made before a restart, and is made again.
         """
-        delivery = self.sink.delivery
-        if delivery == "fresh" and (replay or not self._is_up):
-            if self.outbox.skip(message, "stale"):
-                self._stale(rows(message))
-            return
-        at_s = self.ctx.clock.monotonic() if delivery == "fresh" else 0.0
-        shed = self.outbox.add(port, message, at_s, newest_only=delivery == "latest")
-        if shed:
-            self.ctx.count("dropped_full", shed)
-            if not self._is_dropping:
-                self._is_dropping = True
-                which = "newest" if self.outbox.options.when_full == "drop_newest" else "oldest"
-                self.ctx.say(
-                    "error",
-                    f"The outbox is full ({self.outbox.options.bytes_max:,} bytes): the {which} "
-                    "rows are dropped. Look at why the receiver takes none.",
-                )
-        if self.outbox.is_full and self.room.is_set():
+        is_late = self.sink.delivery == "fresh" and (replay or not self._is_up)
+        for feeder, part in zip(self._feeders, split(message, self.sink.lanes), strict=False):
+            if part is None:
+                continue
+            if is_late:
+                feeder.skip(part)
+            else:
+                feeder.add(port, part)
+        if self.room.is_set() and self.holds_up:
             self.room.clear()
             self.ctx.say("error", "The outbox is full: the flow waits until the receiver takes it.")
-        if len(self.outbox):
-            self._idle.clear()
-            self._filled.set()
 
-    def _stale(self, dropped: int) -> None:
-        self.ctx.count("dropped_stale", dropped)
-        if not self._is_dropping:
-            self._is_dropping = True
-            text = "Rows that cannot be written at once are dropped and counted (dropped_stale)."
-            self.ctx.say("warning", text)
-
-    def take_over(self, before: Egress) -> None:
-        """Go on with what waits for another, whose loop ends before this one's begins."""
-        options, self.outbox = self.outbox.options, before.outbox
-        self.set_options(options)
-        self._filled.set()
-
-    def set_options(self, options: OutboxOptions | None) -> None:
-        """Other limits from here on; what they let go waits no longer."""
-        self.outbox.options = options or OutboxOptions()
-        if self.outbox.is_full:
-            self.room.clear()
-        else:
+    def _left(self, is_taken: bool) -> None:
+        if is_taken:
+            self._backoff.reset()
+        if not self.room.is_set() and not self.holds_up:
             self.room.set()
+
+    async def wait_for_room(self) -> None:
+        """Wait until the flow may go on, a moment at most: the sink may be gone after that."""
+        self.room.clear()
+        try:
+            async with asyncio.timeout(ROOM_S):
+                await self.room.wait()
+        except TimeoutError:
+            pass
+
+    # ------------------------------------------------------------------ what goes out
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -152,11 +193,7 @@ class Egress:
                     await self._connection.ready.wait()
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self.sink.connect()
-                if self._is_told:
-                    self._is_told = False
-                    self.ctx.say("info", f"Writing again; {self.outbox.rows} rows wait.")
-                    if (self.outbox.options.backfill or self.sink.backfill) == "live_first":
-                        self.outbox.set_apart()
+                self._opened()
                 await self._write()
             except Disconnected as error:
                 reason, retry_s = str(error), error.retry_after_s
@@ -164,18 +201,58 @@ class Egress:
                 reason, retry_s, state = str(error), CONFIG_RETRY_S, "misconfigured"
             except TimeoutError as error:
                 reason = str(error) or f"No answer within {OPEN_TIMEOUT_S:.0f} s."
+            except _FaultError as error:
+                reason = str(error)
             except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
-                reason = f"The sink failed: {type(error).__name__}: {error}."
-                self.ctx.count("faults")
-                await self._bury_poison(reason)
+                reason = self._fault(error)
             finally:
                 self._is_up = False
                 await close_quietly(self.sink.close())
             await self._pause(reason, retry_s, state)
 
+    def _opened(self) -> None:
+        self._is_up = True
+        self.ctx.status.state, self.ctx.status.text = "running", "Ready."
+        if self._is_told:
+            self._is_told = False
+            self.ctx.say("info", f"Writing again; {self.queued_rows} rows wait.")
+        way = self._share.backfill or self.sink.backfill
+        if way == "live_first" and self.sink.delivery == "every":
+            for feeder in self._feeders:
+                feeder.outbox.set_apart()
+
+    async def _write(self) -> None:
+        """Write until the sink fails: all lanes side by side, and the first that fails ends all."""
+        if len(self._feeders) == 1:
+            raise await self._feed(self._feeders[0])
+        tasks = [self._tasks.start(feeder.name, self._feed(feeder)) for feeder in self._feeders]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        raise next(task.result() for task in tasks if not task.cancelled())
+
+    async def _feed(self, feeder: Feeder) -> Exception:
+        """Write what waits in one outbox; returns why it ended."""
+        try:
+            await feeder.write()
+        except (Disconnected, ConfigError, TimeoutError) as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a fault in a node must not end the loop
+            reason = self._fault(error)
+        await feeder.bury_poison(reason)
+        return _FaultError(reason)
+
+    def _fault(self, error: Exception) -> str:
+        self.ctx.count("faults")
+        return f"The sink failed: {type(error).__name__}: {error}."
+
     async def _pause(self, reason: str, retry_s: float, state: str) -> None:
-        if self.sink.delivery == "fresh" and (dropped := self.outbox.clear("stale")):
-            self._stale(dropped)
+        if self.sink.delivery == "fresh":
+            for feeder in self._feeders:
+                feeder.clear()
         pause = self._backoff.next_s(retry_s)
         text = with_next_try(reason, pause)
         self.ctx.status.state, self.ctx.status.text = state, text
@@ -184,111 +261,10 @@ class Egress:
             self.ctx.say("warning", text)
         await asyncio.sleep(pause)
 
-    async def _write(self) -> None:
-        self._is_up = True
-        self.ctx.status.state, self.ctx.status.text = "running", "Ready."
-        while True:
-            lane = await self._next_lane()
-            is_fresh = self.sink.delivery == "fresh"
-            if is_fresh and self.ctx.clock.monotonic() - lane.head.at_s > FRESH_S:
-                self._stale(self.outbox.drop_first("stale"))
-                continue
-            alone = is_fresh or lane.head.number <= self._alone_until
-            first = lane.head.number
-            last, port, message = lane.next(alone=alone)
-            self._tried = last
-            if is_fresh:  # At most once: whatever becomes of this write, it is not repeated.
-                self.outbox.taken(lane, last)
-            try:
-                await self.sink.write(message, port)
-            except Rejected as error:
-                if not alone and first < last:
-                    self._alone_until = last
-                    continue
-                await self._refused(lane, last, port, message, str(error))
-                continue
-            except BaseException as error:
-                if is_fresh:
-                    self.outbox.books.cut_off(rows(message))
-                if is_fresh and isinstance(error, Disconnected):
-                    self.ctx.count("dropped_stale", rows(message))
-                raise
-            self._took(lane, last, message)
-
-    async def _next_lane(self) -> Lane:
-        """Wait until something can be written, and read it from the disk where it lies there."""
-        while True:
-            if not len(self.outbox):
-                self._idle.set()
-                self._filled.clear()
-                await self._filled.wait()
-                continue
-            lane = self.outbox.lane()
-            if self.outbox.is_backlog(lane):
-                wait_s = self._backfill_at_s - self.ctx.clock.monotonic()
-                if wait_s > 0:
-                    self._filled.clear()
-                    try:
-                        async with asyncio.timeout(wait_s):
-                            await self._filled.wait()
-                    except TimeoutError:
-                        pass
-                    else:
-                        continue
-            if (block := lane.missing) is None:
-                return lane
-            await self._load(lane, block)
-
-    async def _load(self, lane: Lane, block: Block) -> None:
-        items = await self._read_block(self.ctx.node_id, block.first)
-        if len(lane) and lane.missing is block:  # It may have been dropped meanwhile.
-            self.outbox.load(lane, items)
-
-    def _took(self, lane: Lane, last: int, message: Message) -> None:
-        size = rows(message)
-        if self.outbox.is_backlog(lane):
-            now_s = self.ctx.clock.monotonic()
-            pace_s = size / self.outbox.options.backfill_rows_per_s
-            self._backfill_at_s = max(self._backfill_at_s, now_s - 1.0) + pace_s
-        if self.sink.delivery != "fresh":
-            self.outbox.taken(lane, last)
-        self.ctx.count("rows_out", size)
-        self._backoff.reset()
-        self._is_dropping = self._is_dropping and bool(len(self.outbox))
-        if not self.room.is_set() and not self.outbox.is_full:
-            self.room.set()
-
-    async def _refused(
-        self, lane: Lane, last: int, port: str, message: Message, error: str
-    ) -> None:
-        self.ctx.count("rejected", rows(message))
-        self.ctx.say("warning", f"{rows(message)} rows refused: {error}")
-        await self._dead_letter(self.ctx.node_id, last, error, port, message)
-        if self.sink.delivery == "fresh":
-            self.outbox.books.refused(rows(message))
-        else:
-            self.outbox.taken(lane, last, dead=True)
-
-    async def _bury_poison(self, reason: str) -> None:
-        """A message on which the sink fails again and again must not hold up all others."""
-        if not self._is_up or not len(self.outbox) or self.sink.delivery == "fresh":
-            return
-        lane = self.outbox.lane()
-        if lane.missing is not None:
-            return
-        first = lane.head.number
-        number, times = self._faults
-        times = times + 1 if number == first else 1
-        self._faults = first, times
-        self._alone_until = max(self._alone_until, self._tried)
-        if times >= FAULTS_MAX:
-            last, port, message = lane.next(alone=True)
-            try:
-                await self._refused(lane, last, port, message, reason)
-            except Disconnected as error:
-                self.ctx.say("error", str(error))
-
     async def drained(self) -> None:
         """Wait until nothing waits any more."""
-        while len(self.outbox):
-            await self._idle.wait()
+        for feeder in self._feeders:
+            await feeder.drained()
+
+
+__all__ = ["LANE", "DeadLetter", "Egress", "Outbox", "ReadBlock"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
-from gateway.engine.succession import Takeover, adopt
+from gateway.engine.succession import Takeover, adopt, take_back
 from gateway.engine.traffic import Traffic, is_outlet
 from gateway.engine.wiring import (
     COMMUNICATION,
@@ -37,8 +37,6 @@ from gateway.flow.node import Message, Outputs, State, Transform
 
 WAKES_MAX: Final = 1_000_000
 """Timers of one node in one step: a day of catching up with one every 0.1 s."""
-
-
 Observer = Callable[[str, str, Message], None]
 
 
@@ -249,7 +247,11 @@ class Graph:
         return {s.id: (s.faults, s.faulted) for s in self._order if s.faults}
 
     def restore(
-        self, states: Mapping[str, State], faults: Mapping[str, tuple[int, str]] | None = None
+        self,
+        states: Mapping[str, State],
+        *,
+        versions: Mapping[str, int] | None = None,
+        faults: Mapping[str, tuple[int, str]] | None = None,
     ) -> list[str]:
         """Take back a snapshot; returns a sentence for every node that starts fresh instead."""
         fresh = []
@@ -258,7 +260,7 @@ class Graph:
             if stage.id not in states:
                 continue
             try:
-                stage.node.restore(states[stage.id])
+                take_back(stage.node, states[stage.id], (versions or {}).get(stage.id, 1))
             except Exception as error:  # noqa: BLE001 - of an older version, or of a stranger
                 stage.node = self._new_node(stage.id)
                 text = error if isinstance(error, StateError) else repr(error)

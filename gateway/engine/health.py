@@ -132,7 +132,7 @@ class Health:
             for node, egress in runner.egresses.items():
                 if egress.is_full:
                     found[f"gateway/outbox/{name}/{node}"] = Condition(
-                        f"The outbox of {name}/{node} is full ({egress.outbox.rows:,} rows). "
+                        f"The outbox of {name}/{node} is full ({egress.queued_rows:,} rows). "
                         "Look at why the receiver takes none.",
                         "high",
                     )

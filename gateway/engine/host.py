@@ -14,6 +14,7 @@ from gateway.engine.connections import ConnectionDriver
 from gateway.engine.egress import Egress
 from gateway.engine.graph import Graph
 from gateway.engine.ingress import Ingress
+from gateway.engine.outbox import node_of_box, of_node
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
@@ -122,11 +123,16 @@ class FlowHost:
         """Begin queues anew that another sink of that name left; returns what was dropped."""
         said = []
         boxes = self.runner.outboxes()
+        marks = await self.shop.store.outlets(self.name)
         for node_id in nodes:
-            stored = await self.shop.store.blocks(self.name, node_id)
-            waiting = boxes[node_id].rows if node_id in boxes else sum(row[2] for row in stored)
-            if node_id in boxes:
-                boxes[node_id].restore({}, (0, 0), ())
+            mine = of_node(boxes, node_id)
+            waiting = sum(box.rows for box in mine.values())
+            for box in mine.values():
+                box.restore({}, (0, 0), ())
+            for name in marks if not mine else ():
+                if node_of_box(name) == node_id:
+                    stored = await self.shop.store.blocks(self.name, name)
+                    waiting += sum(row[2] for row in stored)
             if waiting:
                 text = f"{node_id} is closed: {waiting:,} rows that waited for it were dropped."
                 said.append(text)

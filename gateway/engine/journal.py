@@ -6,15 +6,18 @@ import asyncio
 import json
 import logging
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Final
 
 from gateway.engine.backoff import Backoff
 from gateway.engine.books import Spill
 from gateway.engine.crash import crash_point
+from gateway.engine.egress import Egress
 from gateway.engine.outbox import Outbox
 from gateway.engine.packing import pack_messages
 from gateway.engine.store import Entry, Store
 from gateway.engine.store_entry import OutboxRow
+from gateway.engine.workers import WorkerDriver
 from gateway.errors import Disconnected
 
 _log = logging.getLogger("genba.journal")
@@ -75,6 +78,28 @@ async def stored(store: Store, entry: Entry, *, once: bool) -> None:
     await (store.commit(entry) if once else persist(store, entry))
 
 
+def outboxes(
+    egresses: Mapping[str, Egress], workers: Mapping[str, WorkerDriver]
+) -> dict[str, Outbox]:
+    """What waits for sinks and workers, by the names under which it is stored."""
+    found = {node: driver.outbox for node, driver in workers.items()}
+    for egress in egresses.values():
+        found |= egress.outboxes()
+    return found
+
+
+def late_is_useless(egresses: Mapping[str, Egress]) -> frozenset[str]:
+    """Outboxes whose messages are of no use once they are old: those of setpoints."""
+    fresh = [egress for egress in egresses.values() if egress.sink.delivery == "fresh"]
+    return frozenset(name for egress in fresh for name in egress.outboxes())
+
+
+def settled(boxes: Mapping[str, Outbox]) -> int:
+    """Rows that have left, whatever became of them."""
+    books = [box.books for box in boxes.values()]
+    return sum(one.delivered + one.dead + one.dropped.total() for one in books)
+
+
 async def write_with_outboxes(
     store: Store,
     entry: Entry,
@@ -101,7 +126,11 @@ async def write_with_outboxes(
     for node, box in boxes.items():
         if node not in stale:
             spills[node] = box.to_store(everything=everything)
-    entry.blocks = [_row(node, spill) for node, parts in spills.items() for spill in parts]
+    parts = [(node, spill) for node, listed in spills.items() for spill in listed]
+    entry.blocks = [
+        OutboxRow(node, part.first, part.last, part.rows, partial(pack_messages, part.items))
+        for node, part in parts
+    ]
     entry.outlets = {node: json.dumps(box.mark()) for node, box in boxes.items()}
     freed = {node: box.freed for node, box in boxes.items() if box.freed}
     for node in freed:
@@ -115,11 +144,7 @@ async def write_with_outboxes(
         raise
     if entry.blocks:
         crash_point("post_spill")
-    for node, parts in spills.items():
-        boxes[node].stored(parts)
-
-
-def _row(node: str, spill: Spill) -> OutboxRow:
-    data = pack_messages(spill.items)
-    spill.bytes = len(data)
-    return OutboxRow(node, spill.first, spill.last, spill.rows, data)
+    for row, (_, spill) in zip(entry.blocks, parts, strict=True):
+        spill.bytes = len(row.data)
+    for node, listed in spills.items():
+        boxes[node].stored(listed)

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from gateway.data.batch import Batch
+from gateway.data.event import Event
 from gateway.data.windows import Windows
 from gateway.engine.taken import Taken
 from gateway.engine.wiring import rows
@@ -44,7 +45,11 @@ def bytes_of(message: Message) -> int:
     """About how many bytes a message takes in memory."""
     if isinstance(message, Batch | Windows):
         return 200 + _ROW_BYTES * rows(message)
-    return _ITEM_BYTES * len(message)
+    size = _ITEM_BYTES * len(message)
+    for item in message:
+        if isinstance(item, Event):
+            size += sum(len(v) for v in item.data.values() if isinstance(v, str | list | dict))
+    return size
 
 
 def newest_rows(batch: Batch) -> Batch:
@@ -79,71 +84,99 @@ class Block:
 
 
 class Lane:
-    """Messages of one sink in the order of their numbers."""
+    """Messages of one sink in the order of their numbers: first the blocks, then the others."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.bytes = 0
-        self.left = 0
-        """Rows of what was dropped last."""
-        self._items: deque[Waiting | Block] = deque()
+        self.unstored_rows = 0
+        """Rows that are only in memory."""
+        self.unstored_bytes = 0
+        self._blocks: deque[Block] = deque()
+        self._items: deque[Waiting] = deque()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._blocks) + len(self._items)
 
     # ------------------------------------------------------------------ in
 
-    def append(self, item: Waiting | Block) -> None:
+    def append(self, item: Waiting) -> None:
         """Add what comes last."""
         self._items.append(item)
         self._count(item, 1)
 
+    def append_block(self, block: Block) -> None:
+        """Add a block behind those that are here."""
+        self._blocks.append(block)
+        self._count_block(block, 1)
+
     def extend(self, other: Lane) -> None:
         """Add all of another lane, whose numbers are greater."""
+        self._blocks.extend(other._blocks)
         self._items.extend(other._items)
         self.rows += other.rows
         self.bytes += other.bytes
+        self.unstored_rows += other.unstored_rows
+        self.unstored_bytes += other.unstored_bytes
 
-    def _count(self, item: Waiting | Block, sign: int) -> None:
-        if isinstance(item, Block):
-            self.rows += sign * item.rows
-            self.bytes += sign * item.bytes
-        else:
-            self.rows += sign * rows(item.message)
-            self.bytes += sign * bytes_of(item.message)
+    def _count(self, item: Waiting, sign: int) -> None:
+        number, size = sign * rows(item.message), sign * bytes_of(item.message)
+        self.rows += number
+        self.bytes += size
+        self.unstored_rows += number
+        self.unstored_bytes += size
+
+    def _count_block(self, block: Block, sign: int) -> None:
+        self.rows += sign * block.rows
+        self.bytes += sign * block.bytes
 
     # ------------------------------------------------------------------ out
 
     @property
     def missing(self) -> Block | None:
         """The block at the head whose contents must be read before anything can be written."""
-        head = self._items[0]
-        return head if isinstance(head, Block) and head.items is None else None
+        head = self._blocks[0] if self._blocks else None
+        return head if head is not None and head.items is None else None
 
-    def load(self, block: Block, items: Sequence[Waiting]) -> None:
-        """The contents of a block; what was taken of it before is left out by the caller."""
+    def load(self, block: Block, items: Sequence[Waiting]) -> int:
+        """The contents of a block; what was taken of it before is left out by the caller.
+
+        Returns:
+            Rows that should have been in it and are not.
+        """
+        before = self.rows
         self.rows -= block.rows
         block.items = deque(items)
         block.rows = sum(rows(item.message) for item in items)
         self.rows += block.rows
-        if not items and self._items and self._items[0] is block:
+        if not items:
+            self._blocks.remove(block)
             self.bytes -= block.bytes
-            self._items.popleft()
+        return before - self.rows
 
     def _messages(self) -> Iterator[Waiting]:
         """What can be written now, oldest first."""
-        for item in self._items:
-            if isinstance(item, Waiting):
-                yield item
-            elif item.items is not None:
-                yield from item.items
-            else:
+        for block in self._blocks:
+            if block.items is None:
                 return
+            yield from block.items
+        yield from self._items
 
     @property
     def head(self) -> Waiting:
         """The oldest message; it must be in memory."""
         return next(self._messages())
+
+    def after(self, number: int) -> Waiting | Block | None:
+        """The oldest message above a number; the block it is in when it must be read first."""
+        for block in self._blocks:
+            if block.last > number:
+                if block.items is None:
+                    return block
+                for item in block.items:
+                    if item.number > number:
+                        return item
+        return next((item for item in self._items if item.number > number), None)
 
     def next(self, *, alone: bool = False) -> tuple[int, str, Message]:
         """The oldest messages of one port as one, without taking them off.
@@ -173,69 +206,57 @@ class Lane:
 
     def take(self, last: int, freed: list[int]) -> None:
         """Everything up to a number has left; some of it may have been dropped meanwhile."""
-        while self._items:
-            item = self._items[0]
-            if isinstance(item, Waiting):
-                if item.number > last:
+        while self._blocks and self._blocks[0].first <= last:
+            block = self._blocks[0]
+            if block.last > last:
+                assert block.items is not None, "what is being written stays in memory"
+                self._count_block(block, -1)
+                while block.items and block.items[0].number <= last:
+                    block.rows -= rows(block.items.popleft().message)
+                self._count_block(block, 1)
+                if block.items:
                     return
-                self._count(item, -1)
-                self._items.popleft()
-                continue
-            if item.first > last:
-                return
-            self._count(item, -1)
-            self._take_of(item, last)
-            if item.items:
-                self._count(item, 1)
-                return
-            freed.append(item.first)
-            self._items.popleft()
+            self._count_block(block, -1)
+            freed.append(block.first)
+            self._blocks.popleft()
+        while self._items and self._items[0].number <= last:
+            self._count(self._items.popleft(), -1)
 
-    def _take_of(self, block: Block, last: int) -> None:
-        if block.last <= last:
-            block.items = None
-            return
-        while block.items and block.items[0].number <= last:
-            block.rows -= rows(block.items.popleft().message)
-
-    def drop_first(self, freed: list[int]) -> int:
-        """Drop the oldest message or block; returns its last number, and `left` has its rows."""
+    def drop_first(self, freed: list[int]) -> tuple[int, int]:
+        """Drop the oldest message or block; returns its last number and how many rows it had."""
+        if self._blocks:
+            block = self._blocks.popleft()
+            self._count_block(block, -1)
+            freed.append(block.first)
+            return block.last, block.rows
         item = self._items.popleft()
         self._count(item, -1)
-        if isinstance(item, Block):
-            freed.append(item.first)
-            self.left = item.rows
-            return item.last
-        self.left = rows(item.message)
-        return item.number
+        return item.number, rows(item.message)
 
-    def extract(self, port: str) -> list[Batch]:
-        """Take out all batches of a port, oldest first."""
-        parts: list[Batch] = []
-        others: deque[Waiting | Block] = deque()
-        for item in self._items:
-            if isinstance(item, Waiting) and item.port == port and isinstance(item.message, Batch):
-                parts.append(item.message)
-                self._count(item, -1)
-            else:
-                others.append(item)
-        self._items = others
-        return parts
+    def pop_last(self, port: str, above: int) -> Batch | None:
+        """Take out the newest message, if it is a batch of a port and its number above another."""
+        item = self._items[-1] if self._items else None
+        if item is None or item.port != port or item.number <= above:
+            return None
+        if not isinstance(item.message, Batch):
+            return None
+        self._count(self._items.pop(), -1)
+        return item.message
 
     # ------------------------------------------------------------------ the disk
 
-    def unstored(self, stored_to: int, rows_max: int) -> Iterator[list[Waiting]]:
+    def unstored(self, rows_max: int, bytes_max: int) -> Iterator[list[Waiting]]:
         """Messages that are only in memory, in runs of numbers without a hole."""
         part: list[Waiting] = []
-        size = 0
+        count = size = 0
         for item in self._items:
-            if isinstance(item, Block) or item.number <= stored_to:
-                continue
-            if part and (size >= rows_max or item.number != part[-1].number + 1):
+            is_whole = count >= rows_max or size >= bytes_max
+            if part and (is_whole or item.number != part[-1].number + 1):
                 yield part
-                part, size = [], 0
+                part, count, size = [], 0, 0
             part.append(item)
-            size += rows(item.message)
+            count += rows(item.message)
+            size += bytes_of(item.message)
         if part:
             yield part
 
@@ -247,44 +268,24 @@ class Lane:
             stays: True when the messages stay in memory as well; at the head they always do.
         """
         kept: deque[Waiting] = deque()
-        done: deque[Waiting | Block] = deque()
-        place = 0
-        for item in self._items:
-            if isinstance(item, Waiting) and block.first <= item.number <= block.last:
-                if not kept:
-                    place = len(done)
-                    done.append(block)
-                kept.append(item)
-                self._count(item, -1)
-            else:
-                done.append(item)
+        while self._items and block.first <= self._items[0].number <= block.last:
+            item = self._items.popleft()
+            self._count(item, -1)
+            kept.append(item)
         if not kept:
             return False
-        self._items = done
         block.rows = sum(rows(item.message) for item in kept)
-        block.items = kept if stays or place < LOADED_MAX else None
-        self._count(block, 1)
+        block.items = kept if stays or len(self._blocks) < LOADED_MAX else None
+        self.append_block(block)
         return True
 
-    def forget_messages(self) -> None:
-        """Leave out all that is not on the disk."""
-        for item in self._items:
-            if isinstance(item, Waiting):
-                self._count(item, -1)
-        self._items = deque(item for item in self._items if isinstance(item, Block))
-
-    def rows_after(self, number: int) -> int:
-        """Rows of the messages that are only in memory."""
-        return sum(
-            rows(item.message)
-            for item in self._items
-            if isinstance(item, Waiting) and item.number > number
-        )
+    def forget_unstored(self) -> None:
+        """Leave only what is on the disk."""
+        while self._items:
+            self._count(self._items.popleft(), -1)
 
     def in_memory(self) -> Iterator[Waiting]:
         """All messages that are in memory."""
-        for item in self._items:
-            if isinstance(item, Waiting):
-                yield item
-            elif item.items is not None:
-                yield from item.items
+        for block in self._blocks:
+            yield from block.items or ()
+        yield from self._items

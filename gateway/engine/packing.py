@@ -7,7 +7,8 @@ import logging
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from gateway.data.batch import Batch
 from gateway.data.event import Event
@@ -19,9 +20,11 @@ from gateway.engine.store_entry import GapRow
 from gateway.engine.wiring import Input
 from gateway.errors import StateError
 from gateway.flow.gaps import TOPIC
+from gateway.flow.node import Message
 
 _log = logging.getLogger("genba.flow")
 _LENGTH = struct.Struct("<II")
+TEXT_MAX: Final = 10_000
 
 
 def pack_messages(items: Sequence[Waiting]) -> bytes:
@@ -30,6 +33,28 @@ def pack_messages(items: Sequence[Waiting]) -> bytes:
     Neighbours of one port are stored as one batch with their lengths, so that many small
     messages cost little more than their rows.
     """
+    try:
+        return _packed(items)
+    except (TypeError, ValueError, RecursionError) as error:
+        _log.error("A message that waits cannot be stored as it is, only as text: %s", error)
+        return _packed([replace(item, message=_as_text(item.message)) for item in items])
+
+
+def _as_text(message: Message) -> Message:
+    """Events that are no JSON with their data as text; what can be stored, as it is."""
+    if isinstance(message, Batch | Windows):
+        return message
+    _, refused = storable([("", "", message)], 0)
+    if not refused:
+        return message
+    return tuple(
+        replace(item, data={"text": repr(item.data)[:TEXT_MAX]})
+        for item in message
+        if isinstance(item, Event)
+    )
+
+
+def _packed(items: Sequence[Waiting]) -> bytes:
     inputs: list[Input] = []
     lengths: list[list[int]] = []
     parts: list[Batch] = []

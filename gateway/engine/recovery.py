@@ -8,6 +8,7 @@ runs again, record by record, so that an edit between two starts changes nothing
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from gateway.data.event import Event
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.graph import Graph, Input, Result
 from gateway.engine.lane import Block, Waiting
-from gateway.engine.outbox import Outbox
+from gateway.engine.outbox import Outbox, node_of_box
 from gateway.engine.packing import unpack_messages
 from gateway.engine.store import Store
 from gateway.engine.store_state import Loaded
@@ -71,8 +72,10 @@ class Recovery:
         self._muted_to = 0
         """Records up to this number only bring the state back: what they made has gone out."""
         self._is_exact = True
-        self._damaged: set[str] = set()
-        """Sinks that have lost a block of what waited."""
+        text = graph.document.text().encode()
+        self._text = hashlib.blake2b(text, digest_size=8).hexdigest()
+        self._unsettled: dict[str, str] = {}
+        """Outboxes whose books do not balance by themselves, and what to call the difference."""
 
     async def run(self) -> None:
         """Load the checkpoint and run the journal behind it."""
@@ -97,9 +100,8 @@ class Recovery:
         for node, outbox in self._outboxes.items():
             if node in self._stale:
                 outbox.pass_over()
-            if not self._is_exact or node in self._damaged:
-                reason = "damaged" if self._is_exact else "state_damaged"
-                outbox.books.settle(outbox.rows, reason)
+            if node in self._unsettled or not self._is_exact:
+                outbox.settle(self._unsettled.get(node, "state_damaged"))
             else:
                 outbox.books.recount(outbox.rows, is_stale=node in self._stale)
 
@@ -111,7 +113,11 @@ class Recovery:
         self.seq = loaded.seq
         self._use(int(loaded.head.get("revision", 0)), keep=False)
         self.said += loaded.damaged.values()
-        self.said += self.graph.restore(loaded.states, loaded.head.get("faults"))
+        self.said += self.graph.restore(
+            loaded.states,
+            versions=loaded.head.get("versions"),
+            faults=loaded.head.get("faults"),
+        )
         self._is_exact = not loaded.damaged
         self.graph.now = int(loaded.head["now"])
 
@@ -138,16 +144,23 @@ class Recovery:
         for node, outbox in self._outboxes.items():
             mark = marks.get(node, (0, {}))[1]
             offered = numbers.get(node, [0, 0])
-            blocks = [] if node in self._stale else await self._blocks(node, outbox, mark)
-            exact = (int(offered[0]), int(offered[1])) if self._is_exact else None
-            outbox.restore(mark, exact, blocks)
+            blocks = await self._blocks(node, outbox, Taken(mark))
+            if node in self._stale:
+                outbox.freed += [block.first for block in blocks]
+                blocks = []
+            text = mark.get("text", self._text)  # From version 1, whose numbers no revision had.
+            is_exact = self._is_exact and text == self._text
+            exact = (int(offered[0]), int(offered[1])) if is_exact else None
+            if "text" in mark:
+                self._unsettled[node] = ""
+            if not outbox.restore(mark, exact, blocks):
+                self._unsettled.setdefault(node, "state_damaged")
 
-    async def _blocks(self, node: str, outbox: Outbox, mark: Mapping[str, Any]) -> list[Block]:
+    async def _blocks(self, node: str, outbox: Outbox, taken: Taken) -> list[Block]:
         """What waits on the disk, the oldest with its contents.
 
         Blocks that were taken in part are read too, so that the books know what is left.
         """
-        taken = Taken(mark)
         found = []
         total = 0
         for first, last, rows, size in await self._store.blocks(self._flow, node):
@@ -156,11 +169,11 @@ class Recovery:
             if taken.has_all(first, last):
                 continue
             total += rows
-            is_cut = any(number in taken for number in range(first, last + 1))
+            is_cut = taken.has_some(first, last)
             if is_cut or total <= outbox.memory_rows_max:
                 block.items = await self.items(node, first)
         if (self._flow, node) in self._store.lost_blocks:
-            self._damaged.add(node)
+            self._unsettled[node] = "damaged"
         return found
 
     async def items(self, node: str, first: int) -> deque[Waiting]:
@@ -170,7 +183,7 @@ class Recovery:
             return deque(unpack_messages(data, first)) if data else deque()
         except StateError as error:
             self.said.append(f"Rows that waited for {node} are lost: {error}")
-            self._damaged.add(node)
+            self._unsettled[node] = "damaged"
             return deque()
 
     async def _replay(self) -> None:
@@ -211,7 +224,7 @@ class Recovery:
         known = self.graph.classes.keys() - set(event.data.get("closed", ()))
         self._use(int(event.data["revision"]), keep=True)
         for node, outbox in self._outboxes.items():
-            if node not in known:  # Its numbers began with this revision.
+            if node_of_box(node) not in known:  # Its numbers began with this revision.
                 outbox.begin()
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.data.batch import Batch
 from gateway.data.windows import Windows
 from gateway.engine.bookkeeping import flow_books
-from gateway.engine.lane import Block
+from gateway.engine.lane import Block, Waiting
+from gateway.engine.outbox import of_node
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
@@ -82,10 +83,21 @@ async def disk_report(runtime: Runtime) -> dict[str, Any]:
 
 async def _oldest(store: Store, runner: FlowRunner, node: str) -> int | None:
     """The time of what waits longest for a sink [ns], or None when that is not known."""
-    box = runner.outboxes().get(node)
-    head = box.oldest() if box is not None else None
+    found = [
+        time
+        for name, box in of_node(runner.outboxes(), node).items()
+        if (time := await _oldest_of(store, runner.name, name, box.oldest())) is not None
+    ]
+    return min(found, default=None)
+
+
+async def _oldest_of(
+    store: Store, flow: str, name: str, head: Waiting | Block | None
+) -> int | None:
+    if isinstance(head, Block) and head.items:
+        head = head.items[0]
     if isinstance(head, Block):
-        data = await store.block(runner.name, node, head.first)
+        data = await store.block(flow, name, head.first)
         try:
             items = unpack_messages(data, head.first) if data else []
         except StateError:  # Said when the sink comes to it.

@@ -8,216 +8,163 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gateway.data.alarm import AlarmEvent
 from gateway.data.event import Event
-from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.arrived import Arrived
-from gateway.engine.bookkeeping import Intake, base_of
+from gateway.engine.bookkeeping import base_of
 from gateway.engine.codec import pack_inputs
 from gateway.engine.crash import crash_point
-from gateway.engine.egress import Egress
-from gateway.engine.faults import FaultDesk
-from gateway.engine.graph import Graph, Input, Result, rows
-from gateway.engine.journal import persist, stored, write_with_outboxes
-from gateway.engine.metrics import NodeStatus
-from gateway.engine.outbox import Outbox
+from gateway.engine.graph import Input, rows
+from gateway.engine.journal import settled, stored
+from gateway.engine.keeper import Keeper
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
-from gateway.engine.recovery import GraphOf, Recovery
-from gateway.engine.store import Entry, Store
-from gateway.engine.store_state import Checkpoint
-from gateway.engine.tagbook import TagBook
+from gateway.engine.store import Entry
 from gateway.engine.turn import Turn
-from gateway.engine.wiring import RESUMED
-from gateway.engine.workers import WorkerDriver
-from gateway.flow.node import Clock, Message
+from gateway.flow.node import Message
 
-INBOX_ROWS_MAX: Final = 100_000
 STEP_ROWS_MAX: Final = 8_192
+MARK_S: Final = 1.0  # What sinks took is noted so soon, though nothing comes in.
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
 
 
-def _nobody(inputs: Sequence[Input], now: int, result: Result) -> None:
-    """No shadow runs beside the flow."""
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """One record of the journal that is to be stepped."""
+
+    inputs: list[Input]
+    now: int
+    seq: int
 
 
-class FlowRunner:
-    """One flow with its queues.
-
-    Args:
-        graph: The executable flow.
-        store: Where input is committed; shared by all flows.
-        clock: The time.
-        durable: False for a flow whose input is not journalled.
-        book: The current alarms of all flows.
-        tag_book: Knows which tags are not yet in the store.
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        store: Store,
-        clock: Clock,
-        *,
-        durable: bool,
-        book: AlarmBook,
-        tag_book: TagBook,
-    ) -> None:
-        self.graph = graph
-        self.name = graph.name
-        self.inbox = Intake(INBOX_ROWS_MAX)
-        self.egresses: dict[str, Egress] = {}
-        self.workers: dict[str, WorkerDriver] = {}
-        self.statuses: dict[str, NodeStatus] = {}
-        self.durable = durable
-        self.revision = 0  # the one that runs
-        self.steps = 0
-        self.seq = 0  # of the newest journal record
-        self.since = clock.now()  # Its counters started then.
-        self.base: dict[str, int] = {}  # see `base_of`
-        self.after_step: Callable[[Sequence[Input], int, Result], None] = _nobody
-        """Called after each live step, for a shadow; it must neither wait nor raise."""
-        self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
-        self._done_seq = 0  # the newest record that the state contains
-        self._store = store
-        self._clock = clock
-        self._book = book
-        self._tag_book = tag_book
-        self._faults = FaultDesk(graph.name, store)
-        self._taken: list[Arrived] = []  # out of the inbox, and not yet served
-        self._saved: tuple[int, ...] = ()
-        self._saving = asyncio.Lock()
-
-    # ------------------------------------------------------------------ recovery
-
-    async def recover(self, graph_of: GraphOf) -> list[str]:
-        """Load the newest checkpoint and run the journal behind it through the graph.
-
-        Returns: sentences about what could not be taken back.
-        """
-        if not self.durable:
-            return []
-        again = partial(self._hand_on, replay=True)
-        boxes, stale = self.outboxes(), self._stale()
-        recovery = Recovery(self.name, self._store, self.graph, graph_of, boxes, stale, again)
-        await recovery.run()
-        self.graph, self.revision = recovery.graph, recovery.revision
-        self.seq = self._done_seq = recovery.seq
-        self.graph.traffic.clear()  # What a replay counted says nothing of this life.
-        self.base = base_of(self.graph, boxes)
-        alarms = recovery.alarms + (await self._resume() if self.seq else [])
-        await self._store_alarms(alarms)  # Those that were stored before are known.
-        self._book.apply(alarms)
-        return recovery.said
-
-    async def _store_alarms(self, alarms: Sequence[AlarmEvent]) -> None:
-        if alarms and self.durable:
-            await persist(self._store, Entry(self.name, self.seq, self.graph.now, alarms=alarms))
-
-    async def _resume(self) -> list[AlarmEvent]:
-        """Journal that the gateway was away, so that a silence of ours raises no alarm."""
-        now = max(self._clock.now(), self.graph.now)
-        inputs: list[Input] = [(*RESUMED, (Event(now, "engine/resumed"),))]
-        entry = Entry(self.name, self.seq + 1, now, 1, pack_inputs(inputs, now))
-        await persist(self._store, entry)
-        self.seq = self._done_seq = entry.seq
-        # What timers make now is as late as a replay: not fresh any more.
-        return self._hand_on(self.graph.step(inputs, now), self.graph, replay=True)
-
-    def outboxes(self) -> dict[str, Outbox]:
-        """What waits for sinks and workers, by node id."""
-        drivers: list[Egress | WorkerDriver] = [*self.egresses.values(), *self.workers.values()]
-        return {driver.ctx.node_id: driver.outbox for driver in drivers}
-
-    def _stale(self) -> frozenset[str]:
-        """Sinks whose messages are of no use once they are old."""
-        return frozenset(n for n, e in self.egresses.items() if e.sink.delivery == "fresh")
-
-    async def _write(self, entry: Entry, **how: bool) -> None:
-        """Commit an entry with what the sinks have taken, what waits for them, and new tags."""
-        entry.tags = self._tag_book.unsaved()
-        await write_with_outboxes(self._store, entry, self.outboxes(), self._stale(), **how)
-        self._tag_book.saved(entry.tags)
+class FlowRunner(Keeper):
+    """One flow as it runs; see `Keeper` for its arguments."""
 
     # ------------------------------------------------------------------ running
 
     async def run(self) -> None:
         """Serve the inbox until cancelled."""
         while True:
-            for egress in list(self.egresses.values()):
-                await egress.room.wait()
-            due = self.graph.wake_at()
-            timeout_s = None
-            if due is not None:
-                wait_s = (due - self._clock.now()) / 1e9
-                timeout_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
-            self._taken = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
+            while full := [e for e in self.egresses.values() if e.holds_up]:
+                await full[0].wait_for_room()
+                await self._note_taken()
+            self._taken = await self.inbox.take(STEP_ROWS_MAX, self._patience_s())
             async with self.lock:
                 entries, self._taken = self._taken, []
                 await self._serve(entries)
+            if not entries:
+                await self._note_taken()
             await asyncio.sleep(0)
 
-    async def _serve(self, entries: Sequence[Arrived]) -> None:
+    def _patience_s(self) -> float | None:
+        """How long to wait for input: until a timer is due, or a sink has taken something."""
+        boxes = self.outboxes()
+        is_busy = settled(boxes) != self._settled or any(map(len, boxes.values()))
+        patience_s = MARK_S if self.durable and is_busy else None
+        if (due := self.graph.wake_at()) is not None:
+            wait_s = (due - self._clock.now()) / 1e9
+            wait_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
+            patience_s = wait_s if patience_s is None else min(wait_s, patience_s)
+        return patience_s
+
+    async def _serve(self, entries: Sequence[Arrived], *, ahead: bool = True) -> None:
+        """Commit, acknowledge and step; while a step runs, the next commit is on its way.
+
+        What is committed ahead is stepped before the lock is let go, and nothing is committed
+        ahead while somebody waits for the lock: who has it sees the flow between two steps, with
+        no record that was not stepped.
+
+        Args:
+            entries: What came in.
+            ahead: False to serve these and no more.
+        """
+        ready = await self._commit(entries)
+        while ready is not None:
+            coming = await self._begin_next(ready.now) if ahead else None
+            try:
+                await self._step(ready)
+            except asyncio.CancelledError:
+                if coming is not None:
+                    coming.cancel()
+                raise
+            except Exception:
+                if coming is not None and (ready := await coming) is not None:
+                    await self._step(ready)  # It is in the journal.
+                raise
+            ready = await coming if coming is not None else None
+
+    async def _begin_next(self, after: int) -> asyncio.Task[_Ready | None] | None:
+        """Have what waits in the inbox committed meanwhile, if anything does."""
+        is_free = self.durable and not self.lock.is_wanted
+        if not is_free or not len(self.inbox) or any(e.holds_up for e in self.egresses.values()):
+            return None
+        entries = await self.inbox.take(STEP_ROWS_MAX, 0.0)
+        coming = self._ahead.start("commit", self._commit(entries, after))
+        for _ in range(3):  # So that it is with the writer's thread before the step begins.
+            await asyncio.sleep(0)
+        return coming
+
+    async def _commit(self, entries: Sequence[Arrived], after: int = 0) -> _Ready | None:
+        """Have a step on the disk, timers too, then tell the sources.
+
+        Args:
+            entries: What came in.
+            after: The time of the step before [ns].
+
+        Returns:
+            What to step; None where nothing came and no timer is due.
+        """
         entries = self.inbox.admitted(entries, self.graph.classes)
         inputs = merged(entries)
-        now = max(self._clock.now(), self.graph.now)
+        now = max(self._clock.now(), self.graph.now, after)
         due = self.graph.wake_at()
+        is_due = due is not None and due <= now
         for entry in entries:  # Their questions are settled in the transaction that has them.
             worker = self.workers.get(entry.node) if entry.answers else None
             if worker is not None and worker.outbox is entry.outbox:
                 worker.journalled(entry.answers)
-        if self.durable and (entries or (due is not None and due <= now)):
-            inputs = await self._commit(entries, inputs, now, due)
+        before = self.seq
+        if self.durable and (entries or is_due):
+            inputs = await self._write_inputs(entries, inputs, now, is_due=is_due)
         self.inbox.journalled(inputs, entries)
         for entry in entries:
             if entry.ingress is not None and entry.token is not None:
                 crash_point("pre_ack")
                 await entry.ingress.acknowledge(entry.token)
                 crash_point("post_ack")
-        if self.durable and self._done_seq == self.seq:
-            return  # Nothing came and no timer is due: the state stays as the journal has it.
-        result = self.graph.step(inputs, now)
-        self._done_seq = self.seq
-        crash_point("mid_step")
-        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
-        await self._faults.keep(result.faults, self.seq, now, self.revision)
-        self.after_step(inputs, now, result)
+        if self.durable and self.seq == before:
+            return None  # The state stays as the journal has it.
+        return _Ready(inputs, now, self.seq)
 
-    async def _commit(
-        self, entries: Sequence[Arrived], inputs: list[Input], now: int, due: int | None
+    async def _write_inputs(
+        self, entries: Sequence[Arrived], inputs: list[Input], now: int, *, is_due: bool
     ) -> list[Input]:
-        """Have the step on the disk, timers too; returns what of the input could be stored."""
-        block = None
-        if inputs or (due is not None and due <= now):
+        """Commit one record; returns what of the input could be stored."""
+        pack = None
+        if inputs or is_due:
+            self.seq += 1
             inputs, refused = storable(inputs, now)
             for item, error in refused:
                 self.inbox.refused(item)
                 status = self.statuses.get(item[0])
-                await self._faults.refuse(item, error, status, self.seq + 1, now, self.revision)
-            block = pack_inputs(inputs, now)
-            self.seq += 1
+                await self._faults.refuse(item, error, status, self.seq, now, self.revision)
+            pack = partial(pack_inputs, inputs, now)
         size = sum(rows(message) for _, _, message in inputs)
-        entry = Entry(self.name, self.seq, now, size, block, positions_of(entries))
-        entry.gaps = gaps_of(inputs)
+        entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
+        entry.gaps, entry.pack = gaps_of(inputs), pack
         entry.decisions = [e.again.decision for e in entries if e.again is not None]
         await self._write(entry)
         return inputs
 
-    def _hand_on(self, result: Result, graph: Graph, *, replay: bool) -> list[AlarmEvent]:
-        """Give what a step made to sinks, workers and the alarm book."""
-        self.steps += 1
-        alarms = [event for _, events in result.alarms for event in events]
-        if alarms and not replay:
-            self._book.apply(alarms)
-        for node, port, message in result.outputs:
-            if node in self.egresses:
-                self.egresses[node].offer(port, message, replay=replay)
-            elif node in self.workers:
-                self.workers[node].offer(port, message)
-        self._faults.attend(result, graph, self.statuses)
-        return alarms
+    async def _step(self, ready: _Ready) -> None:
+        result = self.graph.step(ready.inputs, ready.now)
+        self._done_seq = ready.seq
+        crash_point("mid_step")
+        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
+        await self._faults.keep(result.faults, ready.seq, ready.now, self.revision)
+        self.after_step(ready.inputs, ready.now, result)
 
     async def drained(self) -> None:
         """Wait until all that arrived was served and every sink has taken its part."""
@@ -244,7 +191,7 @@ class FlowRunner:
     async def serve_waiting(self) -> None:
         """Serve all that has arrived by now; called with `lock` held."""
         waiting, self._taken = [*self._taken, *self.inbox.take_now()], []
-        await self._serve(waiting)
+        await self._serve(waiting, ahead=False)
 
     async def switch(self, turn: Turn, install: Callable[[], None], *, once: bool = True) -> None:
         """Go on with another revision; called between two steps, with `lock` held.
@@ -269,32 +216,3 @@ class FlowRunner:
         result = self.graph.step(turn.inputs, turn.now)
         self._done_seq = seq
         await self._store_alarms(self._hand_on(result, self.graph, replay=False))
-
-    # ------------------------------------------------------------------ checkpoint
-
-    async def checkpoint(self) -> int:
-        """Store the state between two steps. Raises Disconnected when the disk refuses.
-
-        Returns:
-            Bytes written; 0 when nothing has changed since the last.
-        """
-        if not self.durable:
-            return 0
-        async with self._saving:  # Two at a time would mix their chunks.
-            return await self._checkpoint()
-
-    async def _checkpoint(self) -> int:
-        async with self.lock:
-            outboxes = self.outboxes()
-            mark = (self.steps, *(box.low for box in outboxes.values()), self.revision)
-            if mark == self._saved:
-                return 0
-            seq, states = self._done_seq, self.graph.snapshot()
-            offered = {n: [box.offered, box.books.offered] for n, box in outboxes.items()}
-            now, faults = self.graph.now, self.graph.faults()
-            head = {"now": now, "revision": self.revision, "offered": offered, "faults": faults}
-            await self._write(Entry(self.name, seq, self.graph.now), everything=True, once=True)
-        checkpoint = Checkpoint(self.name, seq, self._clock.now(), states, head)
-        size = await self._store.save_snapshot(checkpoint)
-        self._saved = mark
-        return max(size, 1)

@@ -18,7 +18,7 @@ from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.codec import unpack_inputs
-from gateway.engine.egress import FRESH_S
+from gateway.engine.feeder import FRESH_S
 from gateway.engine.graph import Graph
 from gateway.engine.health import OWN
 from gateway.engine.runtime import Runtime
@@ -128,13 +128,9 @@ class Truth:
             marks[name] = mark
 
     def refused(self, receiver: Receiver, sink: str) -> list[Row]:
-        """Rows of the messages that hold a poison row."""
-        return [
-            row
-            for _, rows in self.messages.get(sink, ())
-            if not receiver.poison.isdisjoint(rows)
-            for row in rows
-        ]
+        """The poison rows; their neighbours are found out and written."""
+        rows = [row for _, listed in self.messages.get(sink, ()) for row in listed]
+        return [row for row in rows if row in receiver.poison]
 
 
 def _every(name: str, receiver: Receiver, truth: Truth, ledger: Ledger) -> Iterator[str]:
@@ -142,8 +138,7 @@ def _every(name: str, receiver: Receiver, truth: Truth, ledger: Ledger) -> Itera
     wanted: list[Row] = []
     ends = [0]
     for _, rows in truth.messages.get(name, ()):
-        if receiver.poison.isdisjoint(rows):
-            wanted += rows
+        wanted += [row for row in rows if row not in receiver.poison]
         ends.append(len(wanted))
     lives: dict[int, list[Row]] = {}
     for life, _, row in receiver.got:

@@ -91,7 +91,7 @@ class Receiver:
 
     Args:
         script: Seconds of peace, and faults between them.
-        poison: Rows it refuses for good, with all that comes in one message with them.
+        poison: Rows it refuses for good; a message with one of them is refused whole.
     """
 
     script: Sequence[float | Fault]

@@ -14,7 +14,7 @@ from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
 from gateway.engine.store_entry import Entry, drop_old_rows
 from gateway.engine.store_file import in_transaction
-from gateway.engine.store_journal import Retention, Segment, records
+from gateway.engine.store_journal import DELETE_BYTES, Retention, records
 from gateway.engine.store_rows import (
     BLOCK_SUM_BYTES,
     whole_alarms,
@@ -62,8 +62,10 @@ class Store(Writer):
                 nonlocal goes_on
                 goes_on = next(slices, self) is None
 
+            before = checkpoint.written
             in_transaction(db, work)
             is_broken = False
+            self._log_bytes += checkpoint.written - before
             return goes_on
 
         def finish(db: sqlite3.Connection) -> None:
@@ -77,12 +79,13 @@ class Store(Writer):
         try:
             while await self.run(one):
                 crash_point("mid_snapshot")
+                await self._fold_when_due()
             await self.run(finish)
         except BaseException:
             # In the writer thread: one who is cancelled leaves it at work with what is saved.
             await self._executor.run(saved.forget)
             raise
-        await self.run(self._fold_log)
+        await self._fold_when_due()
         return checkpoint.written
 
     async def snapshot(self, flow: str) -> Loaded | None:
@@ -94,7 +97,9 @@ class Store(Writer):
 
         def work(db: sqlite3.Connection) -> Loaded | None:
             in_transaction(db, lambda: sweep(db, flow))
+            known, self._done[flow] = self._done.get(flow, 0), 0  # If it is damaged, all is kept.
             loaded, self._saved[flow] = load(db, flow)
+            self._done[flow] = known
             if loaded is not None:
                 self._done[flow] = loaded.seq
             return loaded
@@ -103,15 +108,20 @@ class Store(Writer):
 
     async def trim(self, now: int) -> None:
         """Drop what is too old or too much, in small transactions; `now` [ns]."""
-        while (oldest := self.segments.too_many(self.retention, now, self._done)) is not None:
-            flow, segment = oldest
 
-            def work(db: sqlite3.Connection, flow: str = flow, part: Segment = segment) -> None:
-                in_transaction(db, lambda: self.segments.drop_some(db, flow, part))
+        def work(db: sqlite3.Connection) -> bool:
+            oldest = self.segments.too_many(self.retention, now, self._done)
+            if oldest is None:
+                return False
+            self._is_miscounted = True  # Until the disk has agreed.
+            in_transaction(db, lambda: self.segments.drop_some(db, *oldest))
+            self._is_miscounted = False
+            self._log_bytes += DELETE_BYTES
+            return True
 
-            await self.run(work)
+        while await self.run(work):
+            await self._fold_when_due()
         await self.run(lambda db: in_transaction(db, lambda: drop_old_rows(db)))
-        await self.run(self._fold_log)
 
     # ------------------------------------------------------------------ reading back
 

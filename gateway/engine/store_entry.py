@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,15 +56,30 @@ class Revision:
     variables: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutboxRow:
-    """Messages of one sink, to be stored as one block."""
+    """Messages of one sink, to be stored as one block; packed where the SQL runs.
+
+    Args:
+        sink: Whose.
+        first: Number of the first message.
+        last: Number of the last.
+        rows: Rows in all.
+        pack: Gives the block.
+    """
 
     sink: str
     first: int
     last: int
     rows: int
-    data: bytes
+    pack: Callable[[], bytes]
+    _data: bytes = b""
+
+    @property
+    def data(self) -> bytes:
+        """The block; it is made once."""
+        self._data = self._data or self.pack()
+        return self._data
 
 
 @dataclass(slots=True)
@@ -87,6 +102,9 @@ class Entry:
         revision: The version of the flow that is deployed with this entry.
         tags: Tags that are new or have changed, by code.
         decisions: Dead letters that are given to their nodes again with this block.
+        pack: Gives the block where the SQL runs, so that the event loop need not.
+        urgent: A flow stands still until it is stored: it waits for no others.
+        stepped: Newest record whose step the outlets know of; None when it is `seq`.
     """
 
     flow: str
@@ -104,6 +122,9 @@ class Entry:
     revision: Revision | None = None
     tags: Mapping[int, Tag] = field(default_factory=dict)
     decisions: Sequence[Decision] = ()
+    pack: Callable[[], bytes] | None = None
+    urgent: bool = False
+    stepped: int | None = None
 
 
 def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
@@ -121,21 +142,7 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
     for node, value in entry.positions.items():
         sealed = seal(value, entry.flow, node)
         db.execute("REPLACE INTO position VALUES (?,?,?)", (entry.flow, node, sealed))
-    for sink, mark in entry.outlets.items():
-        values = (entry.flow, sink, entry.seq, seal(mark, entry.flow, sink, entry.seq))
-        db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", values)
-    for row in entry.blocks:
-        block = (entry.flow, row.sink, row.first, row.last, row.rows)
-        data = block_sum(*block, len(row.data)) + row.data
-        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", (*block, data))
-    for sink, numbers in entry.freed.items():
-        db.executemany(
-            "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
-            [(entry.flow, sink, first) for first in numbers],
-        )
-    for sink in entry.closed:
-        db.execute("DELETE FROM outbox WHERE flow=? AND sink=?", (entry.flow, sink))
-        db.execute("DELETE FROM outlet WHERE flow=? AND sink=?", (entry.flow, sink))
+    _write_outboxes(db, entry)
     if entry.revision is not None:
         r = entry.revision
         db.execute(
@@ -145,6 +152,26 @@ def write_entry(db: sqlite3.Connection, entry: Entry) -> None:
     for decision in entry.decisions:
         decide(db, decision)
     _write_events(db, entry)
+
+
+def _write_outboxes(db: sqlite3.Connection, entry: Entry) -> None:
+    seq = entry.seq if entry.stepped is None else entry.stepped
+    for sink, mark in entry.outlets.items():
+        values = (entry.flow, sink, seq, seal(mark, entry.flow, sink, seq))
+        db.execute("REPLACE INTO outlet VALUES (?,?,?,?)", values)
+    for sink, numbers in entry.freed.items():
+        db.executemany(
+            "DELETE FROM outbox WHERE flow=? AND sink=? AND first=?",
+            [(entry.flow, sink, first) for first in numbers],
+        )
+    for row in entry.blocks:
+        block = (entry.flow, row.sink, row.first, row.last, row.rows)
+        data = block_sum(*block, len(row.data)) + row.data
+        db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", (*block, data))
+    for sink in entry.closed:  # With its lanes, which are named like `out#1`.
+        for table in ("outbox", "outlet"):  # Names of ours.
+            where = "flow=?1 AND (sink=?2 OR substr(sink, 1, length(?2) + 1) = ?2 || '#')"
+            db.execute(f"DELETE FROM {table} WHERE {where}", (entry.flow, sink))  # noqa: S608
 
 
 def sealed_text(flow: str, revision: Revision) -> str:

@@ -52,6 +52,10 @@ class Segments:
     closed: dict[str, list[Segment]] = field(default_factory=dict)
     growing: dict[str, Segment] = field(default_factory=dict)
 
+    def flows(self) -> set[str]:
+        """Names of all flows that have records."""
+        return {*self.closed, *self.growing}
+
     @property
     def bytes(self) -> int:
         """Size of all records [bytes]."""
@@ -115,7 +119,7 @@ class Segments:
         """
         oldest: tuple[str, Segment] | None = None
         for flow, listed in self.closed.items():
-            if not listed or (flow in done and listed[0].last > done[flow]):
+            if not listed or listed[0].last > done.get(flow, 0):
                 continue
             if oldest is None or listed[0].to_ts < oldest[1].to_ts:
                 oldest = flow, listed[0]
@@ -126,12 +130,15 @@ class Segments:
 
     def drop_some(self, db: sqlite3.Connection, flow: str, segment: Segment) -> None:
         """Delete as many records of a segment as one transaction should."""
+        sql = "SELECT min(seq) FROM journal WHERE flow=? AND seq BETWEEN ? AND ?"
+        (first,) = db.execute(sql, (flow, segment.first, segment.last)).fetchone()
         share = max(DELETE_BYTES * (segment.last - segment.first + 1) // max(segment.bytes, 1), 1)
+        segment.first = segment.last if first is None else first  # Some went in an earlier life.
         upto = min(segment.first + share - 1, segment.last)
         # All that is older goes too: a transaction before may have been undone.
         db.execute("DELETE FROM journal WHERE flow=? AND seq<=?", (flow, upto))
         if upto < segment.last:
-            # What is left keeps its old name in the table: deleting it again costs nothing.
+            # What is left keeps its old name in the table.
             segment.bytes -= (
                 segment.bytes * (upto - segment.first + 1) // (segment.last - segment.first + 1)
             )

@@ -56,11 +56,9 @@ def create(db: sqlite3.Connection) -> None:
 
 
 def _to_2(db: sqlite3.Connection) -> None:
-    """Version 1 kept a state as one block with what waited for the sinks inside.
+    """Version 1 kept a state as one block with what waited for the sinks inside."""
+    from gateway.engine.store_migrate import convert  # It needs what needs this file.
 
-    States are rebuilt from nothing: that format was never released. What is not to be had a
-    second time is kept: tags, records, positions, alarms, dead letters and the audit.
-    """
     kept = ("journal", "alarm_event", "audit")
     others = ("tag", "position", "dead_letter", "cursor", "snapshot")
     for table in (*kept, *others):
@@ -78,6 +76,7 @@ def _to_2(db: sqlite3.Connection) -> None:
         db.execute("INSERT INTO tag VALUES (?,?)", (code, seal(fact, code)))
     for flow, node, value in db.execute("SELECT * FROM old_position").fetchall():
         db.execute("INSERT INTO position VALUES (?,?,?)", (flow, node, seal(value, flow, node)))
+    convert(db)
     for table in (*kept, *others):
         db.execute(f"DROP TABLE old_{table}")
 

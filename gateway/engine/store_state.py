@@ -27,7 +27,7 @@ from gateway.errors import StateError
 from gateway.flow.node import State
 
 CHUNK_BYTES: Final = 65_536
-SLICE_BYTES: Final = 512 * 1024
+SLICE_BYTES: Final = 256 * 1024
 """Bytes that one transaction looks at: some milliseconds on a slow disk."""
 _SAMPLE_BYTES: Final = 4_096
 _CRC: Final = struct.Struct("<IB")

@@ -11,6 +11,7 @@ Source: sqlite.org/wal.html; reliability figures in the decision record 0003.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -26,10 +27,12 @@ from gateway.engine.store_state import Saved
 from gateway.engine.tasks import Tasks
 from gateway.errors import Disconnected
 
+_log = logging.getLogger("genba.store")
 T = TypeVar("T")
 COMMIT_INTERVAL_S: Final = 0.1  # Ten commits a second need 8 % of the slowest disk measured.
 COMMIT_ROWS_MAX: Final = 2_000
-CHECKPOINT_BYTES: Final = 16 * 1024 * 1024  # So much in the log is folded into the file.
+FOLD_BYTES: Final = 1024 * 1024
+"""So much in the log is folded into the file, between two commits: little, and so at once."""
 _Waiting = tuple[Entry, "asyncio.Future[None]"]
 
 
@@ -59,6 +62,7 @@ class Writer:
         self._waiting: list[_Waiting] = []
         self._flusher: asyncio.Task[None] | None = None
         self._last_commit_s = float("-inf")
+        self._hurry = asyncio.Event()
         self._log_bytes = 0
         self.commits = 0
         self.bytes_written = 0
@@ -71,6 +75,8 @@ class Writer:
         self.lost_blocks: set[tuple[str, str]] = set()  # Flow and sink that have lost rows.
         self.trouble = ""  # Why nothing can be written now.
         self.is_short: Callable[[], bool] = lambda: False  # The disk has little room left.
+        self._is_miscounted = False
+        """True after a commit that was undone: the segments in memory are ahead of the file."""
         self.told: Callable[[str, str], None] = lambda level, text: None  # For the screens.
         self.damage: list[str] = []  # Sentences about what was found damaged, for an alarm.
 
@@ -90,7 +96,7 @@ class Writer:
             try:
                 self._db, told = open_file(self.path)
                 limit_file(self._db, self._bytes_max)
-                self.segments.load(self._db)
+                self._count(self._db)
             except BaseException:
                 self._unlock()
                 raise
@@ -100,6 +106,13 @@ class Writer:
             return await self._executor.run(work)
         except (OSError, sqlite3.Error) as error:
             raise Disconnected(f"{self.path} cannot be opened: {error}.") from error
+
+    def _count(self, db: sqlite3.Connection) -> None:
+        """What the journal holds, and what of it the checkpoints need."""
+        self.segments, self._is_miscounted = Segments(), False
+        self.segments.load(db)
+        self._done = dict.fromkeys(self.segments.flows(), 0)
+        self._done |= dict(db.execute("SELECT flow, seq FROM snapshot"))
 
     async def close(self) -> None:
         """Write what waits, fold the log into the file and close it."""
@@ -131,6 +144,8 @@ class Writer:
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
+        if entry.urgent or sum(one.rows for one, _ in self._waiting) >= COMMIT_ROWS_MAX:
+            self._hurry.set()
         if self._flusher is None or self._flusher.done():
             self._flusher = self._tasks.start("flush", self._flush())
         await done
@@ -138,13 +153,26 @@ class Writer:
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            rows = sum(entry.rows for entry, _ in self._waiting)
             pause = self._last_commit_s + COMMIT_INTERVAL_S - loop.time()
-            if pause > 0 and rows < COMMIT_ROWS_MAX:
-                await asyncio.sleep(pause)
+            if pause > 0 and not self._hurry.is_set():
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._hurry.wait()
+                except TimeoutError:
+                    pass
             group, self._waiting = self._waiting, []
+            self._hurry.clear()
             await self._commit_group(group)
             self._last_commit_s = loop.time()
+            await self._fold_when_due()
+
+    async def _fold_when_due(self) -> None:
+        """Fold the log into the file if it has grown; whoever committed need not wait for it."""
+        if self._log_bytes >= FOLD_BYTES:
+            try:
+                await self.run(self._fold_log)
+            except Disconnected as error:
+                _log.warning("The log of the state file grows: %s", error)
 
     async def _commit_group(self, group: list[_Waiting]) -> None:
         entries = [entry for entry, _ in group]
@@ -163,6 +191,12 @@ class Writer:
 
     def _write(self, entries: Sequence[Entry]) -> None:
         db = self._open_db()
+        if self._is_miscounted:
+            self._count(db)
+        for entry in entries:
+            if entry.pack is not None:
+                entry.block, entry.pack = entry.pack(), None
+        self._is_miscounted = True
 
         def work() -> None:
             for entry in entries:
@@ -172,14 +206,13 @@ class Writer:
             crash_point("pre_commit")
 
         in_transaction(db, work)
+        self._is_miscounted = False
         crash_point("post_commit")
         self.commits += 1
         size = sum(len(e.block) for e in entries if e.block is not None)
         size += sum(len(row.data) for e in entries for row in e.blocks)
         self.bytes_written += size
         self._log_bytes += size
-        if self._log_bytes > CHECKPOINT_BYTES:
-            self._fold_log(db)
 
     def _fold_log(self, db: sqlite3.Connection) -> None:
         db.execute("PRAGMA wal_checkpoint(PASSIVE)")

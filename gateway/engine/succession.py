@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.engine.wiring import Stage
-from gateway.flow.node import Transform
+from gateway.flow.node import Node, State, Transform
 
 Stages = Mapping[str, Stage]
 
@@ -23,6 +23,17 @@ class Takeover:
 
     kept: set[str] = field(default_factory=set)
     said: list[str] = field(default_factory=list)
+
+
+def take_back(node: Node[Any], state: State, version: int) -> None:
+    """Give a node its stored state, of whatever version it is.
+
+    Raises:
+        StateError: It cannot be used; the node may be half restored.
+    """
+    if version != node.state_version:
+        state = node.migrate(version, state)
+    node.restore(state)
 
 
 def adopt(new: Stages, old: Stages, make: Callable[[str], Transform[Any, Any]]) -> Takeover:

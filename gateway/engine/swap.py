@@ -173,9 +173,9 @@ class Swap:
         for border in change.made.values():
             host.start_loop(border)
         return [
-            f"{node_id} is closed: {border.outbox.rows:,} rows that waited for it were dropped."
+            f"{node_id} is closed: {border.queued_rows:,} rows that waited for it were dropped."
             for node_id, border in leaving.items()
-            if node_id in change.closed and not isinstance(border, Ingress) and border.outbox.rows
+            if node_id in change.closed and not isinstance(border, Ingress) and border.queued_rows
         ]
 
     async def _end(self, drivers: Iterable[Any]) -> None:

@@ -35,6 +35,7 @@ class Taken:
         self.split_at = int(mark.get("split", 0))
         """The backlog reaches up to this number; 0 when there is none."""
         self._runs: list[list[int]] = [[int(a), int(b)] for a, b in mark.get("runs", ())]
+        """Above `low`, in order, with at least one number between two of them."""
 
     def __contains__(self, number: int) -> bool:
         return number <= self.low or any(a <= number <= b for a, b in self._runs)
@@ -42,6 +43,10 @@ class Taken:
     def has_all(self, first: int, last: int) -> bool:
         """True when nothing from `first` to `last` waits."""
         return last <= self.low or any(a <= first and last <= b for a, b in self._runs)
+
+    def has_some(self, first: int, last: int) -> bool:
+        """True when at least one from `first` to `last` has left."""
+        return first <= self.low or any(a <= last and first <= b for a, b in self._runs)
 
     @property
     def high(self) -> int:
@@ -61,24 +66,28 @@ class Taken:
         """A new message and all new ones before it have left."""
         if not has_backlog:
             self.all_to(last)
-        elif self._runs and self._runs[-1][0] > self.split_at:
-            self._runs[-1][1] = max(self._runs[-1][1], last)
-        else:
-            self._runs.append([self.split_at + 1, last])
+            return
+        first = self.split_at + 1
+        apart = [run for run in self._runs if run[1] < first - 1 or run[0] > last + 1]
+        joined = [run for run in self._runs if run not in apart]
+        first, last = min([first, *(a for a, _ in joined)]), max([last, *(b for _, b in joined)])
+        self._runs = sorted([*apart, [first, last]])
+        self._tidy()
 
     def backlog_to(self, last: int, *, is_over: bool) -> None:
         """A message of the backlog and all before it have left."""
-        self.low = max(self.low, last)
-        if is_over:
-            self.all_to(self.split_at)
-            self.low = max([self.low, *(b for _, b in self._runs)])
-            self._runs.clear()
-            self.split_at = 0
-        self._runs = [run for run in self._runs if run[1] > self.low]
+        self.all_to(max(last, self.split_at) if is_over else last)
 
     def all_to(self, last: int) -> None:
         """Nothing up to this number waits."""
         self.low = max(self.low, last)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        while self._runs and self._runs[0][0] <= self.low + 1:
+            self.low = max(self.low, self._runs.pop(0)[1])
+        if self.low >= self.split_at:
+            self.split_at = 0
 
     def mark(self) -> dict[str, Any]:
         """As JSON values."""

@@ -5,9 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Literal
 
 _log = logging.getLogger("genba.tasks")
+
+
+class WantedLock(asyncio.Lock):
+    """A lock that knows whether somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wanted = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """True while somebody waits."""
+        return self._wanted > 0
+
+    async def acquire(self) -> Literal[True]:
+        self._wanted += 1
+        try:
+            return await super().acquire()
+        finally:
+            self._wanted -= 1
 
 
 class Tasks:

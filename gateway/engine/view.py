@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from gateway.engine.graph import COMMUNICATION
+from gateway.engine.outbox import of_node
 from gateway.engine.runner import FlowRunner
 
 
@@ -21,8 +23,9 @@ def wires_of(runner: FlowRunner) -> list[dict[str, Any]]:
         if target == COMMUNICATION and not count.rows:
             continue
         queued, reasons = 0, count.reasons()
-        if target in outboxes:
-            queued, reasons = outboxes[target].rows, dict(+outboxes[target].books.dropped)
+        if mine := of_node(outboxes, target).values():
+            queued = sum(box.rows for box in mine)
+            reasons = dict(+sum((box.books.dropped for box in mine), Counter()))
         found.append(
             {
                 "flow": runner.name,

@@ -14,9 +14,10 @@ from gateway.engine.connections import (
     close_quietly,
 )
 from gateway.engine.context import NodeContext
-from gateway.engine.egress import DeadLetter
+from gateway.engine.feeder import DeadLetter, ReadBlock
 from gateway.engine.inbox import Inbox
-from gateway.engine.outbox import Outbox, Waiting
+from gateway.engine.lane import Block, Waiting
+from gateway.engine.outbox import Outbox
 from gateway.engine.wiring import rows
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.entries import OutboxOptions
@@ -41,12 +42,14 @@ class WorkerDriver:
         inbox: Inbox[Arrived],
         connection: ConnectionDriver | None,
         dead_letter: DeadLetter,
+        read_block: ReadBlock,
         options: OutboxOptions | None = None,
     ) -> None:
         self.worker = worker
         self.ctx = ctx
-        self.outbox = Outbox(options or OPTIONS, memory_rows_max=1_000_000)
+        self.outbox = Outbox(options or OPTIONS)
         self._inbox = inbox
+        self._read_block = read_block
         self._connection = connection
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
         self._filled = asyncio.Event()
@@ -55,12 +58,14 @@ class WorkerDriver:
         """Numbers of questions that are dead letters; they are not yet done with."""
         self._asked = 0
         """Number of the newest question whose answer is on its way to the journal."""
+        self._handled: Waiting | None = None
+        """The question that the worker has now."""
         self._before: WorkerDriver | None = None
         self._is_told = False
 
     @property
-    def queued(self) -> int:
-        """Rows that wait."""
+    def queued_rows(self) -> int:
+        """Rows that wait for an answer."""
         return self.outbox.rows
 
     def offer(self, port: str, message: Message) -> None:
@@ -72,7 +77,9 @@ class WorkerDriver:
 
     def journalled(self, number: int) -> None:
         """The answer to this question is on the disk."""
-        self.outbox.taken(self.outbox.lane(), number, dead=number in self._refused)
+        count = self.outbox.taken(self.outbox.lane(), number)
+        if number in self._refused:
+            self.outbox.take_back(count, "", dead=True)
         self._refused.discard(number)
 
     def take_over(self, before: WorkerDriver) -> None:
@@ -108,8 +115,9 @@ class WorkerDriver:
                 reason = f"The worker failed: {type(error).__name__}: {error}."
                 self.ctx.count("faults")
                 self.ctx.say("error", reason)
-                if (question := self._question()) is not None:
-                    await self._bury(question, reason)
+                if self._handled is not None:  # Another try would be no better.
+                    await self._bury(self._handled, reason)
+                    self._handled = None
             finally:
                 await close_quietly(self.worker.close())
             pause = self._backoff.next_s(retry_s)
@@ -120,26 +128,32 @@ class WorkerDriver:
                 self.ctx.say("warning", text)
             await asyncio.sleep(pause)
 
-    def _question(self) -> Waiting | None:
-        """The oldest message that was not yet answered."""
-        for item in self.outbox.waiting():
-            if item.number > self._asked:
-                return item
-        return None
+    async def _question(self) -> Waiting:
+        """Wait for the oldest message that was not yet answered."""
+        while True:
+            lane = self.outbox.lane()
+            found = lane.after(self._asked)
+            if found is None:
+                self._filled.clear()
+                await self._filled.wait()
+            elif isinstance(found, Block):
+                items = await self._read_block(self.ctx.node_id, found.first)
+                is_missing = found.items is None and lane.after(self._asked) is found
+                if is_missing and (lost := self.outbox.load(lane, found, items)):
+                    self.ctx.count("dropped_damaged", lost)
+            else:
+                return found
 
     async def _work(self) -> None:
         self.ctx.status.state, self.ctx.status.text = "running", "Ready."
         while True:
-            question = self._question()
-            if question is None:
-                self._filled.clear()
-                await self._filled.wait()
-                continue
+            self._handled = None
+            self._handled = question = await self._question()
             await self._answer(question)
             self._backoff.reset()
             if self._is_told:
                 self._is_told = False
-                self.ctx.say("info", f"Answering again; {self.queued} rows wait.")
+                self.ctx.say("info", f"Answering again; {self.queued_rows} rows wait.")
 
     async def _answer(self, question: Waiting) -> None:
         outputs: Outputs = {}

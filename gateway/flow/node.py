@@ -80,6 +80,7 @@ class Node(Generic[C]):
     examples: ClassVar[tuple[Example, ...]] = ()
     stage: ClassVar[Literal["experimental", "beta", "stable"]] = "beta"
     state_version: ClassVar[int] = 1
+    """Raise it when the same names in `snapshot` come to mean something else; see `migrate`."""
     kind: ClassVar[str] = "node"
     writes: ClassVar[bool] = False
     """True when it can change the plant: a flow must say ``allow_write: true``."""
@@ -130,6 +131,18 @@ class Node(Generic[C]):
                 raise StateError(
                     f"Stored state of {self.ctx.node_id} does not fit: {error}."
                 ) from error
+
+    def migrate(self, version: int, state: State) -> State:
+        """State that another version (`state_version`) of this class stored, as this one has it.
+
+        Called before `restore` after an update, or after going back to an older program. Without
+        a word of the node's own it starts fresh, and that is said.
+
+        Raises:
+            StateError: It cannot be used.
+        """
+        known = self.state_version
+        raise StateError(f"it is of version {version}, this program knows version {known}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +267,9 @@ class Sink(Node[C]):
     backfill: ClassVar[Literal["in_order", "live_first"]] = "in_order"
     """What an outage's rows do once the receiver is back: go before new rows, or besides them.
     `live_first` suits receivers that sort by the row's own time, such as a historian."""
+    lanes: ClassVar[int] = 1
+    """How many writes may be under way at once. Rows are split by tag, so that each tag keeps its
+    order; each lane has its own part of the outbox. `write` must bear being called side by side."""
     inputs: ClassVar[tuple[Port, ...]] = (Port("in", "samples", "What to send."),)
 
     async def connect(self) -> None:

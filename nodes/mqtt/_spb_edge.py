@@ -65,18 +65,24 @@ class EdgeNode:
         return messages
 
     def data(self, batch: Batch, now: int, old_ns: int) -> list[Outgoing]:
-        """Rows by alias; those before `old_ns` are historical."""
+        """Rows by alias; those before `old_ns`, or before one that was sent, are historical.
+
+        A host does not take a historical row for the value of now, so that what an outage left
+        may be sent behind newer rows.
+        """
         kind = "DDATA" if self._device else "NDATA"
         metrics = []
         for code, ts, value, status in batch.rows():
-            self._last[code] = (ts, value, status)
+            is_newest = ts >= self._last.get(code, (ts,))[0]
+            if is_newest:
+                self._last[code] = (ts, value, status)
             metrics.append(
                 Metric(
                     alias=code + 1,
                     ts_ms=ts // 10**6,
                     datatype=DataType.DOUBLE,
                     value=value,
-                    is_historical=ts < old_ns,
+                    is_historical=ts < old_ns or not is_newest,
                     is_null=value != value,
                     properties=_properties(status),
                 )

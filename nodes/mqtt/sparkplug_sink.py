@@ -62,13 +62,15 @@ class SparkplugSink(Sink[SparkplugSinkConfig]):
 
     A tag that was not born yet makes a new birth. It does not wait for a primary host.
 
-    Delivery: QoS 0, as Sparkplug says: at most once on the line; what waited in the outbox
-    while there was no session is sent later and marked historical.
+    Delivery: QoS 0, as Sparkplug says: at most once on the line. What waited in the outbox
+    while there was no session is sent beside what is new, with its own time, and marked
+    historical, so that no host takes it for the value of now.
     Back pressure: it writes as fast as the socket takes; the rest waits in the outbox.
     Source: Eclipse Sparkplug 3.0.0, 5 and 6.
     """
 
     Config = SparkplugSinkConfig
+    backfill = "live_first"
     inputs = (Port("in", "samples", "Samples to publish; a tag is a metric."),)
     examples = (
         Example("An edge node", {"connection": "broker", "group": "plant", "edge": "genba"}),

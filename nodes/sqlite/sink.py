@@ -44,13 +44,15 @@ class SqliteSink(Sink[SqliteSinkConfig]):
     A sample with a tag and time that are known replaces the older one, so what is delivered
     twice stands once. The files are disposable: removing one loses only its day.
 
-    Delivery: every row at least once, and once in the file.
+    Delivery: every row at least once, and once in the file. After a full disk, new rows come
+    first and what waited besides them: each row stands at its own time.
     Back pressure: rows wait in the outbox while the disk is full.
     Source: sqlite.org/wal.html; synchronous=NORMAL, because a day's history can be rebuilt.
     """
 
     Config = SqliteSinkConfig
     delivery = "every"
+    backfill = "live_first"
     inputs = (
         Port("in", "samples", "Samples to keep."),
         Port("alarms", "alarms", "Alarm events to keep."),

@@ -224,7 +224,7 @@ async def test_a_running_gateway_shows_its_wires_and_its_open_alarm(running: Run
         while not running.book.open():
             await asyncio.sleep(0.02)
     running.runners["hall"].graph.traffic.wires["wave", "out", "high", "in"].rows = 10**12
-    running.runners["hall"].graph.traffic.wires["wave", "out", "history", "in"].stopped = 77
+    running.runners["hall"].egresses["history"].outbox.books.dropped["full"] = 77
     statuses = {status.node: status for status in running.statuses}
     statuses["wave"].counts["late"] = 5
     lines = [line.strip("│ ") for line in _drawn(view, 120, 40)]

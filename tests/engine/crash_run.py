@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway.engine import crash, runner, store_writer
+from gateway.engine import crash, keeper, runner, store_writer
 from gateway.engine.runtime import Runtime
 from gateway.flow.document import Document
 
@@ -19,7 +19,7 @@ async def deploy(runtime: Runtime, folder: Path, point: str) -> None:
     """Edit the flow once it is at work, and die at a crash point on the way."""
     while runtime.store.commits < 5:
         await asyncio.sleep(0.01)
-    crash.on_crash_point(crash._armed(point))
+    crash.arm({"GENBA_CRASH_AT": point})
     await runtime.deploy(Document.load(folder / "edited.yaml"), "user:anna", "under load")
 
 
@@ -28,7 +28,7 @@ async def main(folder: Path, words: list[str]) -> None:
         runner.STEP_ROWS_MAX = 100  # type: ignore[misc]  # many small steps, so that a kill hits one
         store_writer.COMMIT_INTERVAL_S = 0.03  # type: ignore[misc]  # and a run of about two seconds
     if "deploy" in words:
-        runner.INBOX_ROWS_MAX = 300  # type: ignore[misc]  # most of the file is not yet read
+        keeper.INBOX_ROWS_MAX = 300  # type: ignore[misc]  # most of the file is not yet read
     document = Document.load(folder / "crash.flow.yaml")
     runtime = Runtime([document], folder, checkpoint_s=0.4)
     stop = asyncio.Event()

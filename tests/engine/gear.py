@@ -60,6 +60,13 @@ class Script:
         self.poison: Callable[[Message], Exception | None] = lambda message: None
         self.slow = asyncio.Event()
         self.slow.set()
+        self.away = False
+        """True while no sink and no worker of the script can be reached."""
+        self.asked: list[float] = []
+        """First value of every question the worker was given."""
+        self.writing = 0
+        self.writing_max = 0
+        """How many writes were under way at once."""
 
     def nodes(self) -> dict[str, type[Any]]:  # noqa: C901 - seven small classes
         """Node classes that follow this script."""
@@ -101,13 +108,28 @@ class Script:
                 Port("events", "events", "Events."),
             )
 
+            async def connect(self) -> None:
+                if script.away:
+                    raise Disconnected("It is away.")
+
             async def write(self, message: Message, port: str) -> None:
-                await script.slow.wait()
+                script.writing += 1
+                script.writing_max = max(script.writing, script.writing_max)
+                try:
+                    await script.slow.wait()
+                    await asyncio.sleep(0)
+                finally:
+                    script.writing -= 1
+                if script.away:
+                    raise Disconnected("It is away.")
                 if script.trouble:
                     raise script.trouble.pop(0)
                 if (error := script.poison(message)) is not None:
                     raise error
                 script.written.append((port, message))
+
+        class ScriptLanes(ScriptSink):
+            lanes: ClassVar[int] = 4
 
         class ScriptLatest(ScriptSink):
             delivery: ClassVar[Literal["every", "latest", "fresh"]] = "latest"
@@ -131,8 +153,15 @@ class Script:
             inputs = (Port("in", "samples", "Questions."),)
             outputs = (Port("out", "samples", "Answers."),)
 
+            async def connect(self) -> None:
+                if script.away:
+                    raise Disconnected("It is away.")
+
             async def handle(self, message: Batch, port: str) -> Outputs:
+                script.asked.append(float(message.value[0]))
                 await script.slow.wait()
+                if script.away:
+                    raise Disconnected("It is away.")
                 if script.trouble:
                     raise script.trouble.pop(0)
                 return {"out": message.with_value(message.value * 2)}
@@ -175,6 +204,7 @@ class Script:
             "script.broken_sink": BrokenSink,
             "script.source": ScriptSource,
             "script.sink": ScriptSink,
+            "script.lanes": ScriptLanes,
             "script.latest": ScriptLatest,
             "script.fresh": ScriptFresh,
             "script.connection": ScriptConnection,

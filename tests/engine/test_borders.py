@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway import Batch, ConfigError, Event, LimitError, Reading, Rejected, quality
-from gateway.engine import connections, egress, ingress, store_writer
+from gateway.engine import connections, feeder, ingress, store_writer
 from gateway.engine.backoff import Backoff
 from gateway.engine.lane import bytes_of
 from gateway.engine.outbox import Outbox
@@ -133,7 +133,7 @@ async def test_a_display_gets_the_newest_row_of_each_tag(script: Script, tmp_pat
 async def test_a_setpoint_is_written_at_once_or_never(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(egress, "FRESH_S", 0.2)
+    monkeypatch.setattr(feeder, "FRESH_S", 0.2)
     runtime = await started(sink_flow("fresh"), tmp_path)  # type: ignore[arg-type]  # a document
     out = runtime.runners["test"].egresses["out"]
     await until(lambda: out._is_up)
@@ -416,10 +416,10 @@ async def test_a_slow_worker_loses_the_oldest_and_holds_up_nobody(
     worker.outbox.options = OutboxOptions.model_construct(bytes_max=room, when_full="drop_oldest")
     for i in range(300):
         worker.offer("in", samples(runtime, f"A {i}s {i}"))
-    assert worker.queued == 256
+    assert worker.queued_rows == 256
     assert counts(runtime, "ask")["dropped_full"] == 44
     script.slow.set()
-    await until(lambda: not worker.queued)
+    await until(lambda: not worker.queued_rows)
     await runtime.stop()
 
 

@@ -633,7 +633,7 @@ async def test_an_edit_while_off_ends_what_is_gone(script: Script, tmp_path: Pat
     assert runtime.book.open() == []
     changes = [e.change for e in await runtime.store.alarm_events()]
     assert sorted(changes) == ["raised", "raised", "removed", "removed"]
-    assert any("old is closed: 1 rows" in line[3] for line in runtime.lines.kept)
+    assert any("old is closed: 2 rows" in line[3] for line in runtime.lines.kept)
     await runtime.stop()
 
 

@@ -69,7 +69,7 @@ async def test_all_parts_of_an_entry(store: Store) -> None:
             block=b"block",
             positions={"src": '{"row": 5}'},
             outlets={"out": '{"low": 3}'},
-            blocks=[OutboxRow("out", 4, 6, 3, b"waiting")],
+            blocks=[OutboxRow("out", 4, 6, 3, lambda: b"waiting")],
             gaps=[GapRow("src", "session_lost", 10, 20, {"missing": 2})] * 2,
             revision=Revision(1, 70, "user:anna", "why", "flow: f", "{}"),
             alarms=[alarm(1), alarm(1), alarm(2, "returned")],

@@ -266,14 +266,14 @@ class NotingStore(Store):
         return self._db
 
 
-def hurry(interval_s: float = 0.0, log_bytes: int = store_writer.CHECKPOINT_BYTES) -> None:
+def hurry(interval_s: float = 0.0, log_bytes: int = store_writer.FOLD_BYTES) -> None:
     """Commit as often as there is something, fold a small log, and cut states and outboxes small.
 
     Everything that is written in several pieces, or only when there is much of it, is so here
     in a life of a second.
     """
     store_writer.COMMIT_INTERVAL_S = interval_s  # type: ignore[misc]  # so that there are many
-    store_writer.CHECKPOINT_BYTES = log_bytes  # type: ignore[misc]  # so that there are many
+    store_writer.FOLD_BYTES = log_bytes  # type: ignore[misc]  # so that there are many
     store_state.CHUNK_BYTES = 8192  # type: ignore[misc]  # so that there are many
     store_state.SLICE_BYTES = 20_000  # type: ignore[misc]  # so that there are many
     outbox.SPILL_ROWS = 300  # type: ignore[misc]  # so that some wait on the disk

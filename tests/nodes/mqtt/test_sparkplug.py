@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import Batch, Tag, quality
+from gateway import Batch, Tag, TagTable, quality
 from nodes.mqtt._sparkplug import DataType, Metric, Payload, decode, encode
+from nodes.mqtt._spb_edge import EdgeNode
 from nodes.mqtt._wire import Outgoing
 from nodes.mqtt.sparkplug_sink import SparkplugSink
 
@@ -293,3 +294,18 @@ async def test_another_library_is_understood(
     await send(broker, [("spBv1.0/plant/NDEATH/py", PY_NDEATH)])
     await seen.read(14)
     assert (seen.batch.quality[7:] == quality.BAD_NO_COMMUNICATION).all()
+
+
+def test_a_row_behind_a_newer_one_is_historical_and_not_what_a_birth_says() -> None:
+    tags = TagTable(4)
+    oil = tags.code("oil")
+    node = EdgeNode("plant", "genba")
+    node.meet([oil])
+    now, second = 1_000 * 10**9, 10**9
+    rows = [(oil, now - s * second, float(s), 0) for s in (3, 9, 2, 8, 1)]
+    (message,) = node.data(Batch.of(rows), now, now - 60 * second)
+    metrics = decode(message.payload).metrics
+    assert [metric.is_historical for metric in metrics] == [False, True, False, True, False]
+    assert [metric.value for metric in metrics] == [3.0, 9.0, 2.0, 8.0, 1.0]
+    (birth,) = node.births(tags, now)
+    assert decode(birth.payload).find("oil").value == 1.0  # type: ignore[union-attr]  # it is there
