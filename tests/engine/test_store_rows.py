@@ -31,7 +31,10 @@ async def store(
     tags = {0: Tag("TT1", "Cel"), 1: Tag("TT2", "Cel")}
     positions = {"a": '{"row": 5}', "b": "7"}
     outlets = {"a": '{"low": 3}', "b": '{"low": 7}'}
-    blocks = [OutboxRow("a", 4, 6, 30, b"waiting"), OutboxRow("a", 7, 9, 40, b"waiting")]
+    blocks = [
+        OutboxRow("a", first_number, last, rows, lambda: b"waiting")
+        for first_number, last, rows in ((4, 6, 30), (7, 9, 40))
+    ]
     gaps = [GapRow("src", "away", 10, 20, {"missing": 2}), GapRow("src", "away", 30, 40)]
     entry = Entry("f", 1, 1, 1, bytes(10), positions, outlets, blocks, gaps=gaps)
     entry.alarms, entry.tags = alarms, tags

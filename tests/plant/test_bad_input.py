@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 import aiomqtt
@@ -196,7 +196,9 @@ def _ms(number: int, base_ns: int) -> int:
     return base_ns // 10**6 + number
 
 
-async def _publish(port: int, numbers: range, base_ns: int, bad: list[bytes] | None = None) -> None:
+async def _publish(
+    port: int, numbers: Iterable[int], base_ns: int, bad: list[bytes] | None = None
+) -> None:
     """Good messages 1 ms apart in their own time, each followed by a bad one."""
     async with aiomqtt.Client("127.0.0.1", port, identifier="tester") as client:
         for i, number in enumerate(numbers):
@@ -309,17 +311,24 @@ def _fill(path: Path) -> None:
             pass
 
 
-async def _refused(product: Product, ballast: Path, times: int) -> None:
-    """Wait until it says that nothing can be stored, while something eats all that is freed.
+async def _refused(
+    product: Product, ballast: Path, port: int, numbers: range, base_ns: int, times: int
+) -> None:
+    """Publish while the disk is kept full, until it says that nothing can be stored.
 
-    The gateway gives up a reserve of its own first, so the disk must be filled again.
+    The gateway gives up a reserve of its own first, so the disk must be filled again and again.
     """
+    waiting = iter(numbers)
 
-    def full() -> bool:
+    async def refused() -> bool:
         _fill(ballast)
-        return product.said().count(REFUSED) == times
+        if product.said().count(REFUSED) == times:
+            return True
+        await _publish(port, [next(waiting)], base_ns)
+        return False
 
-    await until(full, "it says so")
+    await until(refused, "it says so")
+    await _publish(port, list(waiting), base_ns)
 
 
 async def test_a_full_disk(tmp_path: Path, port: int, small_disk: Path) -> None:
@@ -336,9 +345,7 @@ async def test_a_full_disk(tmp_path: Path, port: int, small_disk: Path) -> None:
         await _publish(port, range(50), base_ns)
         await until(lambda: _good(product, "test/good") == list(range(50)), "the first messages")
 
-        _fill(ballast)
-        await _publish(port, range(50, 200), base_ns)
-        await _refused(product, ballast, 1)
+        await _refused(product, ballast, port, range(50, 200), base_ns, 1)
         seen = await product.open_alarms()
         mine = [row["tag"] for row in seen.values() if not row["tag"].startswith("gateway/")]
         assert mine == ["test/good"]
@@ -349,11 +356,13 @@ async def test_a_full_disk(tmp_path: Path, port: int, small_disk: Path) -> None:
         await product.start()
         await until(lambda: _good(product, "test/good") == list(range(200)), "all messages")
 
-        _fill(ballast)
-        await _publish(port, range(200, 300), base_ns)
-        await _refused(product, ballast, 2)
-        tags = {row["tag"] for row in (await product.open_alarms()).values()}
-        assert {"test/good", "gateway/disk"} <= tags
+        await _refused(product, ballast, port, range(200, 300), base_ns, 2)
+
+        async def both() -> bool:
+            tags = {row["tag"] for row in (await product.open_alarms()).values()}
+            return {"test/good", "gateway/disk"} <= tags
+
+        await until(both, "the alarm for the disk")
         told = [line for line in await product.lines() if line.startswith("store:")]
         assert sum("Is the disk full or read-only?" in line for line in told) == 1
         ballast.unlink()
@@ -381,9 +390,7 @@ async def test_it_stops_in_order_while_the_disk_is_full(
             )["state"] == "connected"
 
         await until(subscribed, "the broker")
-        _fill(ballast)
-        await _publish(port, range(1, 100), base_ns)
-        await _refused(product, ballast, 1)
+        await _refused(product, ballast, port, range(1, 100), base_ns, 1)
         assert await product.terminate() == 0
         ballast.unlink()
         await product.start()
