@@ -255,6 +255,8 @@ class NotingStore(Store):
         return told
 
     async def commit(self, entry: Entry) -> None:
+        if entry.pack is not None:  # Packed here already, so that it is known beforehand.
+            entry.block, entry.pack = entry.pack(), None
         if entry.block is not None and entry.flow == NAME:
             self._note(entry.seq, entry.block)
         await super().commit(entry)
