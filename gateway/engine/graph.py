@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
+from gateway.engine.steptime import set_by
 from gateway.engine.succession import adopt, kept
 from gateway.engine.wiring import (
     RESUMED,
@@ -37,8 +38,6 @@ COMMUNICATION: Final = "communication"
 """Id of the node that every flow has without being told: one alarm a lost device."""
 WAKES_MAX: Final = 1_000_000
 """Timers of one node in one step: a day of catching up with one every 0.1 s."""
-
-
 Observer = Callable[[str, str, Message], None]
 
 
@@ -121,11 +120,11 @@ class Graph:
         Args:
             inputs: What came in: from a source or worker by its output port, or for a
                 transform by its input port.
-            now: The time of this step [ns]; it never goes back.
+            now: The time of this step [ns]; it never goes back but by an input that says so.
         """
         result = Result()
         if inputs and inputs[0][:2] == RESUMED:
-            self.resume(now)
+            self._resume(inputs[0], now, result)
             inputs = inputs[1:]
         if self._sleepers:
             self._wake(now, result)
@@ -139,15 +138,18 @@ class Graph:
             self._drain(result)
         return result
 
-    def resume(self, now: int) -> None:
-        """Go on after the gateway was away: that time counts as silence of nobody.
+    def _resume(self, marker: Input, now: int, result: Result) -> None:
+        """Go on after the gateway was away, or its clock was set: nobody was silent meanwhile.
 
-        It is an input like any other, journalled and replayed; see `RESUMED`.
+        It is an input like any other, journalled and replayed; see `RESUMED` and `steptime`.
         """
+        if by := set_by(marker):
+            self._wake(now - by, result)
         away = max(now - self.now, 0)
+        self.now = now if by else max(now, self.now)
         for stage in self._order:
-            stage.node.paused(away)
-        self.now = max(now, self.now)
+            stage.node.ctx.now = self.now
+            stage.node.clock_set(by) if by else stage.node.paused(away)
 
     def wake(self, now: int) -> Result:
         """Fire the timers that are due at or before `now`, in order."""

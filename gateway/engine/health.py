@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway.data.alarm import AlarmEvent, AlarmState, Priority
 from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
-from gateway.engine.clock import SystemClock
+from gateway.engine.clock import BACK_MAX_NS, SystemClock
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
 from gateway.engine.store_records import letters_waiting
@@ -144,13 +144,29 @@ class Health:
         jump = self._clock.jumped()
         if abs(jump) < STEP_NS:
             return
-        seconds = jump / 1e9
-        way = "forward" if jump > 0 else "back"
-        text = f"The clock of this machine was set {way} by {abs(seconds):.1f} s."
+        self.clock_was_set(jump, before)
+
+    def clock_was_set(self, by: int, before: int) -> None:
+        """The machine's clock was set: a note, and a record of the hole.
+
+        Args:
+            by: By how much [ns]; negative is back.
+            before: The time before [ns].
+        """
+        way = "forward" if by > 0 else "back"
+        text = f"The clock of this machine was set {way} by {_span(by)}."
+        ahead = self._clock.ahead() if isinstance(self._clock, SystemClock) else 0
+        if ahead > STEP_NS:
+            text += (
+                f" The gateway's time is {_span(ahead)} ahead of it and goes on, a "
+                "tenth slower, until the clock has caught up. Look at who sets the clock (NTP)."
+            )
+        if ahead > BACK_MAX_NS:
+            text += " If the clock is right now, start the gateway anew: then it is followed."
         self.once("gateway/clock", Condition(text, "low"))
-        data = {"source": OWN, "cause": "clock_step", "from": min(before, before + jump)}
-        data["to"] = max(before, before + jump)
-        self._runner.put("clock", "status", (Event(before, "source/gap", data),))
+        data = {"source": OWN, "cause": "clock_step", "from": min(before, before + by)}
+        data["to"] = max(before, before + by)
+        self._runner.put("clock", "status", (Event(self._clock.now(), "source/gap", data),))
 
     # ------------------------------------------------------------------ what is told
 
@@ -177,6 +193,19 @@ class Health:
         now = self._clock.now()
         self._runner.put(_NODE, "in", (Event(now, topic, data),))
         return now
+
+
+def _span(ns: int) -> str:
+    """A time in the unit that people would take for it.
+
+    >>> _span(3_600_000_000_000), _span(-86_400_500_000_000), _span(1_500_000_000)
+    ('60.0 min', '24.0 h', '1.5 s')
+    """
+    seconds = abs(ns) / 1e9
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds > 1.5 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _provisional(what: str, condition: Condition, now: int) -> AlarmEvent:

@@ -27,11 +27,12 @@ from gateway.engine.metrics import NodeStatus
 from gateway.engine.outbox import Outbox
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
 from gateway.engine.recovery import GraphOf, Recovery
+from gateway.engine.steptime import StepTime
 from gateway.engine.store import Entry, Store
 from gateway.engine.store_file import Revision
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
-from gateway.engine.wiring import DEPLOYED, RESUMED
+from gateway.engine.wiring import DEPLOYED
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock, Message
 
@@ -76,6 +77,7 @@ class FlowRunner:
         self.lock = asyncio.Lock()  # Who holds it sees the flow between two steps.
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
+        self.time = StepTime(clock)
         self._clock = clock
         self._book = book
         self._tag_book = tag_book
@@ -108,8 +110,7 @@ class FlowRunner:
 
     async def _resume(self) -> list[AlarmEvent]:
         """Journal that the gateway was away, so that a silence of ours raises no alarm."""
-        now = max(self._clock.now(), self.graph.now)
-        inputs: list[Input] = [(*RESUMED, (Event(now, "engine/resumed"),))]
+        now, inputs = self.time.resumed(self.graph.now)
         entry = Entry(self.name, self.seq + 1, now, 1, pack_inputs(inputs, now))
         await persist(self._store, entry)
         self.seq = self._done_seq = entry.seq
@@ -150,13 +151,13 @@ class FlowRunner:
             await asyncio.sleep(0)
 
     async def _serve(self, entries: Sequence[Arrived]) -> None:
-        inputs = merged(entries)
-        now = max(self._clock.now(), self.graph.now)
+        now, inputs = self.time.next(self.graph.now)
+        inputs += merged(entries)
         due = self.graph.wake_at()
         for entry in entries:  # Their questions are settled in the transaction that has them.
             if entry.answers and entry.node in self.workers:
                 self.workers[entry.node].journalled(entry.answers)
-        if self.durable and (entries or (due is not None and due <= now)):
+        if self.durable and (inputs or entries or (due is not None and due <= now)):
             inputs = await self._commit(entries, inputs, now, due)
         for entry in entries:
             if entry.ingress is not None and entry.token is not None:
@@ -253,7 +254,7 @@ class FlowRunner:
 
         Returns: a sentence for each node that starts fresh.
         """
-        now = max(self._clock.now(), self.graph.now)
+        now = self.time.settled(self.graph.now)
         self.seq += 1
         marker: Input = (*DEPLOYED, (Event(now, "engine/deployed", {"revision": revision.number}),))
         entry = Entry(self.name, self.seq, now, 1, pack_inputs([marker], now))

@@ -96,6 +96,11 @@ class Node(Generic[C]):
         self._arrays[name] = (array, fill)
         return array
 
+    def forget(self, code: NDArray[np.intp]) -> None:
+        """Have some tags start over: their cells hold what they were declared with."""
+        for array, fill in self._arrays.values():
+            array[code] = fill
+
     def keep(self, name: str, part: K) -> K:
         """Declare state that saves and loads itself, such as a ring or a kernel."""
         self._parts[name] = part  # type: ignore[assignment]  # a Part by its two methods
@@ -214,6 +219,14 @@ class Transform(Node[C], Generic[C, M]):
 
         A node that remembers when it saw something, in processing time, moves it by `ns`.
         """
+
+    def clock_set(self, ns: int) -> None:
+        """The gateway's clock was set by so much [ns], to `ctx.now`; no time has passed.
+
+        Forward at any time; back only at a start, when the last run was days ahead.
+        Times that the gateway's clock made move along, as they do in `paused`.
+        """
+        self.paused(ns)
 
 
 class Worker(Node[C], Generic[C, M]):
