@@ -84,6 +84,7 @@ class Product:
         flows: What it runs.
         values: For the variables in the flows.
         state: Another state folder than the one in `folder`.
+        environment: Variables it gets besides those of the test.
     """
 
     def __init__(
@@ -93,12 +94,14 @@ class Product:
         values: Mapping[str, str] | None = None,
         *,
         state: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.state = state or folder / "state"
         self.log = folder / "gateway.log"
         self._flows = list(flows)
         self._values = dict(values or {})
+        self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
         self._client: Client | None = None
 
@@ -121,7 +124,10 @@ class Product:
             words += ["--set", f"{name}={value}"]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", *words, stderr=log, stdout=log
+                *(sys.executable, "-m", "gateway", *words),
+                stderr=log,
+                stdout=log,
+                env=self._environment,
             )
         if not answers:
             return
