@@ -33,6 +33,8 @@ STEP_NS: Final = 1_000_000_000
 """A wall clock that moved by more than this against the steady one has been set."""
 OVERLOAD_S: Final = 3.0
 """A flow whose inbox is full for this long cannot keep up."""
+FULL, EMPTY = 0.9, 0.5
+"""Shares of its room at which an inbox counts as full, and as full no longer."""
 _NODE: Final = "health"
 
 
@@ -126,15 +128,25 @@ class Health:
                         "Look at why the receiver takes none.",
                         "high",
                     )
-            since = self._full_since.setdefault(name, now_s)
-            if runner.inbox.rows < runner.inbox.rows_max * 0.9:
-                self._full_since[name] = now_s
-            elif now_s - since > OVERLOAD_S:
+            inbox = runner.inbox
+            if inbox.rows >= inbox.rows_max * FULL:
+                self._full_since.setdefault(name, now_s)
+            elif inbox.rows < inbox.rows_max * EMPTY:
+                self._full_since.pop(name, None)
+            if now_s - self._full_since.get(name, now_s) > OVERLOAD_S:
                 found[f"gateway/overload/{name}"] = Condition(
-                    f"{name} cannot keep up: {runner.inbox.rows:,} rows wait. Its sources are "
+                    f"{name} cannot keep up: {inbox.rows:,} rows wait. Its sources are "
                     "held back. Read less often, or take work out of the flow.",
                     "high",
                 )
+        tags = self._runner.graph.tags
+        if len(tags) >= tags.limit:
+            found["gateway/tags"] = Condition(
+                f"The table of tags is full ({tags.limit:,}): samples of further tags are passed "
+                "over and counted (tags_full). Narrow the topics of the sources, or start with a "
+                "greater --tags-max.",
+                "high",
+            )
         return found
 
     def _look_at_clock(self) -> None:

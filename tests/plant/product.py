@@ -85,6 +85,7 @@ class Product:
         values: For the variables in the flows.
         state: Another state folder than the one in `folder`.
         environment: Variables it gets besides those of the test.
+        options: More words for the command line.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Product:
         *,
         state: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.state = state or folder / "state"
@@ -102,6 +104,7 @@ class Product:
         self._flows = list(flows)
         self._values = dict(values or {})
         self._environment = {**os.environ, **(environment or {})}
+        self._options = list(options)
         self._process: asyncio.subprocess.Process | None = None
         self._client: Client | None = None
 
@@ -119,7 +122,7 @@ class Product:
         port_file = self.folder / "port"
         port_file.unlink(missing_ok=True)
         words = ["run", *map(str, self._flows), "--state", str(self.state), "--port", "0"]
-        words += ["--port-file", str(port_file)]
+        words += ["--port-file", str(port_file), *self._options]
         for name, value in self._values.items():
             words += ["--set", f"{name}={value}"]
         with self.log.open("ab") as log:
