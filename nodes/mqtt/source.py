@@ -20,6 +20,7 @@ from gateway import (
 from nodes.mqtt._availability import Availability
 from nodes.mqtt._document import find, parse_path
 from nodes.mqtt._intake import Intake, Part
+from nodes.mqtt._pace import Pace
 from nodes.mqtt._payload import Decoder
 from nodes.mqtt._refusals import SAMPLE_BYTES, Refusals
 from nodes.mqtt._rows import Rows
@@ -30,9 +31,6 @@ from nodes.mqtt._spb_host import DEFAULT_TAG, SparkplugHost
 from nodes.mqtt._topics import TopicMap, fill
 from nodes.mqtt.connection import MqttConnection
 
-READ_ROWS_MAX = 5_000
-"""Rows of one reading, about: what is decoded and stored without a break holds up all others."""
-_FIRST_MESSAGES_MAX = 100
 _RETAINED = {"always": 0, "once": 1, "never": 2}
 
 
@@ -101,9 +99,7 @@ class MqttSource(Source[MqttSourceConfig]):
         self._sequences = Sequences(stored.get("sequences"))
         self._old_filters: list[str] = list(stored.get("filters", ()))
         self._seen_at: int | None = stored.get("at")
-        self._messages_max = _FIRST_MESSAGES_MAX
-        """How many messages are so many rows; a message may have hundreds of values."""
-        self._dropped_rows = 0
+        self._pace = Pace()
         self._session: Session | None = None
         self._intake: Intake | None = None
 
@@ -155,7 +151,7 @@ class MqttSource(Source[MqttSourceConfig]):
         assert self._session is not None
         if self._refusals:
             return Reading({"status": self._refusals.take()}, position=self._position())
-        parts = await self._intake.take(self._messages_max)
+        parts = await self._intake.take(self._pace.messages_max)
         outputs: dict[str, Message] = {}
         batches: list[Batch] = []
         events: list[Event] = []
@@ -167,9 +163,7 @@ class MqttSource(Source[MqttSourceConfig]):
             with suppress(Disconnected):  # what was read must not be lost; it is asked again
                 await self._session.publish(commands)
         batch = Batch.concat([b for b in batches if len(b)])
-        messages = sum(len(part.topics) for part in parts)
-        decoded, self._dropped_rows = self._dropped_rows + len(batch), 0
-        self._messages_max = max(READ_ROWS_MAX * messages // max(decoded, messages), 1)
+        self._pace.took(parts, len(batch))
         if len(batch):
             outputs["out"] = batch
             if self._availability is not None:
@@ -232,7 +226,7 @@ class MqttSource(Source[MqttSourceConfig]):
             before = len(rows.tag)
             document = self._decoder.row(rows, part, place)
             if self._sequence and self._is_again(document, part.topics[place]):
-                self._dropped_rows += len(rows.tag) - before
+                self._pace.passed_over += len(rows.tag) - before
                 for column in (rows.tag, rows.ts, rows.value, rows.quality):
                     del column[before:]
         return rows.batch()
