@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
-from gateway.engine.steptime import set_by
+from gateway.engine.steptime import go_on, told
 from gateway.engine.succession import adopt, kept
 from gateway.engine.wiring import (
     RESUMED,
@@ -139,17 +139,13 @@ class Graph:
         return result
 
     def _resume(self, marker: Input, now: int, result: Result) -> None:
-        """Go on after the gateway was away, or its clock was set: nobody was silent meanwhile.
-
-        It is an input like any other, journalled and replayed; see `RESUMED` and `steptime`.
-        """
-        if by := set_by(marker):
-            self._wake(now - by, result)
-        away = max(now - self.now, 0)
+        """Go on after a time in which nobody was silent; see `RESUMED` and `steptime`."""
+        by, stood = told(marker, self.now, now)
+        self._wake(now - by - stood, result)
         self.now = now if by else max(now, self.now)
         for stage in self._order:
             stage.node.ctx.now = self.now
-            stage.node.clock_set(by) if by else stage.node.paused(away)
+            go_on(stage.node, by, stood)
 
     def wake(self, now: int) -> Result:
         """Fire the timers that are due at or before `now`, in order."""

@@ -143,8 +143,8 @@ class Health:
         if len(tags) >= tags.limit:
             found["gateway/tags"] = Condition(
                 f"The table of tags is full ({tags.limit:,}): samples of further tags are passed "
-                "over and counted (tags_full). Narrow the topics of the sources, or start with a "
-                "greater --tags-max.",
+                "over and counted (without_tag, tags_full). Narrow the topics of the sources, or "
+                "start with a greater --tags-max.",
                 "high",
             )
         return found

@@ -138,14 +138,12 @@ class FlowRunner:
     async def run(self) -> None:
         """Serve the inbox until cancelled."""
         while True:
-            for egress in list(self.egresses.values()):
-                await egress.room.wait()
+            with self.time.standing():
+                for egress in list(self.egresses.values()):
+                    await egress.room.wait()
             due = self.graph.wake_at()
-            timeout_s = None
-            if due is not None:
-                wait_s = (due - self._clock.now()) / 1e9
-                timeout_s = max(wait_s, NAP_S) if wait_s > 0 else 0.0
-            entries = await self.inbox.take(STEP_ROWS_MAX, timeout_s)
+            wait_s = None if due is None else max((due - self._clock.now()) / 1e9, 0.0)
+            entries = await self.inbox.take(STEP_ROWS_MAX, wait_s and max(wait_s, NAP_S))
             async with self.lock:
                 await self._serve(entries)
             await asyncio.sleep(0)
@@ -192,7 +190,8 @@ class FlowRunner:
         size = sum(rows(message) for _, _, message in inputs)
         entry = Entry(self.name, self.seq, now, size, block, positions_of(entries))
         entry.gaps = gaps_of(inputs)
-        await self._write(entry)
+        with self.time.standing():
+            await self._write(entry)
         return inputs
 
     async def _keep(self, node: str, port: str, error: str, data: bytes) -> None:

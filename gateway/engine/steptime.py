@@ -1,22 +1,29 @@
-"""Step time: when the next step of a flow is, and by how much its time was only set.
+"""Step time: when the next step of a flow is, and how much of its time was nobody's silence.
 
 A clock that is set forward by an hour must not end every delay, age every tag and close every
-window at once. So a step that comes after it begins with an input that says by how much: the
-timers that were due before fire, then what nodes remember in time of the gateway's own moves
-along, and goes on from there. It is journalled like all input, so that a replay does the same.
+window at once. Nor must a flow that stood still, because its disk or a sink took nothing. So a
+step that comes after it begins with an input that says by how much: the timers that were due
+before fire, then what nodes remember in time of the gateway's own moves along, and goes on from
+there. It is journalled like all input, so that a replay does the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.data.event import Event
 from gateway.engine.clock import BACK_MAX_NS, SystemClock
 from gateway.engine.wiring import RESUMED, Input
-from gateway.flow.node import Clock
+from gateway.flow.node import Clock, Transform
 
 SET_BY: Final = "set_by"
-"""Key of the event's data: by how much the clock was set [ns]; absent after a stop."""
+"""Key of the event's data: by how much the clock was set [ns]."""
+STOOD: Final = "stood"
+"""Key of the event's data: for how long the flow stood still [ns]."""
+STOOD_MIN_S: Final = 1.0
+"""A commit, and the wait for it, take less."""
 
 
 class StepTime:
@@ -29,27 +36,37 @@ class StepTime:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known = self._leapt()
+        self._stood = 0
 
     def _leapt(self) -> int:
         return self._clock.leapt if isinstance(self._clock, SystemClock) else 0
 
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """While this is open the flow cannot go on; what takes long counts as standing still."""
+        began = self._clock.monotonic()
+        yield
+        if (stood_s := self._clock.monotonic() - began) > STOOD_MIN_S:
+            self._stood += round(stood_s * 1e9)
+
     def settled(self, done: int) -> int:
-        """The time now, without what the clock was set forward by since the last step [ns].
+        """The time now, without what is not yet told of [ns].
 
         Args:
             done: The time of the last step [ns].
         """
-        return max(self._clock.now() - (self._leapt() - self._known), done)
+        return max(self._clock.now() - (self._leapt() - self._known) - self._stood, done)
 
     def next(self, done: int) -> tuple[int, list[Input]]:
-        """The time of the next step [ns], and the input that says the clock was set, if it was.
+        """The time of the next step [ns], and the input that says what of it does not count.
 
         Args:
             done: The time of the last step [ns].
         """
         now = max(self._clock.now(), done)
         by, self._known = self._leapt() - self._known, self._leapt()
-        return now, [_set(now, by)] if by else []
+        stood, self._stood = max(min(self._stood, now - by - done), 0), 0
+        return now, [_marker(now, by, stood)] if by or stood else []
 
     def resumed(self, done: int) -> tuple[int, list[Input]]:
         """The time of the first step after a start [ns], and the input that says so.
@@ -61,21 +78,39 @@ class StepTime:
             done: The time of the last step before [ns].
         """
         now = self._clock.now()
-        self._known = self._leapt()
+        self._known, self._stood = self._leapt(), 0
         if done - now > BACK_MAX_NS:
-            return now, [_set(now, now - done)]
+            return now, [_marker(now, now - done, 0)]
         now = max(now, done)
         return now, [(*RESUMED, (Event(now, "engine/resumed"),))]
 
 
-def _set(now: int, by: int) -> Input:
-    return (*RESUMED, (Event(now, "engine/clock_set", {SET_BY: by}),))
+def _marker(now: int, by: int, stood: int) -> Input:
+    data = {key: ns for key, ns in ((SET_BY, by), (STOOD, stood)) if ns}
+    topic = "engine/clock_set" if by else "engine/stood"
+    return (*RESUMED, (Event(now, topic, data),))
 
 
-def set_by(marker: Input) -> int:
-    """By how much the clock was set [ns], by an input of RESUMED; 0 when it was not."""
+def told(marker: Input, done: int, now: int) -> tuple[int, int]:
+    """By how much the clock was set and for how long nothing was heard, [ns] both.
+
+    Args:
+        marker: An input of `RESUMED`; without numbers it says that the gateway was off.
+        done: The time of the last step [ns].
+        now: The time of this one [ns].
+    """
     event: Any = marker[2][0]  # type: ignore[index]  # such an input is one event
-    return int(event.data.get(SET_BY, 0)) if isinstance(event, Event) else 0
+    data = event.data if isinstance(event, Event) else {}
+    by, stood = int(data.get(SET_BY, 0)), int(data.get(STOOD, 0))
+    return (by, stood) if by or stood else (0, max(now - done, 0))
 
 
-__all__ = ["StepTime", "set_by"]
+def go_on(node: Transform[Any, Any], by: int, stood: int) -> None:
+    """Have a node move what it remembers in time of the gateway's own; see `told`."""
+    if by:
+        node.clock_set(by)
+    if stood:
+        node.paused(stood)
+
+
+__all__ = ["StepTime", "go_on", "told"]

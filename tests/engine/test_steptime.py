@@ -20,11 +20,11 @@ from gateway.engine.clock import BACK_MAX_NS, LEAP_NS, SystemClock
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.graph import Graph
 from gateway.engine.runtime import Runtime
-from gateway.engine.steptime import StepTime, set_by
+from gateway.engine.steptime import StepTime, told
 from gateway.engine.store_records import gaps
 from gateway.engine.wiring import RESUMED, Input
 from gateway.flow.document import Document
-from tests.engine.gear import Script, flow, kill, lent, started, until
+from tests.engine.gear import Script, flow, kill, lent, started, until, values
 
 S = 10**9
 DAY = 86_400 * S
@@ -70,7 +70,7 @@ def test_a_leap_is_told_once_with_its_size() -> None:
     assert time.settled(T0) == T0 + 10 * S
     now, inputs = time.next(T0)
     assert (now, [item[:2] for item in inputs]) == (T0 + DAY + 10 * S, [RESUMED])
-    assert set_by(inputs[0]) == DAY
+    assert told(inputs[0], 0, 0)[0] == DAY
     assert time.next(now) == (now, [])
 
 
@@ -97,7 +97,7 @@ def test_without_its_leaps_time_has_the_true_pace(moves: list[tuple[int, int]]) 
         clock.pass_(passed)
         clock.wall += jump
         now, inputs = time.next(done)
-        by = set_by(inputs[0]) if inputs else 0
+        by = told(inputs[0], 0, 0)[0] if inputs else 0
         leapt += by
         assert passed * 9 // 10 <= now - done - by <= passed + LEAP_NS
         done = now
@@ -132,13 +132,13 @@ def test_a_record_that_is_years_ahead_is_not_believed() -> None:
     ahead = T0 + 4000 * DAY
     assert clock.begin(ahead) == 4000 * DAY
     now, inputs = StepTime(clock).resumed(ahead)
-    assert (now, set_by(inputs[0])) == (T0, -4000 * DAY)
+    assert (now, told(inputs[0], 0, 0)[0]) == (T0, -4000 * DAY)
 
 
 def test_a_start_with_a_right_clock_says_only_that_we_were_away() -> None:
     now, inputs = StepTime(Machine()).resumed(T0 - DAY)
     assert now == T0
-    assert set_by(inputs[0]) == 0
+    assert told(inputs[0], 0, 0)[0] == 0
 
 
 # ---------------------------------------------------------------------- what a flow makes of it
@@ -328,6 +328,37 @@ async def test_timers_run_after_a_start_with_another_clock(
     await runtime.stop()
 
 
+BLOCKED = flow(
+    "src: {type: script.source}\nsilent: {type: alarm.stale, after_s: 2}\n"
+    "out: {type: script.sink, outbox: {bytes_max: 10000, when_full: block}}",
+    "src -> silent, src -> out",
+)
+
+
+async def test_a_flow_that_stood_still_missed_nobody(script: Script, tmp_path: Path) -> None:
+    """While a sink takes nothing and may lose nothing, the flow waits; its tags are not stale."""
+    clock = _clock(0)
+    runtime = await started(BLOCKED, tmp_path, clock=clock)
+    script.slow.clear()
+    room = runtime.runners["test"].egresses["out"].room
+    while room.is_set():
+        await script.readings.put(_now(runtime, 1.0))
+        await until(lambda: script.readings.empty())
+    steady = clock._steady
+    waited = _now(runtime, 2.0)  # With a broker, say, while we did not read.
+    clock.off += 3600 * S  # An hour goes by.
+    clock._steady = lambda: steady() + 3600 * S  # type: ignore[method-assign]  # so it does
+    await script.readings.put(waited)
+    script.slow.set()
+    await until(lambda: len(values(script)) and values(script)[-1] == 2.0)
+    assert runtime.book.history() == []
+    records = [unpack_inputs(block) for _, block in await runtime.store.journal("test", 0)]
+    found = [told(item, 0, 0) for inputs, _ in records for item in inputs if item[:2] == RESUMED]
+    assert [(by, round(stood / S) // 60) for by, stood in found] == [(0, 60)]
+    await until(lambda: bool(runtime.book.history()))  # And now it is silent.
+    await runtime.stop()
+
+
 async def test_a_leap_is_journalled_before_what_comes_after_it(
     script: Script, tmp_path: Path
 ) -> None:
@@ -340,6 +371,6 @@ async def test_a_leap_is_journalled_before_what_comes_after_it(
     await script.readings.put(_now(runtime, 9.0))
     await until(lambda: runner.graph.now > clock.now() - DAY // 2)
     records = [unpack_inputs(block) for _, block in await runtime.store.journal("test", 0)]
-    found = [set_by(item) for inputs, _ in records for item in inputs if item[:2] == RESUMED]
+    found = [told(item, 0, 0)[0] for inputs, _ in records for item in inputs if item[:2] == RESUMED]
     assert [round(by / S) for by in found] == [86_400]
     await runtime.stop()

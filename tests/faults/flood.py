@@ -1,6 +1,6 @@
 """A plant that sends more than it should: a publisher as a process of its own.
 
-    python -m tests.faults.flood fields PORT REPORT --rate 1000
+    python -m tests.faults.flood fields PORT REPORT --rate 1000 --surge 5000 --after 15
     python -m tests.faults.flood topics PORT REPORT --rate 20000 --count 100000
 
 `fields` sends messages of 100 numbers from 100 devices in turn, so that a thousand messages a
@@ -71,12 +71,24 @@ class Flood:
         self._socket.settimeout(SILENCE_S)
         self._in = b""
 
-    def run(self, rate: float, most: int, report: Path) -> None:
-        """Publish until SIGTERM or `most` messages, and wait for the last acknowledgement."""
+    def run(
+        self, rate: float, most: int, report: Path, surge: float = 0.0, after_s: float = 1e9
+    ) -> None:
+        """Publish until SIGTERM or `most` messages, and wait for the last acknowledgement.
+
+        Args:
+            rate: Messages a second.
+            most: Messages at most.
+            report: See `tell`.
+            surge: Messages a second after a while.
+            after_s: How long a while is [s].
+        """
         began = told = time.monotonic()
         while not (self.stop or self.sent >= most) or self.acknowledged < self.sent:
             now = time.monotonic()
-            due = self.sent if self.stop else min(int((now - began) * rate) + 1, most)
+            steady_s = min(now - began, after_s)
+            due = int(steady_s * rate + (now - began - steady_s) * surge) + 1
+            due = self.sent if self.stop else min(due, most)
             room = min(due - self.sent, WINDOW - (self.sent - self.acknowledged), 100)
             if room > 0:
                 packets = [self._packet(k) for k in range(self.sent, self.sent + room)]
@@ -128,6 +140,8 @@ def main() -> int:
     parser.add_argument("port", type=int)
     parser.add_argument("report", type=Path)
     parser.add_argument("--rate", type=float, required=True, help="messages a second")
+    parser.add_argument("--surge", type=float, default=0.0, help="messages a second afterwards")
+    parser.add_argument("--after", type=float, default=1e9, help="when that begins [s]")
     parser.add_argument("--count", type=int, default=10**9, help="messages at most")
     args = parser.parse_args()
     flood = Flood(args.port, fields_message if args.kind == "fields" else topics_message)
@@ -136,7 +150,7 @@ def main() -> int:
         flood.stop = True
 
     signal.signal(signal.SIGTERM, stop)
-    flood.run(args.rate, args.count, args.report)
+    flood.run(args.rate, args.count, args.report, args.surge, args.after)
     return 0
 
 
