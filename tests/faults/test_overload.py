@@ -404,7 +404,7 @@ class Outcome:
 
     samples: int
     delivered: int
-    queued_max: int
+    queued: int
     rss: int
     cpu_s: float
     took_s: float
@@ -461,14 +461,14 @@ async def _plain_broker(folder: Path) -> AsyncIterator[int]:
 
 
 async def _look_for(made: Scene, seconds: float) -> int:
-    """The most rows that ever waited for the fast sink."""
-    end, most = time.monotonic() + seconds, 0
+    """How many rows waited for the fast sink, in the middle of all looks."""
+    end, found = time.monotonic() + seconds, []
     while time.monotonic() < end:
         status = await made.look("fanout")
         wires = {wire["to"]: wire["queued"] for wire in status["wires"]}
-        most = max(most, wires["fast.in"])
+        found.append(wires["fast.in"])
         await asyncio.sleep(0.3)
-    return most
+    return sorted(found)[len(found) // 2]
 
 
 async def _slow_and_dead(made: Scene, samples: int) -> None:
@@ -493,12 +493,12 @@ async def test_a_slow_and_a_dead_sink_cost_the_fast_one_nothing(tmp_path: Path) 
     beside = await _rated(tmp_path / "beside", FANOUT, seconds)
     for one in (alone, beside):
         assert one.delivered == one.samples
-        assert one.queued_max < 60_000, "the fast sink fell behind"
+        assert one.queued < one.samples / 10, "the fast sink falls behind"
     record(
         "slow and dead sink",
         samples=beside.samples,
-        fast_queued_rows_alone=alone.queued_max,
-        fast_queued_rows_beside=beside.queued_max,
+        fast_queued_rows_alone=alone.queued,
+        fast_queued_rows_beside=beside.queued,
         fast_last_row_s_alone=round(alone.took_s, 2),
         fast_last_row_s_beside=round(beside.took_s, 2),
         rss_mb=round(beside.rss / 1e6),
