@@ -66,6 +66,7 @@ from gateway.flow.node import (
     Transform,
     Worker,
 )
+from gateway.flow.room import Room
 from gateway.flow.select import TagSelect
 from gateway.flow.units import converter
 
@@ -109,6 +110,7 @@ __all__ = [
     "Priority",
     "Reading",
     "Rejected",
+    "Room",
     "Rows",
     "Seconds",
     "Secret",

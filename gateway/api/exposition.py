@@ -47,6 +47,18 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
             "What waits at the end of a wire.",
             [(end, wire["queued"]) for end, wire in zip(ends, wires, strict=True)],
         ),
+        (
+            "genba_inbox_rows",
+            "gauge",
+            "Rows that came in and wait for their flow.",
+            [(_labels(flow=name), r.inbox.rows) for name, r in runtime.runners.items()],
+        ),
+        (
+            "genba_inbox_rows_max",
+            "gauge",
+            "How many may wait until the sources are held back.",
+            [(_labels(flow=name), r.inbox.rows_max) for name, r in runtime.runners.items()],
+        ),
         ("genba_alarms_open", "gauge", "Alarms that are open.", [("", len(runtime.book.open()))]),
         ("genba_commits_total", "counter", "Commits to disk.", [("", runtime.store.commits)]),
     ]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
+from gateway.engine.steptime import go_on, is_restart, told
 from gateway.engine.succession import Takeover, adopt, take_back
 from gateway.engine.traffic import Traffic, is_outlet
 from gateway.engine.wiring import (
@@ -101,11 +102,11 @@ class Graph:
         Args:
             inputs: What came in: from a source or worker by its output port, or for a
                 transform, sink or worker by its input port.
-            now: The time of this step [ns]; it never goes back.
+            now: The time of this step [ns]; it never goes back but by an input that says so.
         """
         result = Result()
         if inputs and inputs[0][:2] == RESUMED:
-            self.resume(now)
+            self._resume(inputs[0], now, result)
             inputs = inputs[1:]
         if self._sleepers:
             self._wake(now, result)
@@ -125,18 +126,18 @@ class Graph:
             self._drain(result)
         return result
 
-    def resume(self, now: int) -> None:
-        """Go on after the gateway was away: that time counts as silence of nobody.
-
-        It is an input like any other, journalled and replayed; see `RESUMED`.
-        """
-        away = max(now - self.now, 0)
+    def _resume(self, marker: Input, now: int, result: Result) -> None:
+        """Go on after a time in which nobody was silent; see `RESUMED` and `steptime`."""
+        restarted, (by, stood) = is_restart(marker), told(marker, self.now, now)
+        self._wake(now - by - stood, result)
+        self.now = now if by else max(now, self.now)
         for stage in self._order:
-            if stage.faulted:
-                self.revive(stage.id)
-            stage.faults = 0
-            stage.node.paused(away)
-        self.now = max(now, self.now)
+            if restarted:
+                if stage.faulted:
+                    self.revive(stage.id)
+                stage.faults = 0
+            stage.node.ctx.now = self.now
+            go_on(stage.node, by, stood)
 
     def wake(self, now: int) -> Result:
         """Fire the timers that are due at or before `now`, in order."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway.data.alarm import AlarmEvent, AlarmState, Priority
 from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
-from gateway.engine.clock import SystemClock
+from gateway.engine.clock import BACK_MAX_NS, SystemClock
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
 from gateway.engine.store_records import letters_waiting
@@ -33,6 +33,8 @@ STEP_NS: Final = 1_000_000_000
 """A wall clock that moved by more than this against the steady one has been set."""
 OVERLOAD_S: Final = 3.0
 """A flow whose inbox is full for this long cannot keep up."""
+FULL, EMPTY = 0.9, 0.5
+"""Shares of its room at which an inbox counts as full, and as full no longer."""
 _NODE: Final = "health"
 
 
@@ -136,15 +138,25 @@ class Health:
                         "Look at why the receiver takes none.",
                         "high",
                     )
-            since = self._full_since.setdefault(name, now_s)
-            if runner.inbox.rows < runner.inbox.rows_max * 0.9:
-                self._full_since[name] = now_s
-            elif now_s - since > OVERLOAD_S:
+            inbox = runner.inbox
+            if inbox.rows >= inbox.rows_max * FULL:
+                self._full_since.setdefault(name, now_s)
+            elif inbox.rows < inbox.rows_max * EMPTY:
+                self._full_since.pop(name, None)
+            if now_s - self._full_since.get(name, now_s) > OVERLOAD_S:
                 found[f"gateway/overload/{name}"] = Condition(
-                    f"{name} cannot keep up: {runner.inbox.rows:,} rows wait. Its sources are "
+                    f"{name} cannot keep up: {inbox.rows:,} rows wait. Its sources are "
                     "held back. Read less often, or take work out of the flow.",
                     "high",
                 )
+        tags = self._runner.graph.tags
+        if len(tags) >= tags.limit:
+            found["gateway/tags"] = Condition(
+                f"The table of tags is full ({tags.limit:,}): samples of further tags are passed "
+                "over and counted (without_tag, tags_full). Narrow the topics of the sources, or "
+                "start with a greater --tags-max.",
+                "high",
+            )
         return found
 
     def _look_at_clock(self) -> None:
@@ -154,13 +166,29 @@ class Health:
         jump = self._clock.jumped()
         if abs(jump) < STEP_NS:
             return
-        seconds = jump / 1e9
-        way = "forward" if jump > 0 else "back"
-        text = f"The clock of this machine was set {way} by {abs(seconds):.1f} s."
+        self.clock_was_set(jump, before)
+
+    def clock_was_set(self, by: int, before: int) -> None:
+        """The machine's clock was set: a note, and a record of the hole.
+
+        Args:
+            by: By how much [ns]; negative is back.
+            before: The time before [ns].
+        """
+        way = "forward" if by > 0 else "back"
+        text = f"The clock of this machine was set {way} by {_span(by)}."
+        ahead = self._clock.ahead() if isinstance(self._clock, SystemClock) else 0
+        if ahead > STEP_NS:
+            text += (
+                f" The gateway's time is {_span(ahead)} ahead of it and goes on, a "
+                "tenth slower, until the clock has caught up. Look at who sets the clock (NTP)."
+            )
+        if ahead > BACK_MAX_NS:
+            text += " If the clock is right now, start the gateway anew: then it is followed."
         self.once("gateway/clock", Condition(text, "low"))
-        data = {"source": OWN, "cause": "clock_step", "from": min(before, before + jump)}
-        data["to"] = max(before, before + jump)
-        self._runner.put("clock", "status", (Event(before, "source/gap", data),))
+        data = {"source": OWN, "cause": "clock_step", "from": min(before, before + by)}
+        data["to"] = max(before, before + by)
+        self._runner.put("clock", "status", (Event(self._clock.now(), "source/gap", data),))
 
     # ------------------------------------------------------------------ what is told
 
@@ -187,6 +215,19 @@ class Health:
         now = self._clock.now()
         self._runner.put(_NODE, "in", (Event(now, topic, data),))
         return now
+
+
+def _span(ns: int) -> str:
+    """A time in the unit that people would take for it.
+
+    >>> _span(3_600_000_000_000), _span(-86_400_500_000_000), _span(1_500_000_000)
+    ('60.0 min', '24.0 h', '1.5 s')
+    """
+    seconds = abs(ns) / 1e9
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds > 1.5 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _provisional(what: str, condition: Condition, now: int) -> AlarmEvent:

@@ -49,7 +49,9 @@ class Holes:
         self.seen = np.zeros(tags.limit, np.bool_)
         self._ts = np.zeros(tags.limit, np.int64)
         self._at = np.zeros(tags.limit, np.int64)
+        self._at_s = np.zeros(tags.limit, np.float64)
         self._bad = np.zeros(tags.limit, np.int64)
+        self._clock = clock
         self._tags = tags
         self._codes = codes
         self._started = clock.now()
@@ -62,6 +64,7 @@ class Holes:
         self.seen[batch.tag] = True
         self._ts[batch.tag] = batch.ts
         self._at[batch.tag] = now
+        self._at_s[batch.tag] = self._clock.monotonic()
         bad = batch.quality >= quality.BAD
         if np.count_nonzero(bad):
             self._bad[batch.tag[bad]] = batch.ts[bad]
@@ -69,8 +72,10 @@ class Holes:
     def lost(self, now: int) -> Batch:
         """A Bad row for each tag, because the way to the device is gone."""
         codes = self._codes()
-        # On the device's own clock, so that its next samples are not late.
-        ts = np.where(self._at[codes] > 0, self._ts[codes] + (now - self._at[codes]), now)
+        # On the device's own clock, so that its next samples are not late; ours may have been set.
+        passed = ((self._clock.monotonic() - self._at_s[codes]) * 1e9).astype(np.int64)
+        passed = np.minimum(passed, now - self._at[codes])
+        ts = np.where(self._at[codes] > 0, self._ts[codes] + passed, now)
         self._bad[codes] = ts
         return _bad_rows(codes, ts)
 

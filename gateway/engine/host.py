@@ -104,7 +104,7 @@ class FlowHost:
             graph = self.assembly.graph(document)
             taken = graph.adopt(old)
             ended = closed(old.classes, graph.classes)
-            now = max(self.shop.clock.now(), old.now)
+            now = runner.time.settled(old.now)
             turn = turn_of(
                 graph,
                 old,

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Final
 
 from gateway.data.alarm import AlarmEvent
-from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.arrived import Arrived
 from gateway.engine.bookkeeping import Intake, base_of
@@ -29,11 +28,11 @@ from gateway.engine.journal import (
 from gateway.engine.metrics import NodeStatus
 from gateway.engine.outbox import Outbox
 from gateway.engine.recovery import GraphOf, Recovery
+from gateway.engine.steptime import StepTime
 from gateway.engine.store import Entry, Store
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks, WantedLock
-from gateway.engine.wiring import RESUMED
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock
 
@@ -84,6 +83,7 @@ class Keeper:
         self._ahead = Tasks(f"flow/{graph.name}")
         self._done_seq = 0  # the newest record that the state contains
         self._store = store
+        self.time = StepTime(clock)
         self._clock = clock
         self._book = book
         self._tag_book = tag_book
@@ -125,8 +125,7 @@ class Keeper:
 
     async def _resume(self) -> list[AlarmEvent]:
         """Journal that the gateway was away, so that a silence of ours raises no alarm."""
-        now = max(self._clock.now(), self.graph.now)
-        inputs: list[Input] = [(*RESUMED, (Event(now, "engine/resumed"),))]
+        now, inputs = self.time.resumed(self.graph.now)
         entry = Entry(self.name, self.seq + 1, now, 1, pack_inputs(inputs, now))
         await persist(self._store, entry)
         self.seq = self._done_seq = entry.seq

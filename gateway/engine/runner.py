@@ -47,9 +47,10 @@ class FlowRunner(Keeper):
     async def run(self) -> None:
         """Serve the inbox until cancelled."""
         while True:
-            while full := [e for e in self.egresses.values() if e.holds_up]:
-                await full[0].wait_for_room()
-                await self._note_taken()
+            with self.time.standing():
+                while full := [e for e in self.egresses.values() if e.holds_up]:
+                    await full[0].wait_for_room()
+                    await self._note_taken()
             self._taken = await self.inbox.take(STEP_ROWS_MAX, self._patience_s())
             async with self.lock:
                 entries, self._taken = self._taken, []
@@ -117,8 +118,8 @@ class FlowRunner(Keeper):
             What to step; None where nothing came and no timer is due.
         """
         entries = self.inbox.admitted(entries, self.graph.classes)
-        inputs = merged(entries)
-        now = max(self._clock.now(), self.graph.now, after)
+        now, inputs = self.time.next(max(self.graph.now, after))
+        inputs += merged(entries)
         due = self.graph.wake_at()
         is_due = due is not None and due <= now
         for entry in entries:  # Their questions are settled in the transaction that has them.
@@ -126,7 +127,7 @@ class FlowRunner(Keeper):
             if worker is not None and worker.outbox is entry.outbox:
                 worker.journalled(entry.answers)
         before = self.seq
-        if self.durable and (entries or is_due):
+        if self.durable and (inputs or entries or is_due):
             inputs = await self._write_inputs(entries, inputs, now, is_due=is_due)
         self.inbox.journalled(inputs, entries)
         for entry in entries:
@@ -155,7 +156,8 @@ class FlowRunner(Keeper):
         entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
         entry.gaps, entry.pack = gaps_of(inputs), pack
         entry.decisions = [e.again.decision for e in entries if e.again is not None]
-        await self._write(entry)
+        with self.time.standing():
+            await self._write(entry)
         return inputs
 
     async def _step(self, ready: _Ready) -> None:

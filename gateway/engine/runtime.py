@@ -26,7 +26,7 @@ from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
-from gateway.engine.store_records import audit
+from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.view import flow_status, wires_of
@@ -123,9 +123,13 @@ class Runtime:
                 self._say("error", "store", damaged)
             self.tags.load(await self.store.tags())
             self._shop.tag_book.loaded()
+            newest = await newest_record(self.store)
+            behind = self.clock.begin(newest) if isinstance(self.clock, SystemClock) else 0
             self.book.apply(await self.store.alarm_events())
             await self._add_own(damaged)
             await self.flows.open(self._documents)
+            if behind and self.health is not None:
+                self.health.clock_was_set(-behind, newest)
         except BaseException:
             await self._tasks.stop()
             await self.store.close()

@@ -108,6 +108,20 @@ async def settle_letter(store: Store, decision: Decision) -> bool:
     return is_settled
 
 
+async def newest_record(store: Store) -> int:
+    """The time of the newest journal record of all flows [ns]; 0 when there is none."""
+
+    def work(db: sqlite3.Connection) -> int:
+        ends = db.execute("SELECT flow, max(seq) FROM journal GROUP BY flow").fetchall()
+        times = [
+            db.execute("SELECT ts FROM journal WHERE flow=? AND seq=?", end).fetchone()[0]
+            for end in ends
+        ]
+        return max(times, default=0)
+
+    return await store.run(work)
+
+
 async def letters_waiting(store: Store) -> int:
     """How many dead letters wait for a decision."""
     return await store.run(

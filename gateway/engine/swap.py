@@ -118,7 +118,7 @@ class Swap:
 
     def _turn(self, taken: Takeover, forgotten: dict[str, str]) -> Turn:
         host, change = self._host, self._change
-        now = max(host.shop.clock.now(), host.runner.graph.now)
+        now = host.runner.time.settled(host.runner.graph.now)
         kept = taken.kept | {n for n, b in change.borders.items() if change.running.get(n) is b}
         return turn_of(
             change.graph,

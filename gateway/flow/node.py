@@ -8,67 +8,31 @@ retries, backs off, journals and stores; a node only says what is special about 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gateway.data.alarm import AlarmEvent
-from gateway.data.batch import Batch
-from gateway.data.event import Event
-from gateway.data.windows import Windows
 from gateway.errors import StateError
 from gateway.flow.config import Config
 from gateway.flow.context import Clock as Clock  # the parts of a node, named here for all
 from gateway.flow.context import Context as Context
 from gateway.flow.context import Part as Part
+from gateway.flow.port import Alarms as Alarms
+from gateway.flow.port import Carries as Carries
+from gateway.flow.port import Events as Events
+from gateway.flow.port import Example as Example
+from gateway.flow.port import Message as Message
+from gateway.flow.port import Outputs as Outputs
+from gateway.flow.port import Port as Port
 
-Alarms = tuple[AlarmEvent, ...]
-Events = tuple[Event, ...]
-Message = Batch | Windows | Alarms | Events
-"""All that a wire carries. An empty message is never sent."""
-Outputs = Mapping[str, Message]
-"""Messages by output port; an absent port means nothing."""
 State = dict[str, NDArray[Any]]
 """What a node remembers, as arrays; stored without pickle."""
-Carries = Literal["samples", "windows", "alarms", "events"]
 
 C = TypeVar("C", bound=Config)
 M = TypeVar("M")
 K = TypeVar("K")
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """Where a wire ends: its name, what it carries and one sentence for people."""
-
-    name: str
-    carries: Carries
-    about: str
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One decision a reader might doubt, shown and executed.
-
-    Args:
-        title: What it shows.
-        config: The node's config.
-        given: What comes in, in the notation of the port; by port where there are several,
-            ``{"in": …, "operator": …}``; see `gateway.flow.notation`.
-        expect: What comes out, likewise. None for nodes that cannot run without a device: then
-            the example is only validated and shown.
-        tags: Facts about tags that `given` relies on: ``{"TT101": {"unit": "Cel", "low": 0}}``.
-        until: Virtual time at which the example ends, such as ``1h``: timers up to then fire.
-    """
-
-    title: str
-    config: Mapping[str, Any]
-    given: str | Mapping[str, str] | None = None
-    expect: str | Mapping[str, str] | None = None
-    tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    until: str | None = None
 
 
 class Node(Generic[C]):
@@ -96,6 +60,11 @@ class Node(Generic[C]):
         array = np.full(self.ctx.tags.limit, fill, dtype)
         self._arrays[name] = (array, fill)
         return array
+
+    def forget(self, code: NDArray[np.intp]) -> None:
+        """Have some tags start over: their cells hold what they were declared with."""
+        for array, fill in self._arrays.values():
+            array[code] = fill
 
     def keep(self, name: str, part: K) -> K:
         """Declare state that saves and loads itself, such as a ring or a kernel."""
@@ -237,6 +206,14 @@ class Transform(Node[C], Generic[C, M]):
 
         A node that remembers when it saw something, in processing time, moves it by `ns`.
         """
+
+    def clock_set(self, ns: int) -> None:
+        """The gateway's clock was set by so much [ns], to `ctx.now`; no time has passed.
+
+        Forward at any time; back only at a start, when the last run was days ahead.
+        Times that the gateway's clock made move along, as they do in `paused`.
+        """
+        self.paused(ns)
 
 
 class Worker(Node[C], Generic[C, M]):

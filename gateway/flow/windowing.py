@@ -73,6 +73,28 @@ class WindowTransform(WindowBase[W]):
         self._clock.seen[self._clock.seen != 0] += ns
         self._wake_known = False
 
+    def clock_set(self, ns: int) -> None:
+        """Tags whose time is further ahead than any row may be start over.
+
+        That is so only when the gateway's own clock was days ahead, and made their times.
+        """
+        super().clock_set(ns)
+        used = slice(len(self.ctx.tags))
+        ahead = np.flatnonzero(self._clock.at[used] > self.ctx.now + self._future)
+        if ns >= 0 or not len(ahead):
+            return
+        rows = int(self._ring.count[ahead].sum())
+        for code in ahead.tolist():
+            self._ring.clear(code)
+        self.forget(ahead)
+        self._wake_known = False
+        self.ctx.count("clock_set_back", rows)
+        self.ctx.say(
+            "warning",
+            f"The clock was set back: {len(ahead)} tags start over, and {rows} rows in their open "
+            "windows are left out. The journal has them.",
+        )
+
     def wake(self, now: int) -> Outputs:
         self._wake_known = False
         code = self._waiting()

@@ -110,6 +110,10 @@ class DeskNode(Transform[C, Any]):
         changed = {name for name in options if getattr(old, name) != getattr(self.config, name)}
         return changed <= _TUNABLE | self.tunable
 
+    def clock_set(self, ns: int) -> None:
+        super().clock_set(ns)
+        self._desk.clock_set(ns)
+
     def _alarm_of(self, tag: str, condition: str) -> Alarm | None:
         """A fresh alarm when the tag and the condition are this node's own."""
         raise NotImplementedError
@@ -156,6 +160,10 @@ class LevelNode(DeskNode[L]):
 
     def paused(self, ns: int) -> None:
         self._watch.paused(ns)
+
+    def clock_set(self, ns: int) -> None:
+        super().clock_set(ns)
+        self._watch.clock_set(ns)
 
     def _receive(self, message: Batch) -> list[AlarmEvent]:
         return self._watch.feed(message)

@@ -195,6 +195,20 @@ class Desk:
                 out.append(self._event(name, alarm, at, "realarmed", text, actor))
         return out
 
+    def clock_set(self, ns: int) -> None:
+        """The clock was set by so much [ns]: nobody had more or less time to acknowledge.
+
+        Shelving ends at the time of day that the operator was told, but for one that was begun
+        while the clock was days ahead: it would hide the alarm for as long.
+        """
+        for name, alarm in self._alarms.items():
+            if alarm.realarm_at:
+                alarm.realarm_at += ns
+            if ns < 0 and alarm.status.shelved_until:
+                until = max(alarm.status.shelved_until + ns, 1)
+                alarm.status = replace(alarm.status, shelved_until=until)
+            self._set_timer(name, alarm)
+
     def _take(self, name: str, alarm: Alarm, status: AlarmStatus) -> None:
         """Give an alarm its new status and set its timers."""
         anew = status.occurrence != alarm.status.occurrence

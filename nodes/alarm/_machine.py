@@ -227,6 +227,22 @@ class Watch(Generic[T]):
         """Nobody listened for so long [ns]: the clocks of silent tags stood still."""
         self._seen[self._seen != 0] += ns
 
+    def clock_set(self, ns: int) -> None:
+        """The gateway's clock was set by so much [ns], after `paused` was told.
+
+        Back: a tag whose time a clock that was days ahead has made goes on from when it was
+        seen, delays included; its next samples are not late.
+        """
+        seen = np.flatnonzero(self._seen) if ns < 0 else np.zeros(0, np.intp)
+        ahead = self._last[seen] - self._seen[seen]
+        wrong = ahead > -ns // 2
+        for code, by in zip(seen[wrong].tolist(), ahead[wrong].tolist(), strict=True):
+            self._last[code] -= by
+            if (point := self._points.get(code)) is not None:
+                point.due = [due if due == NEVER else due - by for due in point.due]
+                point.clock -= by if point.clock != UNSEEN else 0
+                self._quiet.settle(code, point, float(self._value[code]))
+
     def wake_at(self) -> int | None:
         """When the next delay ends for tags that fall silent [ns], or None."""
         waiting = self._quiet.waiting()

@@ -217,6 +217,12 @@ class Communication(DeskNode[CommunicationConfig]):
         for link in self._links.by_device.values():
             link.seen += ns
 
+    def clock_set(self, ns: int) -> None:
+        super().clock_set(ns)
+        for link in self._links.by_device.values():
+            # The engine says when a device was lost, by the gateway's clock.
+            link.since = link.since + ns if ns > 0 else min(link.since, link.seen)
+
     def _timer_at(self) -> int | None:
         if not self._links.by_device:
             return None

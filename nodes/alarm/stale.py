@@ -158,6 +158,11 @@ class Stale(DeskNode[StaleConfig]):
         self._seen[self._seen != 0] += ns
         self._next = None if self._next is None else self._next + ns
 
+    def clock_set(self, ns: int) -> None:
+        super().clock_set(ns)
+        if ns < 0:  # What was stamped by a clock that was days ahead has the time it was seen.
+            self._last[:] = np.where(self._last > self._seen - ns // 2, self._seen, self._last)
+
     def _timer_at(self) -> int | None:
         return self._next
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from gateway import Batch, Config, Context, Example, Outputs, Tag, TagName, Transform
+from gateway import Batch, Config, Context, Example, Outputs, Room, Tag, TagName, Transform
 
 _UNKNOWN = 65_535
 
@@ -77,6 +78,7 @@ class Rename(Transform[RenameConfig, Batch]):
 
     def __init__(self, config: RenameConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
+        self._room = Room(ctx)
         self._new = np.full(ctx.tags.limit, _UNKNOWN, np.uint16)
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(config.match))
         self._match = re.compile(pattern + r"\Z") if config.match else None
@@ -87,9 +89,11 @@ class Rename(Transform[RenameConfig, Batch]):
         new = self._new[batch.tag]
         if (new == _UNKNOWN).any():
             for code in dict.fromkeys(batch.tag[new == _UNKNOWN].tolist()):
-                self._new[code] = self._code(code)
+                if (made := self._room.made(partial(self._code, code))) is not None:
+                    self._new[code] = made
+            batch = self._room.kept(batch, self._new[batch.tag] != _UNKNOWN)
             new = self._new[batch.tag]
-        return {"out": batch.with_tag(new)}
+        return {"out": batch.with_tag(new)} if len(batch) else {}
 
     def _code(self, code: int) -> int:
         tag = self.ctx.tags[code]

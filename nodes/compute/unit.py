@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -12,6 +14,7 @@ from gateway import (
     Context,
     Example,
     Outputs,
+    Room,
     Tag,
     TagFilter,
     TagSelect,
@@ -85,6 +88,7 @@ class Unit(Transform[UnitConfig, Batch]):
     def __init__(self, config: UnitConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
         self._select = TagSelect(config.tags, ctx.tags)
+        self._room = Room(ctx)
         self._state = np.zeros(ctx.tags.limit, np.uint8)
         self._gain = np.ones(ctx.tags.limit)
         self._offset = np.zeros(ctx.tags.limit)
@@ -97,6 +101,9 @@ class Unit(Transform[UnitConfig, Batch]):
         if unseen.any():
             for code in dict.fromkeys(batch.tag[unseen].tolist()):
                 self._learn(code)
+            batch = self._room.kept(batch, self._state[batch.tag] != _UNSEEN)
+            if not len(batch):
+                return {}
         tag = batch.tag
         with np.errstate(all="ignore"):
             value = batch.value * self._gain[tag] + self._offset[tag]
@@ -117,8 +124,11 @@ class Unit(Transform[UnitConfig, Batch]):
             return
         name = f"{tag.name}#{self.config.suffix or self.config.to.replace('/', '_')}"
         low, high = tag.low * gain + offset, tag.high * gain + offset
-        self._new[code] = self.ctx.tags.add(
-            Tag(name, self.config.to, min(low, high), max(low, high))
-        )
+        made = Tag(name, self.config.to, min(low, high), max(low, high))
+        new = self._room.made(partial(self.ctx.tags.add, made))
+        if new is None:
+            self._state[code] = _UNSEEN
+            return
+        self._new[code] = new
         self._gain[code], self._offset[code] = gain, offset
         self._state[code] = _CONVERTED

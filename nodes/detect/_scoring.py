@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from gateway import (
     Outputs,
     Port,
     PositiveSeconds,
+    Room,
     Rows,
     TagFilter,
     Transform,
@@ -109,6 +111,7 @@ class Scoring(Transform[C, Batch]):
         # What follows is read from the tag table again after a restart: it is no state.
         self._fits = None if config.tags == "#" else pattern_of(config.tags)
         self._wanted = np.zeros(ctx.tags.limit, np.uint8)
+        self._room = Room(ctx)
         self._derived = np.zeros(ctx.tags.limit, np.uint16)
         self._is_derived = np.zeros(ctx.tags.limit, np.bool_)
 
@@ -132,7 +135,9 @@ class Scoring(Transform[C, Batch]):
             return {}
         if count < len(known):
             rows, score = rows.where(known), score[known]
-        return {"out": Batch(self._names(rows.tag), rows.ts, score, rows.quality)}
+        scores = Batch(self._names(rows.tag), rows.ts, score, rows.quality)
+        scores = self._room.kept(scores, self._is_derived[rows.tag])
+        return {"out": scores} if len(scores) else {}
 
     def _scores(self, rows: Batch) -> NDArray[np.float64]:
         """The score of each row, (n,), NaN where there is none."""
@@ -159,6 +164,8 @@ class Scoring(Transform[C, Batch]):
         if np.count_nonzero(known) < len(known):
             for code in dict.fromkeys(tag[~known].tolist()):
                 unit = self.unit(self.ctx.tags[code].unit)
-                self._derived[code] = self.ctx.tags.derive(code, self.config.output, unit=unit)
-                self._is_derived[code] = True
+                make = partial(self.ctx.tags.derive, code, self.config.output, unit=unit)
+                if (derived := self._room.made(make)) is not None:
+                    self._derived[code] = derived
+                    self._is_derived[code] = True
         return self._derived[at]

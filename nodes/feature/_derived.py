@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway import Batch, TagTable, Windows, quality
+from gateway import Batch, Context, Room, Windows, quality
 
 PARENT = "parent"
 """Stands for the unit of the tag itself."""
@@ -19,7 +20,7 @@ class Features:
     """Turns a table of features, one row a window, into samples of derived tags.
 
     Args:
-        tags: Where the derived tags are made.
+        ctx: Of the node.
         names: What each feature is called after the `#`, f of them.
         units: UCUM unit of each, or `PARENT` or `PER_SECOND`.
         good_percent_min: Windows with fewer good samples give uncertain features.
@@ -28,13 +29,14 @@ class Features:
 
     def __init__(
         self,
-        tags: TagTable,
+        ctx: Context,
         names: Sequence[str],
         units: Sequence[str],
         good_percent_min: float,
         about_quality: frozenset[str] = frozenset(),
     ) -> None:
-        self._tags = tags
+        self._tags = tags = ctx.tags
+        self._room = Room(ctx)
         self._names = names
         self._units = units
         self._good_percent_min = good_percent_min
@@ -46,19 +48,21 @@ class Features:
     def samples(
         self, windows: Windows, table: NDArray[np.float64], percent_good: NDArray[np.float64]
     ) -> Batch:
-        """k · f samples at the ends of the windows, window by window.
+        """k · f samples at the ends of the windows, window by window, but for tags without room.
 
         Args:
             windows: k of them.
             table: The features, (k, f); NaN where a window cannot have one.
             percent_good: Share of good samples of each window [%], (k,).
         """
-        return Batch.columns(
+        batch = Batch.columns(
             self._derived(windows.tag).ravel(),
             windows.end.repeat(len(self._names)),
             table.ravel(),
             self._status(percent_good),
         )
+        known: NDArray[np.bool_] = self._known[windows.tag]
+        return self._room.kept(batch, known.repeat(len(self._names)))
 
     def _status(self, percent_good: NDArray[np.float64]) -> NDArray[np.uint32] | None:
         """Quality of each feature, (k · f,), or None when all are good, as mostly."""
@@ -82,6 +86,9 @@ class Features:
         parent = self._tags[code].unit
         units = {PARENT: parent, PER_SECOND: f"{parent}/s" if parent else ""}
         for column, (name, unit) in enumerate(zip(self._names, self._units, strict=True)):
-            derived = self._tags.derive(code, name, unit=units.get(unit, unit))
+            of = units.get(unit, unit)
+            derived = self._room.made(partial(self._tags.derive, code, name, unit=of))
+            if derived is None:
+                return
             self._codes[code, column] = derived
         self._known[code] = True

@@ -125,7 +125,7 @@ class Spectrum(Transform[SpectrumConfig, Windows]):
             names += ["envelope_rms", "envelope_peak_hz", "envelope_peak"]
             units += [PARENT, "Hz", PARENT]
         self._count = len(names)
-        self._features = Features(ctx.tags, names, units, config.good_percent_min)
+        self._features = Features(ctx, names, units, config.good_percent_min)
 
     def process(self, windows: Windows, port: str) -> Outputs:
         if len(windows) == 0:

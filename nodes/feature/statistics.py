@@ -157,7 +157,7 @@ class Statistics(Transform[StatisticsConfig, Windows]):
         units = [_UNITS.get(name, PARENT) for name in config.features]
         units += [PARENT for _ in config.percentiles] + ["s" for _ in config.time_above]
         self._features = Features(
-            ctx.tags, _names(config), units, config.good_percent_min, _ABOUT_QUALITY
+            ctx, _names(config), units, config.good_percent_min, _ABOUT_QUALITY
         )
 
     def process(self, windows: Windows, port: str) -> Outputs:

@@ -41,7 +41,8 @@ class Beat:
 
     def _look(self) -> None:
         now, keepalive_s = self._loop.time(), self._keepalive_s
-        if self._pinged is not None and self.heard > self._pinged:
+        # An answer may come within the same millisecond, which is the grain of the loop's time.
+        if self._pinged is not None and self.heard >= self._pinged:
             self._pinged = None
         waited = 0.0 if self._pinged is None else now - self._pinged
         if waited >= keepalive_s and not self._is_deaf():

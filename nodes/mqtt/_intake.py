@@ -69,6 +69,16 @@ class Part:
             self.is_lossy,
         )
 
+    def cut(self, rows: int) -> tuple[Part, Part]:
+        """It as two parts under the same receipt, the first of which has so many rows."""
+        n = len(self.topics)
+        first, rest = self.pick(range(rows)), self.pick(range(rows, n))
+        first.arrival -= n - rows  # Rows without a time of their own have one in their order.
+        rest.size = self.size - first.size  # What was counted when it came, and must leave so.
+        if self.receipt is not None:
+            self.receipt.parts += 1
+        return first, rest
+
 
 class Owed:
     """Receipts in the order of arrival: PUBACKs must leave in that order.
@@ -144,7 +154,7 @@ class Intake:
         self._wake()
 
     async def take(self, rows_max: int) -> list[Part]:
-        """Wait for one part, then take all that wait, up to about `rows_max` rows.
+        """Wait for one part, then take all that wait, up to `rows_max` messages.
 
         Raises:
             Disconnected: The session is gone and nothing waits.
@@ -160,6 +170,8 @@ class Intake:
         parts: list[Part] = []
         rows = 0
         while self.queue and (not parts or rows + len(self.queue[0].topics) <= rows_max):
+            if len(self.queue[0].topics) > rows_max:
+                self.queue.extendleft(reversed(self.queue.popleft().cut(rows_max)))
             part = self.queue.popleft()
             rows += len(part.topics)
             self.taken(part)

@@ -124,6 +124,7 @@ class Decoder:
         if min(codes) >= 0:
             return Batch.columns(codes, ts, values, marks)
         keep = np.asarray(codes) >= 0
+        self._ctx.count("without_tag", len(codes) - int(np.count_nonzero(keep)))
         status = np.zeros(len(codes), np.uint32) if marks is None else np.asarray(marks, np.uint32)
         numbers = np.asarray(values, np.float64)
         return Batch.columns(np.asarray(codes)[keep], ts[keep], numbers[keep], status[keep])
@@ -252,8 +253,7 @@ class Decoder:
                     raise MalformedError(f"It has no {show(layout.value)!r}.")
             number = as_number(value)
             code = self._look_up([raw], [document])[0]
-            if code >= 0:
-                rows.add(code, ts, number, status)
+            self._add(rows, code, ts, number, status)
             return
         words = self._topics.fields(topic)
         if words is None:
@@ -263,8 +263,13 @@ class Decoder:
         found = self._all(document) if layout.takes_all else self._some(document)
         for suffix, number in found:
             code = self.code(clean(f"{base}/{suffix}" if suffix else base), topic)
-            if code >= 0:
-                rows.add(code, ts, number, status)
+            self._add(rows, code, ts, number, status)
+
+    def _add(self, rows: Rows, code: int, ts: int, value: float, status: int) -> None:
+        if code >= 0:
+            rows.add(code, ts, value, status)
+        else:
+            self._ctx.count("without_tag")
 
     def _some(self, document: Any) -> list[tuple[str, float]]:
         """The fields that were asked for; one that is absent is not sent this time."""

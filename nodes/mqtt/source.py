@@ -21,6 +21,7 @@ from gateway import (
 from nodes.mqtt._availability import Availability
 from nodes.mqtt._document import find, parse_path
 from nodes.mqtt._intake import Intake, Part
+from nodes.mqtt._pace import Pace
 from nodes.mqtt._payload import Decoder
 from nodes.mqtt._refusals import SAMPLE_BYTES, Refusals
 from nodes.mqtt._rows import Rows
@@ -31,7 +32,6 @@ from nodes.mqtt._spb_host import DEFAULT_TAG, SparkplugHost
 from nodes.mqtt._topics import TopicMap, fill
 from nodes.mqtt.connection import MqttConnection
 
-READ_ROWS_MAX = 5_000
 _RETAINED = {"always": 0, "once": 1, "never": 2}
 
 
@@ -102,6 +102,7 @@ class MqttSource(Source[MqttSourceConfig]):
         self._old_filters: list[str] = list(stored.get("filters", ()))
         self._seen_at: int | None = stored.get("at")
         self._is_lossy = config.qos == 0 or bool(stored.get("lossy"))
+        self._pace = Pace()
         self._session: Session | None = None
         self._intake: Intake | None = None
 
@@ -152,7 +153,7 @@ class MqttSource(Source[MqttSourceConfig]):
         assert self._session is not None
         if self._refusals:
             return Reading({"status": self._refusals.take()}, position=self._position())
-        parts = await self._intake.take(READ_ROWS_MAX)
+        parts = await self._intake.take(self._pace.messages_max)
         outputs: dict[str, Message] = {}
         batches: list[Batch] = []
         events: list[Event] = []
@@ -164,6 +165,7 @@ class MqttSource(Source[MqttSourceConfig]):
             with suppress(Disconnected):  # what was read must not be lost; it is asked again
                 await self._session.publish(commands)
         batch = Batch.concat([b for b in batches if len(b)])
+        self._pace.took(parts, len(batch))
         if len(batch):
             outputs["out"] = batch
             if self._availability is not None:
@@ -235,6 +237,7 @@ class MqttSource(Source[MqttSourceConfig]):
             document = self._decoder.row(rows, part, place)
             new = range(before, len(rows.tag))
             if self._sequence and self._is_again(document, part, place, rows, new):
+                self._pace.passed_over += len(rows.tag) - before
                 for column in (rows.tag, rows.ts, rows.value, rows.quality):
                     del column[before:]
         return rows.batch()

@@ -71,7 +71,7 @@ class SerialSource(Source[SerialSourceConfig]):
         self._where = ""
         self._is_new = True
         self._dropped = 0
-        self._due_s = 0.0
+        self._due_s = self._heard_s = 0.0
 
     async def connect(self) -> None:
         line = self._line = self.ctx.connection(SerialConnection, self.config.connection)
@@ -83,6 +83,7 @@ class SerialSource(Source[SerialSourceConfig]):
             self._codes[name] = self.ctx.tags.add(known)
         self._reader = Reader(self.config, self._codes, self._where, self._watch, self.ctx.count)
         self._reader.heard_at = self.ctx.clock.now()
+        self._heard_s = self.ctx.clock.monotonic()
         self._watch.interrupted(self._cause)
         self._cause = "disconnected"
         self._is_new = True
@@ -118,15 +119,16 @@ class SerialSource(Source[SerialSourceConfig]):
         """Wait for the device to say something, or for a silence that means something."""
         waits = [self.config.idle_s] if reader.pending else []
         if self.config.silent_s and not self._watch.is_silent:
-            quiet_s = (self.ctx.clock.now() - reader.heard_at) / 1e9
+            quiet_s = self.ctx.clock.monotonic() - self._heard_s
             waits.append(max(0.0, self.config.silent_s - quiet_s))
         parts = await stream.take(min(waits, default=None))
         if parts:
+            self._heard_s = self.ctx.clock.monotonic()
             self._feed(parts, stream, reader)
         elif reader.pending:
             reader.flush(self.ctx.clock.now())
-        silent_ns = round(self.config.silent_s * 1e9)
-        if silent_ns and self.ctx.clock.now() - reader.heard_at >= silent_ns:
+        silent_s = self.config.silent_s
+        if silent_s and self.ctx.clock.monotonic() - self._heard_s >= silent_s:
             text = f"The device on {self._where} was silent for {self.config.silent_s:g} s."
             self._lose(f"{text} Is it switched on, and its cable in place?", reader)
 

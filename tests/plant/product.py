@@ -84,6 +84,8 @@ class Product:
         flows: What it runs.
         values: For the variables in the flows.
         state: Another state folder than the one in `folder`.
+        environment: Variables it gets besides those of the test.
+        options: More words for the command line.
     """
 
     def __init__(
@@ -93,12 +95,16 @@ class Product:
         values: Mapping[str, str] | None = None,
         *,
         state: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.state = state or folder / "state"
         self.log = folder / "gateway.log"
         self._flows = list(flows)
         self._values = dict(values or {})
+        self._environment = {**os.environ, **(environment or {})}
+        self._options = list(options)
         self._process: asyncio.subprocess.Process | None = None
         self._client: Client | None = None
 
@@ -116,12 +122,15 @@ class Product:
         port_file = self.folder / "port"
         port_file.unlink(missing_ok=True)
         words = ["run", *map(str, self._flows), "--state", str(self.state), "--port", "0"]
-        words += ["--port-file", str(port_file)]
+        words += ["--port-file", str(port_file), *self._options]
         for name, value in self._values.items():
             words += ["--set", f"{name}={value}"]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", *words, stderr=log, stdout=log
+                *(sys.executable, "-m", "gateway", *words),
+                stderr=log,
+                stdout=log,
+                env=self._environment,
             )
         if not answers:
             return
