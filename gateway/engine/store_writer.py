@@ -11,7 +11,6 @@ Source: sqlite.org/wal.html; reliability figures in the decision record 0003.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -27,7 +26,6 @@ from gateway.engine.store_state import Saved
 from gateway.engine.tasks import Tasks
 from gateway.errors import Disconnected
 
-_log = logging.getLogger("genba.store")
 T = TypeVar("T")
 COMMIT_INTERVAL_S: Final = 0.1  # Ten commits a second need 8 % of the slowest disk measured.
 COMMIT_ROWS_MAX: Final = 2_000
@@ -64,6 +62,7 @@ class Writer:
         self._last_commit_s = float("-inf")
         self._hurry = asyncio.Event()
         self._log_bytes = 0
+        self._is_growing = False  # The log, because it cannot be folded.
         self.commits = 0
         self.bytes_written = 0
         self.retention = retention or Retention()
@@ -168,11 +167,16 @@ class Writer:
 
     async def _fold_when_due(self) -> None:
         """Fold the log into the file if it has grown; whoever committed need not wait for it."""
-        if self._log_bytes >= FOLD_BYTES:
+        is_tight = self._log_bytes > 0 and self.is_short()  # A log that is folded grows no more.
+        if self._log_bytes >= FOLD_BYTES or is_tight:
             try:
                 await self.run(self._fold_log)
             except Disconnected as error:
-                _log.warning("The log of the state file grows: %s", error)
+                if not self._is_growing:
+                    self.told("error", f"The log of the state file grows: {error}")
+                self._is_growing = True
+            else:
+                self._is_growing = False
 
     async def _commit_group(self, group: list[_Waiting]) -> None:
         entries = [entry for entry, _ in group]

@@ -54,10 +54,10 @@ def rows(*items: tuple[int, float]) -> Batch:
     )
 
 
-def holes_of(*tags: str) -> tuple[Holes, TagTable]:
+def holes_of(*tags: str, clock: Hands | None = None) -> tuple[Holes, TagTable]:
     table = TagTable(100)
     codes = np.array([table.code(tag) for tag in tags], np.uint16)
-    return Holes(table, Hands(), lambda: codes), table
+    return Holes(table, clock or Hands(), lambda: codes), table
 
 
 def gap(start_s: float, end_s: float, missing: int = 0, tags: tuple[str, ...] | None = None) -> Gap:
@@ -92,12 +92,20 @@ def test_what_is_not_counted_is_marked_just_inside_both_ends() -> None:
 
 
 def test_the_bad_row_of_a_lost_line_is_not_doubled() -> None:
-    holes, _ = holes_of("a")
+    holes, _ = holes_of("a", clock=(clock := Hands()))
     holes.saw(rows((0, 10)), 10 * NS)
+    clock.s = 3.0
     assert bad(holes.lost(13 * NS)) == [13.0]
     marked = holes.marked([gap(10, 60)], rows((0, 60)), 60 * NS)
     assert bad(marked) == [pytest.approx(60)]
     assert len(holes.marked([gap(10, 60)], rows((0, 60)), 60 * NS)) == 1, "told twice, marked once"
+
+
+def test_a_line_lost_after_our_clock_was_set_is_bad_in_the_time_of_the_device() -> None:
+    holes, _ = holes_of("a", clock=(clock := Hands()))
+    holes.saw(rows((0, 10)), 10 * NS)
+    clock.s = 3.0  # And the clock on the wall was set forward by an hour.
+    assert bad(holes.lost(3613 * NS)) == [13.0]
 
 
 def test_a_source_that_sends_bad_rows_itself_is_left_alone() -> None:

@@ -48,7 +48,8 @@ async def main(folder: Path, readings: int, seed: int) -> int:
     bench.holds = os.environ.get("GENBA_HOLDS", "")
     bench.lend()
     ballast = int(os.environ.get("GENBA_BALLAST", "0"))
-    room = RoomExecutor(ThreadExecutor(), Ballast(folder / "genba.db.ballast", ballast))
+    reserve = Ballast(folder / "genba.db.ballast", ballast)
+    room = RoomExecutor(ThreadExecutor(), reserve)
     if mutant == "trusting":
         store_file.renew = lambda path: None  # type: ignore[assignment]  # the mutant
         store_file.scan = LogScan  # type: ignore[assignment]  # the mutant
@@ -59,6 +60,7 @@ async def main(folder: Path, readings: int, seed: int) -> int:
         retention=chance.choice((Retention(), Retention(bytes_max=20_000))),
         synchronous=mutant if mutant.isupper() else "",
     )
+    store.is_short = lambda: reserve.is_given_up
     room.told = lambda level, text: store.told(level, text)
     checkpoint_s = chance.choice((0.02, 0.05, 0.2))
     runtime = Runtime(

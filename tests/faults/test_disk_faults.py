@@ -25,7 +25,7 @@ from tests.faults.conftest import LONG
 from tests.faults.power import Recording, Watched
 
 READINGS = 1_000_000
-SEED = 4
+SEED = 3  # Its log is folded often.
 ANY = 10**9
 
 
@@ -112,9 +112,8 @@ def test_a_disk_that_fails_and_heals(iolog: Path, folder: Path, fault: Fault) ->
             calls, back_s = fail_once(watched, fault, nth, count, hold_s)
             failed, slowest = failed + calls, max(slowest, back_s)
     end_well(watched, fault.name)
-    assert any(
-        "Nothing is acknowledged" in line or "No checkpoint" in line for line in watched.said
-    )
+    sentences = ("Nothing is acknowledged", "No checkpoint", "The log of the state file grows")
+    assert any(sentence in line for line in watched.said for sentence in sentences)
     figures.record(
         "disk_faults", fault=fault.name, failed_calls=failed, slowest_s=round(slowest, 1)
     )
