@@ -30,14 +30,15 @@ class Spool:
 
     Args:
         options: How much may wait, and what happens beyond.
-        memory_rows_max: Rows whose contents stay in memory when they are stored.
+        memory_rows_max: Rows whose contents stay in memory when they are stored; as many as
+            are stored at once when it is None.
     """
 
     def __init__(
-        self, options: OutboxOptions | None = None, memory_rows_max: int = SPILL_ROWS
+        self, options: OutboxOptions | None = None, memory_rows_max: int | None = None
     ) -> None:
         self.options = options or OutboxOptions()
-        self.memory_rows_max = memory_rows_max
+        self.memory_rows_max = SPILL_ROWS if memory_rows_max is None else memory_rows_max
         self.ways = 1
         """Among how many outboxes the messages of a sink are split; a replay must split alike."""
         self.offered = 0

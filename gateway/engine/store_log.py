@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
@@ -141,16 +141,15 @@ def scan(path: Path) -> LogScan:
         head = file.read(_HEADER.size)
         sound = _is_sound(head)
         page = _page_size(path) if not sound else _HEADER.unpack(head)[2]
-        salts = _HEADER.unpack(head)[4:6] if sound else None
         ends: list[int] = []
         newer: dict[int, int] = {}
-        size = os.fstat(file.fileno()).st_size
-        for number in range((size - _HEADER.size) // (_FRAME.size + page)):
+        frames = (os.fstat(file.fileno()).st_size - _HEADER.size) // (_FRAME.size + page)
+        salts = _HEADER.unpack(head)[4:6] if sound else _salts(file, page, frames)
+        for number in range(frames):
             file.seek(_HEADER.size + number * (_FRAME.size + page))
             number_of_page, pages_after, *own, _, _ = _FRAME.unpack(file.read(_FRAME.size))
             if not number_of_page:  # Pages are counted from 1: this is no frame.
                 continue
-            salts = salts or (own[0], own[1])
             if (own[0], own[1]) != salts:
                 continue
             newer[number_of_page] = file.tell()
@@ -160,6 +159,21 @@ def scan(path: Path) -> LogScan:
     if is_folded or (not sound and len(ends) < 2):  # One may be what a power cut left.
         return LogScan(log)
     return LogScan(log, page, bool(_HEADER.unpack(head)[0] & 1), tuple(ends), not sound)
+
+
+def _salts(file: BinaryIO, page: int, frames: int) -> tuple[int, ...]:
+    """What the frames of the present round are known by, in a log whose header is damaged.
+
+    The first frame may be damaged as well, so it takes two that agree.
+    """
+    before: tuple[int, ...] = ()
+    for number in range(frames):
+        file.seek(_HEADER.size + number * (_FRAME.size + page))
+        salts = _FRAME.unpack(file.read(_FRAME.size))[2:4]
+        if salts == before and any(salts):
+            break
+        before = salts
+    return before
 
 
 def _is_sound(head: bytes) -> bool:

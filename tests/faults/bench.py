@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from gateway import (
     TagTable,
     Transform,
 )
-from gateway.engine import outbox, store_journal, store_state, store_writer
+from gateway.engine import spool, store_journal, store_state, store_writer
 from gateway.engine.executor import Executor
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.store import Entry, Retention, Store
@@ -268,20 +268,29 @@ class NotingStore(Store):
         return self._db
 
 
-def hurry(interval_s: float = 0.0, log_bytes: int = store_writer.FOLD_BYTES) -> None:
+HURRIED: Final = {
+    (store_writer, "COMMIT_INTERVAL_S"): 0.0,
+    (store_writer, "FOLD_BYTES"): store_writer.FOLD_BYTES,
+    (store_state, "CHUNK_BYTES"): 8192,
+    (store_state, "SLICE_BYTES"): 20_000,
+    (spool, "SPILL_ROWS"): 300,  # So that some wait on the disk.
+    (spool, "BLOCK_ROWS"): 100,
+    (store_journal, "SEGMENT_BYTES"): 4_000,
+    (store_journal, "DELETE_BYTES"): 1_500,
+}
+
+
+def hurry(**other: float) -> None:
     """Commit as often as there is something, fold a small log, and cut states and outboxes small.
 
     Everything that is written in several pieces, or only when there is much of it, is so here
     in a life of a second.
+
+    Args:
+        other: Other values by the names in `HURRIED`.
     """
-    store_writer.COMMIT_INTERVAL_S = interval_s  # type: ignore[misc]  # so that there are many
-    store_writer.FOLD_BYTES = log_bytes  # type: ignore[misc]  # so that there are many
-    store_state.CHUNK_BYTES = 8192  # type: ignore[misc]  # so that there are many
-    store_state.SLICE_BYTES = 20_000  # type: ignore[misc]  # so that there are many
-    outbox.SPILL_ROWS = 300  # type: ignore[misc]  # so that some wait on the disk
-    outbox.BLOCK_ROWS = 100  # type: ignore[misc]  # so that there are many
-    store_journal.SEGMENT_BYTES = 4_000  # type: ignore[misc]  # so that there are many
-    store_journal.DELETE_BYTES = 1_500  # type: ignore[misc]  # so that there are many
+    for (module, name), value in HURRIED.items():
+        setattr(module, name, other.get(name, value))
 
 
 def note_line(seq: int, block: bytes) -> str:

@@ -41,7 +41,10 @@ async def main(folder: Path, readings: int, seed: int) -> int:
 
     chance = random.Random(seed)
     mutant = os.environ.get("GENBA_MUTANT", "")
-    hurry(interval_s=chance.choice((0.0, 0.002, 0.01)), log_bytes=chance.choice((20_000, 10**9)))
+    hurry(
+        COMMIT_INTERVAL_S=chance.choice((0.0, 0.002, 0.01)),
+        FOLD_BYTES=chance.choice((20_000, 10**9)),
+    )
     bench = Bench(readings, mark, in_flight=chance.randint(1, 6), is_early=mutant == "early")
     bench.pause_s = 0.02 if "--stay" in sys.argv else 0.0
     bench.take_s = chance.choice((0.0, 0.005, 0.03))
