@@ -52,6 +52,7 @@ def test_days_of_plant_time_leave_nothing_behind(tmp_path: Path) -> None:
     assert max(row["state"] for row in settled) < 400e6, "the state file is bounded"
     # A short run cannot tell a slope of a day; what it can tell is that nothing runs away.
     # Its memory is that of the arrays that happened to be in flight, and it grows in steps.
-    assert growth < (0.1 if HOURS >= 12 else 0.3), f"memory grows: {[round(row['rss'] / 1e6) for row in settled]} MB"
+    room = 0.1 if HOURS >= 12 else 0.3
+    assert growth < room, f"memory grows: {[round(row['rss'] / 1e6) for row in settled]} MB"
     if HOURS >= 48:
         assert slope < 0.01, f"memory grows by {slope:.2%} a day"
