@@ -137,7 +137,8 @@ class Intake(Inbox[Arrived]):
         for book in self.books.values():
             book.in_hand = 0
         for node, _, message in inputs:
-            self.book(node).journalled += rows(message)
+            if node:  # What the engine says itself was brought by nobody.
+                self.book(node).journalled += rows(message)
         for entry in entries:
             if entry.again is not None:
                 entry.again.done()
