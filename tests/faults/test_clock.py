@@ -239,8 +239,10 @@ async def notes(product: Product) -> list[str]:
 
 
 def steps_told(product: Product) -> list[int]:
-    """Sizes of the recorded steps of the clock [s]."""
-    rows = product.stored("SELECT from_ts, to_ts FROM gap WHERE cause='clock_step' ORDER BY id")
+    """Sizes of the recorded steps of the clock [s]; sources that use it tell of their own holes."""
+    rows = product.stored(
+        "SELECT from_ts, to_ts FROM gap WHERE cause='clock_step' AND flow='gateway' ORDER BY id"
+    )
     return [round((end - start) / S) for start, end in rows]
 
 
