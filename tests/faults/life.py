@@ -95,9 +95,9 @@ def forget() -> None:
     """A mutant: after a start one node is without the state that a checkpoint had of it."""
     restore = Graph.restore
 
-    def mutant(self: Graph, states: Mapping[str, State], *rest: Any) -> list[str]:
+    def mutant(self: Graph, states: Mapping[str, State], **more: Any) -> list[str]:
         kept = {node: state for node, state in states.items() if node != "fifty"}
-        return restore(self, kept, *rest)
+        return restore(self, kept, **more)
 
     Graph.restore = mutant  # type: ignore[method-assign]  # that is what a mutant is
 
