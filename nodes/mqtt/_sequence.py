@@ -74,6 +74,18 @@ class Counting:
         self._ctx = ctx
         self._refusals = refusals
         self._heard: dict[str, int] = {}
+        self._forgotten = 0
+
+    def _forget(self) -> None:
+        if not self._forgotten:
+            self._ctx.say(
+                "warning",
+                f"More than {PUBLISHERS_MAX:,} publishers count their messages: those silent "
+                "longest are forgotten, and a second copy or a hole of theirs is not seen. Use "
+                "several sources, each with a part of the topics.",
+            )
+        self._ctx.count("publishers_forgotten", self.sequences.pushed_out - self._forgotten)
+        self._forgotten = self.sequences.pushed_out
 
     def is_again(
         self,
@@ -94,6 +106,8 @@ class Counting:
             sent_again: The broker had sent this very message before.
         """
         verdict, last = self.sequences.look(publisher, number, sent_again=sent_again)
+        if self.sequences.pushed_out > self._forgotten:
+            self._forget()
         if verdict == "again":
             self._ctx.count("again")
             return True
