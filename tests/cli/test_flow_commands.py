@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,3 +88,23 @@ def test_a_flow_is_edited_compared_rolled_back_and_removed(
     assert "There is no flow 'hall'" in said(capsys, "remove", "hall", code=1)
     assert "hall (removed): revision 4" in said(capsys, "revisions")
     assert "Revision 5 of hall runs." in said(capsys, "rollback", "hall")
+
+
+def test_an_edited_flow_runs_in_the_shadow_of_the_live_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited = folder / "edited.yaml"
+    edited.write_text(FLOW.replace("hi: 75", "hi: 80"), "utf-8")
+    before = (folder / "state" / "out.jsonl").read_text("utf-8")
+    out = said(capsys, "shadow", "start", str(edited), "--actor", "user:anna")
+    assert "hall has a shadow now. Look at it: genba shadow show hall" in out
+    first, alarms, *_ = said(capsys, "shadow", "show", "hall").splitlines()
+    assert first.startswith("hall: ")
+    assert first.endswith("0 writes muted.")
+    assert alarms.startswith("Alarms: ")
+    assert json.loads(said(capsys, "shadow", "show", "hall", "--json"))["flow"] == "hall"
+    edited.write_text(FLOW.replace("flow: hall", "flow: yard"), "utf-8")
+    assert "yard" in said(capsys, "shadow", "start", str(edited), code=1)
+    assert said(capsys, "shadow", "stop", "hall").startswith("hall: ")
+    assert "No shadow" in said(capsys, "shadow", "show", "hall", code=1)
+    assert (folder / "state" / "out.jsonl").read_text("utf-8") == before
