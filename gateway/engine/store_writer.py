@@ -187,6 +187,9 @@ class Writer:
             text = f"{self.path} cannot be written: {error}. Is the disk full or read-only?"
             _fail(group, Disconnected(text))
             return
+        except Exception as error:  # noqa: BLE001 - those who handed it in raise it; others go on
+            _fail(group, error)
+            return
         except BaseException as error:
             _fail(group, error)
             raise

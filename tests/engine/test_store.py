@@ -431,3 +431,24 @@ async def test_a_checkpoint_that_is_cancelled_at_its_end_is_whole(store: Store) 
     assert loaded is not None
     assert (loaded.seq, loaded.damaged) == (2, {})
     assert {node: state["x"][0] for node, state in loaded.states.items()} == {"a": 1, "b": 2}
+
+
+async def test_an_entry_that_cannot_be_packed_strands_nobody(store: Store) -> None:
+    meanwhile: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+
+    def come() -> None:
+        meanwhile.append(loop.create_task(store.commit(entry("g", 1))))
+
+    def pack() -> bytes:
+        loop.call_soon_threadsafe(come)
+        while not store._waiting:  # Until one waits that comes too late for this group.
+            pass
+        raise ValueError("a bug")
+
+    bad = entry("f", 1)
+    bad.pack = pack
+    with pytest.raises(ValueError, match="a bug"):
+        await store.commit(bad)
+    await asyncio.wait_for(meanwhile[0], 10)
+    assert rows(store.path, "SELECT flow FROM journal") == [("g",)]
