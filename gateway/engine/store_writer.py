@@ -187,12 +187,11 @@ class Writer:
             text = f"{self.path} cannot be written: {error}. Is the disk full or read-only?"
             _fail(group, Disconnected(text))
             return
-        except Exception as error:  # noqa: BLE001 - those who handed it in raise it; others go on
-            _fail(group, error)
-            return
         except BaseException as error:
             _fail(group, error)
-            raise
+            if not isinstance(error, Exception):
+                raise
+            return  # Those who handed it in raise it; the others go on.
         for _, done in group:
             if not done.done():
                 done.set_result(None)

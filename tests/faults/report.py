@@ -29,7 +29,8 @@ def merged(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             if key == "name":
                 continue
             old = kept.get(key)
-            if old is None or key.startswith(FIRST) or not isinstance(value, int | float):
+            is_first = key.startswith(FIRST) and key != "seeds"
+            if old is None or is_first or not isinstance(value, int | float):
                 kept[key] = value if old is None else old
             elif any(word in key for word in WORST):
                 kept[key] = max(old, value)
@@ -51,9 +52,13 @@ def page(figures: Mapping[str, Mapping[str, Any]], date: str, form: str) -> str:
 
 
 def _shown(key: str, value: Any) -> str:
-    words = key.replace("_percent", " %").replace("_s", " [s]") if key.endswith("_s") else key
-    number = f"{value:,.3g}" if isinstance(value, float) else f"{value:,}"
-    return f"{words.replace('_', ' ')} {number}" if not isinstance(value, str) else f"{key} {value}"
+    if not isinstance(value, int | float) or key == "seed":
+        return f"{key.replace('_', ' ')} {value}"
+    words = f"{key.removesuffix('_s')} [s]" if key.endswith("_s") else key
+    words = f"{key.removesuffix('_per_s')} a second" if key.endswith("_per_s") else words
+    words = "a second" if key == "per_s" else words
+    number = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+    return f"{words.replace('_', ' ')} {number}"
 
 
 def main() -> None:

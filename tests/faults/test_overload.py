@@ -616,9 +616,9 @@ async def test_a_flood_of_topics_fills_the_table_and_nothing_else(tmp_path: Path
     async with scene(tmp_path, [MADE_UP], ("--tags-max", "2000")) as made:
         product = made.product
         await until(lambda: reads(product, "everything"), "the flow reads")
-        async with flooding(
-            made, "topics", "--rate", "10000", "--count", str(TOPICS * 10 // 9)
-        ) as sender:
+        # Slow at first, so that the windows have their tags before the table is full.
+        words = ("--rate", "500", "--after", "3", "--surge", "10000")
+        async with flooding(made, "topics", *words, "--count", str(TOPICS * 10 // 9)) as sender:
             await until(lambda: sender.returncode is not None or made.sent(), "it begins")
             while sender.returncode is None:
                 await made.look("madeup")
@@ -638,10 +638,10 @@ async def test_a_flood_of_topics_fills_the_table_and_nothing_else(tmp_path: Path
         assert "--tags-max" in alarm["text"]
         said = [line for line in product.said().splitlines() if "table of tags is full" in line]
         assert 1 <= len(said) <= 2, "once by the gateway and once as an alarm"
-        rows = product.json_rows("out.jsonl")
-        found = Counter(r["tag"] for r in rows)
-        assert found.keys() == {f"known/{i}#mean" for i in range(flood.KNOWN)}
         each = [len(range(i, known, flood.KNOWN)) // 10 for i in range(flood.KNOWN)]
+        await until(lambda: len(product.json_rows("out.jsonl")) >= sum(each), "all windows")
+        found = Counter(r["tag"] for r in product.json_rows("out.jsonl"))
+        assert found.keys() == {f"known/{i}#mean" for i in range(flood.KNOWN)}
         assert [found[f"known/{i}#mean"] for i in range(flood.KNOWN)] == each
         record(
             "topics",
