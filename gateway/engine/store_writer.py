@@ -151,6 +151,14 @@ class Writer:
         await done
 
     async def _flush(self) -> None:
+        try:
+            await self._flush_all()
+        except Exception:
+            if self._waiting:  # These came meanwhile and have nothing to do with it.
+                self._flusher = self._tasks.start("flush", self._flush())
+            raise
+
+    async def _flush_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             pause = self._last_commit_s + COMMIT_INTERVAL_S - loop.time()
@@ -189,9 +197,7 @@ class Writer:
             return
         except BaseException as error:
             _fail(group, error)
-            if not isinstance(error, Exception):
-                raise
-            return  # Those who handed it in raise it; the others go on.
+            raise
         for _, done in group:
             if not done.done():
                 done.set_result(None)
