@@ -218,6 +218,8 @@ async def look(
         async with asyncio.timeout(30):
             await bench.finished()
             await runner.drained()
+        # What waits on the disk is read, and looked at, when its turn comes.
+        said = any(level == "error" for _, level, _, _ in runtime.lines.kept)
         if said:
             wrong += await _no_alarm(runtime, store)
         elif found in fold.states:
