@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.engine.roles import Role
+from gateway.engine.sessions import ApiToken, Session
 
 _TEXT_MAX: Final = 256
 """Of what is only compared; a password that may be kept is at most half as long."""
+ID_CHARS: Final = 12
+"""So much of a hash names a session or a token."""
 
 
 class _Message(BaseModel):
@@ -71,3 +74,32 @@ class NewToken(_Message):
     scopes: list[str] = Field([], max_length=50, description="Actions it is limited to.")
     days: int = Field(90, ge=1, le=730, description="How long it is good [d].")
     account: str = Field("", max_length=64, description="Whose; by default the own account.")
+
+
+def session_row(key: str, session: Session, own: str) -> dict[str, Any]:
+    """A session as it is shown; `own` is the hash of the session that asks."""
+    return {
+        "id": key[:ID_CHARS],
+        "account": session.account,
+        "made": session.made,
+        "seen": session.seen,
+        "expires": session.expires,
+        "address": session.address,
+        "agent": session.agent,
+        "own": key == own,
+    }
+
+
+def token_row(key: str, token: ApiToken) -> dict[str, Any]:
+    """An API token as it is shown."""
+    return {
+        "id": key[:ID_CHARS],
+        "name": token.name,
+        "account": token.account,
+        "role": token.role,
+        "writer": token.is_writer,
+        "scopes": list(token.scopes),
+        "made": token.made,
+        "used": token.used,
+        "expires": token.expires,
+    }

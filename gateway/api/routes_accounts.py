@@ -23,6 +23,7 @@ from gateway.api.gate import (
     who_of,
 )
 from gateway.api.messages_accounts import (
+    ID_CHARS,
     Claim,
     Confirm,
     Login,
@@ -31,46 +32,20 @@ from gateway.api.messages_accounts import (
     NewUser,
     OwnPassword,
     UserChange,
+    session_row,
+    token_row,
 )
 from gateway.engine.roles import ACTIONS
 from gateway.engine.runtime import Runtime
-from gateway.engine.sessions import ApiToken, Session
+from gateway.engine.sessions import ApiToken
 from gateway.engine.store_records import audit_check, audit_page
 from gateway.errors import ConfigError
 
-_ID_CHARS: Final = 12
 _DAY_NS: Final = 86_400 * 10**9
 
 
 def _json(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
-
-
-def _session_row(key: str, session: Session, own: str) -> dict[str, Any]:
-    return {
-        "id": key[:_ID_CHARS],
-        "account": session.account,
-        "made": session.made,
-        "seen": session.seen,
-        "expires": session.expires,
-        "address": session.address,
-        "agent": session.agent,
-        "own": key == own,
-    }
-
-
-def _token_row(key: str, token: ApiToken) -> dict[str, Any]:
-    return {
-        "id": key[:_ID_CHARS],
-        "name": token.name,
-        "account": token.account,
-        "role": token.role,
-        "writer": token.is_writer,
-        "scopes": list(token.scopes),
-        "made": token.made,
-        "used": token.used,
-        "expires": token.expires,
-    }
 
 
 def add(app: FastAPI, runtime: Runtime, access: Access) -> None:
@@ -182,14 +157,14 @@ def _add_me(app: FastAPI, access: Access) -> None:
         who = who_of(request)
         found = accounts.sessions.sessions.items()
         own = [(key, one) for key, one in found if who.account and one.account == who.account]
-        return _json([_session_row(key, one, who.session) for key, one in own])
+        return _json([session_row(key, one, who.session) for key, one in own])
 
     @app.delete("/api/me/sessions/{id}")
     @needs("me.edit")
     async def end(id: str, request: Request) -> Response:
         who = who_of(request)
         found = accounts.sessions.sessions.items()
-        own = [k for k, one in found if k[:_ID_CHARS] == id and one.account == who.account]
+        own = [k for k, one in found if k[:ID_CHARS] == id and one.account == who.account]
         return _ended(await accounts.end(who.actor, own), id)
 
 
@@ -251,18 +226,18 @@ def _add_keys(app: FastAPI, runtime: Runtime, access: Access) -> None:
     async def sessions(request: Request) -> Response:
         own = who_of(request).session
         found = accounts.sessions.sessions.items()
-        return _json([_session_row(key, one, own) for key, one in found])
+        return _json([session_row(key, one, own) for key, one in found])
 
     @app.delete("/api/sessions/{id}")
     @needs("user.edit")
     async def end(id: str, request: Request) -> Response:
-        keys = [key for key in accounts.sessions.sessions if key[:_ID_CHARS] == id]
+        keys = [key for key in accounts.sessions.sessions if key[:ID_CHARS] == id]
         return _ended(await accounts.end(actor_of(request), keys), id)
 
     @app.get("/api/tokens")
     @needs("user.read")
     async def tokens() -> Response:
-        return _json([_token_row(key, one) for key, one in accounts.sessions.tokens.items()])
+        return _json([token_row(key, one) for key, one in accounts.sessions.tokens.items()])
 
     @app.post("/api/tokens")
     @needs("token.edit")
