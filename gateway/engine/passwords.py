@@ -1,7 +1,8 @@
 """Passwords: how they are kept, compared and judged.
 
-scrypt of the standard library: 32 MB and most of a second a try, on one thread of its own with
-a short queue, so that a flood of logins costs the gateway one thread and never its event loop.
+scrypt of the standard library: 32 MB and 0.25 s a try (measured; more on a small machine), on
+one thread of its own with a short queue, so that a flood of logins costs the gateway one thread
+and never its event loop.
 
 Source: RFC 7914 (scrypt); OWASP ASVS 5.0, 6.2 (length, no composition rules) and 11.4.
 """
