@@ -9,10 +9,15 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.api.local import find_token
 from gateway.errors import ConfigError, Disconnected, Rejected
 
 URL: Final = "http://127.0.0.1:8780"
 """Where a gateway on this machine answers unless it was told otherwise."""
+_LOGIN: Final = (
+    "A command shows $GENBA_TOKEN, or what is in $GENBA_TOKEN_FILE, which `genba run` writes as "
+    "api.token into the folder of its state."
+)
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
@@ -105,11 +110,11 @@ class Client:
 
     def _get(self, path: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> bytes:
         data = None if body is None else json.dumps(body, allow_nan=False).encode()
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if token := find_token(self.url):  # It is another one after each start.
+            headers["Authorization"] = f"Bearer {token}"
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
-            self.url + path,
-            data,
-            {"Accept": "application/json", "Content-Type": "application/json"},
-            method=method,
+            self.url + path, data, headers, method=method
         )
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
@@ -117,6 +122,8 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read(10_000).decode(errors="replace").strip()
+            if error.code == 401:
+                text = f"{text} {_LOGIN}"
             raise Rejected(text or f"The gateway answered {error.code} {error.reason}.") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)

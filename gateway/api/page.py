@@ -23,8 +23,12 @@ PAGE: Final = """<!doctype html>
  button { font:inherit; background:#21262d; color:inherit; border:1px solid var(--line);
           border-radius:6px; padding:6px 14px; cursor:pointer; min-height:36px; }
  #state { margin-left:auto; } .scroll { overflow-x:auto; }
+ #login { padding:12px 20px; } #login input { font:inherit; min-height:32px; }
 </style></head><body>
 <header><h1>Genba</h1><span id="summary"></span><span id="state" role="status"></span></header>
+<form id="login" hidden><label>Name <input name="name" autocomplete="username"></label>
+<label>Password <input name="password" type="password" autocomplete="current-password"></label>
+<button>Log in</button> <span id="refused" class="bad" role="alert"></span></form>
 <main>
 <h2>Open alarms</h2><div class="scroll"><table id="alarms"></table></div>
 <h2>Tags</h2><div class="scroll"><table id="tags"></table></div>
@@ -33,8 +37,17 @@ PAGE: Final = """<!doctype html>
 <h2>Messages</h2><div class="scroll"><table id="lines"></table></div>
 </main>
 <script>
-const get = async path => { const r = await fetch(path); if (!r.ok) throw new Error(await r.text());
+// What a page asks by itself keeps no session alive.
+const get = async path => { const r = await fetch(path, {headers:{"Genba-Background":"1"}});
+  document.getElementById("login").hidden = r.status !== 401;
+  if (!r.ok) throw new Error(r.status === 401 ? "Log in first." : await r.text());
   return r.json(); };
+document.getElementById("login").onsubmit = async event => { event.preventDefault();
+  const form = new FormData(event.target);
+  const r = await fetch("/api/login", { method:"POST", headers:{"Content-Type":"application/json"},
+    body: JSON.stringify({name:form.get("name"), password:form.get("password")}) });
+  document.getElementById("refused").textContent = r.ok ? "" : await r.text();
+  if (r.ok) { event.target.reset(); tick(); } };
 const kept = [];  // What there was in the last seconds, to take rates over.
 const time = ns => ns ? new Date(ns / 1e6).toLocaleTimeString() : "";
 const number = v => v === null ? "–" : Number(v.toPrecision(6)).toString();
@@ -105,7 +118,8 @@ async function tick() {
     document.getElementById("state").textContent = "Live";
     document.getElementById("state").className = "good";
   } catch (error) {
-    document.getElementById("state").textContent = "No answer from the gateway; trying again.";
+    document.getElementById("state").textContent = error.message === "Log in first."
+      ? error.message : "No answer from the gateway; trying again.";
     document.getElementById("state").className = "bad";
   }
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.api.gate import actor_of, needs
 from gateway.engine.deploy import Deployed, Overtaken
 from gateway.engine.flows import revision_row
 from gateway.engine.runtime import Runtime
@@ -64,10 +65,12 @@ def flow_routes(runtime: Runtime) -> APIRouter:
     flows = runtime.flows
 
     @router.get("")
+    @needs("flow.read")
     async def listing() -> Response:
         return _json(await flows.listing())
 
     @router.get("/{name}")
+    @needs("flow.read")
     async def one(name: str) -> Response:
         row = next((row for row in await flows.listing() if row["flow"] == name), None)
         if row is None:
@@ -76,6 +79,7 @@ def flow_routes(runtime: Runtime) -> APIRouter:
         return _json({**row, "text": known[-1].text})
 
     @router.get("/{name}/revisions")
+    @needs("flow.read")
     async def revisions(name: str) -> Response:
         known = await flows.known(name)
         if not known:
@@ -83,6 +87,7 @@ def flow_routes(runtime: Runtime) -> APIRouter:
         return _json([revision_row(revision, with_text=False) for revision in known])
 
     @router.get("/{name}/revisions/{number}")
+    @needs("flow.read")
     async def revision(name: str, number: int) -> Response:
         for known in await flows.known(name):
             if known.number == number:
@@ -97,29 +102,36 @@ def _edits(router: APIRouter, runtime: Runtime) -> None:
     """What changes a flow; each is in the audit."""
 
     @router.post("/{name}/deploy")
-    async def deploy(name: str, edit: Deploy) -> Response:
+    @needs("flow.edit")
+    async def deploy(name: str, edit: Deploy, request: Request) -> Response:
         try:
             document = Document.parse(edit.text, f"{name}.flow.yaml")
             if document.name != name:
                 text = f"The text is that of the flow {document.name!r}, not of {name!r}."
                 return PlainTextResponse(text, 422)
-            return _done(await runtime.deploy(document, edit.actor, edit.note, edit.base))
+            actor = actor_of(request, edit.actor)
+            return _done(await runtime.deploy(document, actor, edit.note, edit.base))
         except ConfigError as error:
             return _refused(error)
 
     @router.post("/{name}/rollback")
-    async def rollback(name: str, edit: Rollback) -> Response:
+    @needs("flow.edit")
+    async def rollback(name: str, edit: Rollback, request: Request) -> Response:
         if not await runtime.flows.known(name):
             return _unknown(name)
         try:
-            return _done(await runtime.rollback(name, edit.actor, edit.note, edit.revision))
+            actor = actor_of(request, edit.actor)
+            return _done(await runtime.rollback(name, actor, edit.note, edit.revision))
         except ConfigError as error:
             return _refused(error)
 
     @router.delete("/{name}")
-    async def remove(name: str, actor: str = "user:local", note: str = "") -> Response:
+    @needs("flow.edit")
+    async def remove(
+        name: str, request: Request, actor: str = "user:local", note: str = ""
+    ) -> Response:
         try:
-            return _done(await runtime.remove(name, actor[:128], note[:500]))
+            return _done(await runtime.remove(name, actor_of(request, actor[:128]), note[:500]))
         except ConfigError as error:
             return PlainTextResponse(str(error), 404)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.api.gate import actor_of, needs
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit
 from gateway.errors import ConfigError
@@ -27,7 +28,8 @@ def shadow_routes(runtime: Runtime) -> APIRouter:
     router = APIRouter(prefix="/api/flows")
 
     @router.post("/{name}/shadow")
-    async def start(name: str, body: ShadowStart) -> Response:
+    @needs("flow.shadow")
+    async def start(name: str, body: ShadowStart, request: Request) -> Response:
         try:
             document = runtime.flows.prepared(Document.parse(body.text))
             if document.name != name:
@@ -35,10 +37,12 @@ def shadow_routes(runtime: Runtime) -> APIRouter:
             said = await runtime.shadows.start(document)
         except ConfigError as error:
             return PlainTextResponse(str(error), 422)
-        await audit(runtime.store, runtime.clock.now(), body.actor, "flow/shadow", {"flow": name})
+        actor = actor_of(request, body.actor)
+        await audit(runtime.store, runtime.clock.now(), actor, "flow/shadow", {"flow": name})
         return Response(orjson.dumps({"said": said}), media_type="application/json")
 
     @router.get("/{name}/shadow")
+    @needs("flow.read")
     async def show(name: str) -> Response:
         try:
             row = runtime.shadows.row(name)
@@ -47,6 +51,7 @@ def shadow_routes(runtime: Runtime) -> APIRouter:
         return Response(orjson.dumps(row), media_type="application/json")
 
     @router.delete("/{name}/shadow")
+    @needs("flow.shadow")
     async def stop(name: str) -> Response:
         try:
             row = runtime.shadows.stop(name)

@@ -1,12 +1,13 @@
 """The local API: status, tags, alarms and operators' actions over HTTP.
 
-It listens on this machine only until accounts exist. A request that names another host is
-refused, so that a page from elsewhere cannot reach it through a rebound name.
+It listens on this machine only. A request that names another host is refused, so that a page
+from elsewhere cannot reach it through a rebound name; who may do what is for `gate` to say.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -16,15 +17,20 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from gateway.api import routes_letters, routes_report
+from gateway.api import routes_accounts, routes_letters, routes_report
+from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
 from gateway.api.page import PAGE
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
+from gateway.engine.accounts import Accounts
+from gateway.engine.passwords import Cost
+from gateway.engine.principal import Denied
+from gateway.engine.roles import SUPPRESSING
 from gateway.engine.runtime import Runtime
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, Disconnected, GatewayError
 
 
 def _json(value: Any) -> Response:
@@ -57,51 +63,87 @@ async def _cannot(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 503)
 
 
-def application(runtime: Runtime) -> FastAPI:
-    """The routes over a running gateway."""
-    app = FastAPI(title="Genba", docs_url=None, redoc_url=None)
+async def _denied(request: Request, error: Exception) -> Response:
+    """A login that is not taken, and when to try again."""
+    assert isinstance(error, Denied)
+    if not error.retry_s:
+        return PlainTextResponse(str(error), 401)
+    return PlainTextResponse(str(error), 429, {"Retry-After": str(math.ceil(error.retry_s))})
 
-    app.add_middleware(Guard)
 
+async def _forbidden(request: Request, error: Exception) -> Response:
+    return PlainTextResponse(str(error), 403)
+
+
+def application(runtime: Runtime, access: Access) -> FastAPI:
+    """The routes over a running gateway.
+
+    Raises:
+        AssertionError: A route does not say which action it is.
+    """
+    app = FastAPI(title="Genba", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(GatewayError, _cannot)
     app.add_exception_handler(ConfigError, _conflict)
-    app.include_router(flow_routes(runtime))
-    app.include_router(shadow_routes(runtime))
+    app.add_exception_handler(Denied, _denied)
+    app.add_exception_handler(Forbidden, _forbidden)
+    for router in (flow_routes(runtime), shadow_routes(runtime)):
+        app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
+    _add_own(app, runtime)
+    routes_report.add(app, runtime)
+    routes_letters.add(app, runtime)
+    routes_accounts.add(app, runtime, access)
+    app.add_middleware(Gate, access=access, routes=declared(app))
+    app.add_middleware(Guard)
+    return app
+
+
+def _add_own(app: FastAPI, runtime: Runtime) -> None:
+    """The page, status, tags and alarms."""
 
     @app.get("/", response_class=HTMLResponse)
+    @needs("open")
     async def page() -> str:
         return PAGE
 
     @app.get("/healthz", response_class=PlainTextResponse)
+    @needs("open")
     async def healthz() -> str:
         return "ok\n"
 
     @app.get("/api/status")
+    @needs("status.read")
     async def status() -> Response:
         return _json(runtime.status())
 
     @app.get("/api/tags")
+    @needs("tag.read")
     async def tags() -> Response:
         return _json(tag_rows(runtime))
 
     @app.get("/api/alarms")
+    @needs("alarm.read")
     async def alarms(all: bool = False) -> Response:
         events = runtime.book.history() if all else runtime.book.open()
         return _json([runtime.book.row(event) for event in events])
 
     @app.post("/api/alarms/action")
-    async def act(action: AlarmAction) -> Response:
+    @needs("alarm.act")
+    async def act(action: AlarmAction, request: Request) -> Response:
+        if action.action in SUPPRESSING:
+            await allow(request, "alarm.suppress")
         if action.action == "shelve" and not action.reason:
             return PlainTextResponse("Say why it is shelved (reason).", 422)
         if action.alarm != "*" and action.action == "ack" and not runtime.book.get(action.alarm):
             return PlainTextResponse(f"No open alarm is called {action.alarm!r}.", 404)
-        if not await runtime.act(action.action, action.data()):
+        data = {**action.data(), "actor": actor_of(request, action.actor)}
+        if not await runtime.act(action.action, data):
             return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
         return _json({"done": True})
 
-    routes_report.add(app, runtime)
-    routes_letters.add(app, runtime)
-    return app
+    @app.get("/openapi.json")
+    @needs("status.read")
+    async def described() -> Response:
+        return _json(app.openapi())
 
 
 class _Quiet(uvicorn.Server):
@@ -118,12 +160,16 @@ class Server:
     Args:
         runtime: The gateway.
         port: TCP port on 127.0.0.1; 0 takes a free one.
+        always: Ask for a login also while there is no account.
+        cost: Of a password's hash.
 
     Raises:
         ConfigError: The port is taken.
     """
 
-    def __init__(self, runtime: Runtime, port: int) -> None:
+    def __init__(
+        self, runtime: Runtime, port: int, *, always: bool = False, cost: Cost | None = None
+    ) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
         except OSError as error:
@@ -132,8 +178,10 @@ class Server:
                 hint="Is another gateway running? Choose another with --port.",
             ) from error
         self.port = int(self._socket.getsockname()[1])
+        self.accounts = Accounts(runtime.store, runtime.clock, cost)
+        self.access = Access(self.accounts, runtime.clock, always=always)
         config = uvicorn.Config(
-            application(runtime), log_level="error", access_log=False, lifespan="off"
+            application(runtime, self.access), log_level="error", access_log=False, lifespan="off"
         )
         self._server = _Quiet(config)
 
@@ -144,7 +192,12 @@ class Server:
 
     async def run(self) -> None:
         """Answer until `stop`."""
-        await self._server.serve([self._socket])
+        with contextlib.suppress(Disconnected):  # The first request tries again.
+            await self.accounts.ready()
+        try:
+            await self._server.serve([self._socket])
+        finally:
+            self.accounts.close()
 
     def stop(self) -> None:
         """Answer what was asked and end."""

@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "revisions": "list or compare the revisions of a flow",
     "rollback": "run an old revision of a flow again, as a new one",
     "remove": "end a flow; its revisions are kept",
+    "users": "list, add and change accounts, and claim a new gateway",
+    "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }
 

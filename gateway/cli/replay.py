@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     )
     # So that `--from -1h` is a value and not an option that nobody knows.
     parser._negative_number_matcher = re.compile(r"-\d")
-    from gateway.cli.run import default_state
+    from gateway.api.local import default_state
 
     parser.add_argument("flow", help="name of a flow, as it ran then; or a flow file")
     parser.add_argument(

@@ -10,15 +10,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gateway.api.local import FILE, default_state, remove_token, write_token
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.data.tag import TAGS_MAX
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
 from gateway.engine.tasks import Tasks
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Disconnected
 from gateway.flow.document import Document
 from gateway.flow.lint import lint
 
@@ -37,6 +39,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--port-file", type=Path, help="write the port here once it answers")
     parser.add_argument(
         "--tags-max", type=count, default=20_000, help="how many tags there may be, at most 65535"
+    )
+    parser.add_argument(
+        "--accounts", action="store_true", help="ask for a login also before the first account"
     )
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
@@ -63,14 +68,6 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= TAGS_MAX):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of tags; write 1 to {TAGS_MAX}")
     return int(text)
-
-
-def default_state() -> Path:
-    """Where state lives when nobody says otherwise."""
-    if "STATE_DIRECTORY" in os.environ:  # systemd's own word for it
-        return Path(os.environ["STATE_DIRECTORY"])
-    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(home) / "genba"
 
 
 def load(paths: Sequence[Path], values: Mapping[str, str]) -> tuple[list[Document], list[str]]:
@@ -165,7 +162,7 @@ async def _run(documents: list[Document], problems: list[str], args: argparse.Na
         if args.port_file is not None:
             args.port_file.write_text(str(port))
 
-    await serve(runtime, args.port, stop, watch, told)
+    await serve(runtime, args.port, stop, watch, told, always=args.accounts)
     return 0
 
 
@@ -175,6 +172,8 @@ async def serve(
     stop: asyncio.Event,
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
     told: Callable[[int], None] | None = None,
+    *,
+    always: bool = False,
 ) -> None:
     """Start the gateway and its API, wait for `stop`, end both in order."""
     tasks = Tasks("run")
@@ -192,9 +191,11 @@ async def serve(
         tasks.start("first", _log_first_sample(runtime))
         # A second of imports: on a thread, so that they do not hold up the first sample.
         api = await asyncio.to_thread(importlib.import_module, "gateway.api.server")
-        server = api.Server(runtime, port)
+        server = api.Server(runtime, port, always=always)
         serving = tasks.start("api", server.run())
+        _let_commands_in(runtime.state_dir, server)
         _log.info("The page is at %s", server.url)
+        await _tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)
         if watch is not None:
@@ -205,9 +206,35 @@ async def serve(
         server.stop()
         await asyncio.wait([serving], timeout=3)
     finally:
+        if server is not None:
+            remove_token(runtime.state_dir, server.access.local_token)
         await tasks.stop()
         await runtime.stop()
         _log.info("Stopped; the state is stored.")
+
+
+def _let_commands_in(folder: Path, server: Any) -> None:
+    try:
+        write_token(folder, server.port, server.access.local_token)
+    except OSError as error:  # A full disk keeps no gateway from running.
+        _log.error("Commands must log in: %s cannot be written (%s).", folder / FILE, error)
+
+
+async def _tell_claim(server: Any, *, is_quiet: bool) -> None:
+    """Say how the first administrator is made, where nobody but who stands here can read it."""
+    with suppress(Disconnected):  # Who has accounts is not known before the disk is there.
+        await server.accounts.ready()
+        if server.accounts.is_claimed:
+            return
+        text = (
+            "This gateway has no account yet. `genba users claim NAME` makes the first "
+            "administrator with this code, within 30 minutes: "
+            f"{server.access.logins.claim_code.renew()}"
+        )
+        if is_quiet:  # The live view owns the terminal, and nothing is logged.
+            print(text, file=sys.stderr)
+        else:
+            _log.warning("%s", text)
 
 
 async def _cut_short(limit: asyncio.Timeout, stop: asyncio.Event) -> None:

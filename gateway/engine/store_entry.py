@@ -16,6 +16,7 @@ from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import Tag
 from gateway.engine.codec import plain
 from gateway.engine.sealed import seal, unseal
+from gateway.engine.store_audit import drop_oldest
 from gateway.engine.store_letters import Decision, decide
 from gateway.engine.store_rows import alarm_key, block_sum
 from gateway.engine.tagbook import fact_of
@@ -218,5 +219,8 @@ def gap_key(*parts: str | int) -> str:
 def drop_old_rows(db: sqlite3.Connection) -> None:
     """Keep the newest rows of the tables that only grow."""
     for table, kept in ROWS_MAX.items():
+        if table == "audit":  # What goes takes its place in the chain with it.
+            drop_oldest(db, kept)
+            continue
         # The names are ours, from the top of this file.
         db.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - {kept}")  # noqa: S608

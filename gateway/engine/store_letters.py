@@ -12,6 +12,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.engine.store_audit import append
 from gateway.errors import ConfigError
 
 LetterState = Literal["waiting", "replayed", "discarded"]
@@ -85,10 +86,7 @@ def decide(db: sqlite3.Connection, decision: Decision) -> bool:
         return False
     verb = "replay" if decision.state == "replayed" else "discard"
     detail = {"letter": decision.letter, **json.loads(decision.detail)}
-    db.execute(
-        "INSERT INTO audit (ts, actor, action, detail) VALUES (?,?,?,?)",
-        (decision.ts, decision.actor, f"dlq/{verb}", json.dumps(detail, sort_keys=True)),
-    )
+    append(db, decision.ts, decision.actor, f"dlq/{verb}", json.dumps(detail, sort_keys=True))
     return True
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.engine.store import Store
+from gateway.engine.store_audit import Check, append, page
 from gateway.engine.store_entry import Revision, gap_key, whole_text
 from gateway.engine.store_file import in_transaction
 from gateway.engine.store_letters import Decision, LetterState, bound_letters, decide
@@ -209,27 +210,33 @@ async def audit(store: Store, ts: int, actor: str, action: str, detail: Mapping[
     Raises:
         Disconnected: It cannot be recorded, so it must not be done.
     """
-    values = (ts, actor, action, json.dumps(detail, sort_keys=True))
-
-    def work(db: sqlite3.Connection) -> None:
-        db.execute("INSERT INTO audit (ts, actor, action, detail) VALUES (?,?,?,?)", values)
-
-    await store.run(work)
+    text = json.dumps(detail, sort_keys=True)
+    await store.run(lambda db: in_transaction(db, lambda: append(db, ts, actor, action, text)))
 
 
 async def audit_rows(store: Store, limit: int = 1000) -> list[dict[str, Any]]:
     """The newest records of who did what, newest first."""
     names = ("ts", "actor", "action", "detail")
+    return [{name: row[name] for name in names} for row in await audit_page(store, limit)]
 
-    def work(db: sqlite3.Connection) -> list[dict[str, Any]]:
-        rows = db.execute(
-            "SELECT ts, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,)
-        )
-        return [
-            {**dict(zip(names, row, strict=True)), "detail": json.loads(row[3])} for row in rows
-        ]
 
-    return await store.run(work)
+async def audit_page(store: Store, limit: int = 1000, before: int = 0) -> list[dict[str, Any]]:
+    """Records of who did what with their numbers and hashes, newest first.
+
+    Args:
+        store: The state file.
+        limit: How many.
+        before: Only records with smaller numbers; 0 begins with the newest.
+    """
+    return await store.run(lambda db: page(db, limit, before))
+
+
+async def audit_check(store: Store) -> Check:
+    """Look for altered records of the audit, some thousand at a time; commits go between."""
+    check = Check()
+    while await store.run(check.some):
+        pass
+    return check
 
 
 async def note_wear(store: Store, day: str, size: int) -> None:

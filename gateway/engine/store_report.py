@@ -6,17 +6,20 @@ Functions over an SQLite connection; `read_file` opens one of its own that canno
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.health import OWN
+from gateway.engine.store_audit import Check, page
 from gateway.engine.store_journal import Segments
 from gateway.engine.store_letters import letters_dropped
 from gateway.engine.store_rows import whole_alarms, whole_marks
 from gateway.engine.store_schema import SCHEMA_VERSION
 from gateway.errors import ConfigError
 
+T = TypeVar("T")
 DAY_NS: Final = 86_400 * 10**9
 _WEAR_DAYS: Final = 31
 _ALARMS_MAX: Final = 10_000
@@ -71,12 +74,38 @@ def read_file(path: Path, now: int) -> dict[str, Any]:
     Raises:
         ConfigError: There is none, or it cannot be read.
     """
+    return _read(path, lambda db: _offline(db, now))
+
+
+def read_audit(path: Path, limit: int) -> list[dict[str, Any]]:
+    """The newest records of who did what, newest first; raises as `read_file` does."""
+    return _read(path, lambda db: page(db, limit))
+
+
+def check_audit(path: Path) -> dict[str, Any]:
+    """Whether no record of the audit was altered; raises as `read_file` does.
+
+    Returns:
+        ``rows``, ``broken`` with a sentence for each fault, and ``head``, the newest hash.
+    """
+
+    def work(db: sqlite3.Connection) -> dict[str, Any]:
+        found = Check()
+        while found.some(db):
+            pass
+        return {"rows": found.rows, "broken": found.broken, "head": found.head}
+
+    return _read(path, work)
+
+
+def _read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     if not path.exists():
         raise ConfigError(f"There is no state file {path}.", hint="Name its folder with --state.")
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            return _offline(db, now)
+            _must_be_ours(db)
+            return work(db)
         finally:
             db.close()
     except sqlite3.Error as error:
@@ -85,13 +114,16 @@ def read_file(path: Path, now: int) -> dict[str, Any]:
         ) from error
 
 
-def _offline(db: sqlite3.Connection, now: int) -> dict[str, Any]:
+def _must_be_ours(db: sqlite3.Connection) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version != SCHEMA_VERSION:
         raise ConfigError(
             f"The state file is of version {version}; this program reads {SCHEMA_VERSION}.",
             hint="`genba run` brings an older one up to date.",
         )
+
+
+def _offline(db: sqlite3.Connection, now: int) -> dict[str, Any]:
     records = read_records(db, now)
     segments = Segments()
     segments.load(db)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.engine.sealed import seal
+from gateway.engine.store_audit import AUDIT, chain_all
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
-SCHEMA: Final = """
+_SCHEMA_2: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tag (code INTEGER PRIMARY KEY, fact TEXT NOT NULL);
 CREATE TABLE journal (flow TEXT NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
@@ -50,9 +51,22 @@ CREATE TABLE wear (day TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
+_ADDED_3: Final = (
+    "CREATE TABLE account (name TEXT PRIMARY KEY, fact TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE session (hash TEXT PRIMARY KEY, fact TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE api_token (hash TEXT PRIMARY KEY, fact TEXT NOT NULL) WITHOUT ROWID",
+)
+"""Facts are sealed JSON, as those of tags: a flipped bit must not become another role."""
+
+
 def create(db: sqlite3.Connection) -> None:
     """Make all tables in an empty file."""
-    db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+    db.execute("BEGIN")
+    for statement in _SCHEMA_2.split(";"):
+        db.execute(statement)
+    _to_3(db)
+    db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    db.execute("COMMIT")
 
 
 def _to_2(db: sqlite3.Connection) -> None:
@@ -64,7 +78,7 @@ def _to_2(db: sqlite3.Connection) -> None:
     for table in (*kept, *others):
         db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     db.execute("DROP INDEX alarm_event_ts")
-    for statement in SCHEMA.split(";"):
+    for statement in _SCHEMA_2.split(";"):
         db.execute(statement)
     for table in kept:
         db.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")  # noqa: S608 - names of ours
@@ -81,7 +95,16 @@ def _to_2(db: sqlite3.Connection) -> None:
         db.execute(f"DROP TABLE old_{table}")
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _to_2}
+def _to_3(db: sqlite3.Connection) -> None:
+    """Version 2 knew no accounts, and a row of its audit could be altered without a trace."""
+    db.execute("ALTER TABLE audit RENAME TO old_audit")
+    for statement in (*AUDIT, *_ADDED_3):
+        db.execute(statement)
+    chain_all(db, "SELECT ts, actor, action, detail FROM old_audit ORDER BY id")
+    db.execute("DROP TABLE old_audit")
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _to_2, 2: _to_3}
 """What brings a file from a version to the next."""
 
 

@@ -1,0 +1,55 @@
+"""Accounts and the audit over the local API."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from gateway.api.client import Client
+
+
+class AccountClient(Client):
+    """What can be asked about accounts. All raise as `Client` does."""
+
+    def users(self) -> list[dict[str, Any]]:
+        """Every account, by name."""
+        return [dict(row) for row in self._ask("GET", "/api/users")]
+
+    def claim(self, code: str, name: str, password: str) -> dict[str, Any]:
+        """Make the first administrator with the code from the console."""
+        body = {"code": code, "name": name, "password": password}
+        return dict(self._ask("POST", "/api/claim", body))
+
+    def add_user(
+        self, name: str, password: str, role: str, *, writer: bool = False
+    ) -> dict[str, Any]:
+        """Make an account.
+
+        Args:
+            name: Its name.
+            password: 12 to 128 characters.
+            role: viewer, operator, engineer or administrator.
+            writer: They may write setpoints.
+        """
+        body = {"name": name, "password": password, "role": role, "writer": writer}
+        return dict(self._ask("POST", "/api/users", body))
+
+    def change_user(self, name: str, **what: Any) -> dict[str, Any]:
+        """Change `role`, `writer` or `disabled` of an account; its sessions end."""
+        return dict(self._ask("PATCH", f"/api/users/{quote(name, safe='')}", what))
+
+    def set_password(self, name: str, password: str) -> None:
+        """Give an account a new password; its sessions end."""
+        path = f"/api/users/{quote(name, safe='')}/password"
+        self._ask("POST", path, {"password": password})
+
+    def audit(self, limit: int = 1000) -> list[dict[str, Any]]:
+        """The newest records of who did what, newest first."""
+        return [dict(row) for row in self._ask("GET", f"/api/audit?limit={limit}")]
+
+    def audit_check(self) -> dict[str, Any]:
+        """Whether the chain of the audit is whole: ``rows``, ``broken`` and ``head``."""
+        return dict(self._ask("GET", "/api/audit/check"))
+
+
+__all__ = ["AccountClient"]

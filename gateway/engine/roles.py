@@ -1,0 +1,92 @@
+"""Roles: who may do what, as one table that enforcement, tests and the help are made from.
+
+Four roles, each may what the one before may, and one grant beside them: **writer** for setpoints.
+It is implied by no role, so that an administrator of users is not by the way one who moves a
+machine.
+
+Source: IEC 62443-4-2:2019, CR 2.1 (authorization enforcement, least privilege).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Role = Literal["viewer", "operator", "engineer", "administrator"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+"""From the one that may least to the one that may most."""
+Need = Literal["nobody", "anybody", "viewer", "operator", "engineer", "administrator", "writer"]
+"""``nobody``: also without a login; ``anybody``: every account; else the role or the grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one action needs.
+
+    Args:
+        need: The least role, or the grant.
+        about: The action in words, as in "may not ...".
+        fresh: The password must have been given within the last minutes, and a token never may.
+    """
+
+    need: Need
+    about: str
+    fresh: bool = False
+
+
+ACTIONS: Final[Mapping[str, Rule]] = {
+    "open": Rule("nobody", "see whether the gateway lives, log in and claim it"),
+    "me.read": Rule("anybody", "see who they are"),
+    "me.edit": Rule("anybody", "see and end their own sessions, change their own password"),
+    "status.read": Rule("viewer", "see how the gateway is"),
+    "tag.read": Rule("viewer", "see tags and values"),
+    "alarm.read": Rule("viewer", "see alarms"),
+    "flow.read": Rule("viewer", "see flows and their revisions"),
+    "letter.list": Rule("viewer", "see which dead letters there are"),
+    "alarm.act": Rule("operator", "acknowledge, reset and shelve alarms"),
+    "alarm.suppress": Rule("engineer", "suppress alarms or take them out of service"),
+    "letter.read": Rule("engineer", "see what is in dead letters"),
+    "letter.settle": Rule("engineer", "replay and discard dead letters"),
+    "flow.edit": Rule("engineer", "deploy, roll back and remove flows"),
+    "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
+    "audit.read": Rule("administrator", "see who did what"),
+    "user.read": Rule("administrator", "see accounts, sessions and tokens"),
+    "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),
+    "token.edit": Rule("administrator", "make and revoke API tokens", fresh=True),
+    "setpoint.write": Rule("writer", "write setpoints to machines"),
+}
+"""Every action there is. What is not in here nobody may do."""
+
+SUPPRESSING: Final = frozenset(
+    {"suppress", "unsuppress", "remove_from_service", "return_to_service"}
+)
+"""Actions on alarms that change what is annunciated (ISA-18.2-2016, 11.7 to 11.9)."""
+
+
+def permits(action: str, role: Role | None, *, is_writer: bool = False) -> bool:
+    """Whether somebody may do something.
+
+    Args:
+        action: What, from `ACTIONS`.
+        role: Their role; None is nobody who has logged in.
+        is_writer: They have the grant for setpoints.
+
+    Raises:
+        KeyError: There is no such action.
+
+    >>> permits("flow.edit", "engineer"), permits("flow.edit", "operator")
+    (True, False)
+    >>> permits("setpoint.write", "administrator")
+    False
+    """
+    need = ACTIONS[action].need
+    if need == "nobody":
+        return True
+    if role is None:
+        return False
+    if need == "anybody":
+        return True
+    if need == "writer":
+        return is_writer
+    return ROLES.index(role) >= ROLES.index(need)
