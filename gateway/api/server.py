@@ -15,13 +15,12 @@ from typing import Any
 import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import routes_accounts, routes_letters, routes_report
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
-from gateway.api.page import PAGE
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
@@ -75,8 +74,13 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access) -> FastAPI:
+def application(runtime: Runtime, access: Access, screens: str = "") -> FastAPI:
     """The routes over a running gateway.
+
+    Args:
+        runtime: The gateway.
+        access: Who there is.
+        screens: Where the screens are; empty when there are none.
 
     Raises:
         AssertionError: A route does not say which action it is.
@@ -88,7 +92,8 @@ def application(runtime: Runtime, access: Access) -> FastAPI:
     app.add_exception_handler(Forbidden, _forbidden)
     for router in (flow_routes(runtime), shadow_routes(runtime)):
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
-    _add_own(app, runtime)
+    _add_own(app, runtime, screens)
+    _add_alarms(app, runtime)
     routes_report.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
@@ -97,13 +102,15 @@ def application(runtime: Runtime, access: Access) -> FastAPI:
     return app
 
 
-def _add_own(app: FastAPI, runtime: Runtime) -> None:
-    """The page, status, tags and alarms."""
+def _add_own(app: FastAPI, runtime: Runtime, screens: str) -> None:
+    """Where the screens are, status and tags."""
 
-    @app.get("/", response_class=HTMLResponse)
+    @app.get("/")
     @needs("open")
-    async def page() -> str:
-        return PAGE
+    async def page() -> Response:
+        if screens:
+            return RedirectResponse(screens)
+        return PlainTextResponse("This is the API of Genba. Its screens are off (--listen).\n")
 
     @app.get("/healthz", response_class=PlainTextResponse)
     @needs("open")
@@ -119,6 +126,15 @@ def _add_own(app: FastAPI, runtime: Runtime) -> None:
     @needs("tag.read")
     async def tags() -> Response:
         return _json(tag_rows(runtime))
+
+    @app.get("/openapi.json")
+    @needs("status.read")
+    async def described() -> Response:
+        return _json(app.openapi())
+
+
+def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
+    """Alarms, and what operators do about them."""
 
     @app.get("/api/alarms")
     @needs("alarm.read")
@@ -140,11 +156,6 @@ def _add_own(app: FastAPI, runtime: Runtime) -> None:
             return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
         return _json({"done": True})
 
-    @app.get("/openapi.json")
-    @needs("status.read")
-    async def described() -> Response:
-        return _json(app.openapi())
-
 
 class _Quiet(uvicorn.Server):
     """A server that leaves the signals to the command that started it."""
@@ -162,13 +173,20 @@ class Server:
         port: TCP port on 127.0.0.1; 0 takes a free one.
         always: Ask for a login also while there is no account.
         cost: Of a password's hash.
+        screens: Where the screens are; empty when there are none.
 
     Raises:
         ConfigError: The port is taken.
     """
 
     def __init__(
-        self, runtime: Runtime, port: int, *, always: bool = False, cost: Cost | None = None
+        self,
+        runtime: Runtime,
+        port: int,
+        *,
+        always: bool = False,
+        cost: Cost | None = None,
+        screens: str = "",
     ) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
@@ -181,7 +199,10 @@ class Server:
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
         config = uvicorn.Config(
-            application(runtime, self.access), log_level="error", access_log=False, lifespan="off"
+            application(runtime, self.access, screens),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
         )
         self._server = _Quiet(config)
 
