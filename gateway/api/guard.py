@@ -71,6 +71,8 @@ class Guard:
 
 
 def _takes_a_flow(path: str) -> bool:
+    if path.startswith(("/api/dashboards/", "/api/pictures")):
+        return True
     return path.startswith("/api/flows/") and path.endswith(("/deploy", "/shadow"))
 
 

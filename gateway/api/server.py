@@ -17,13 +17,14 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_report
+from gateway.api import routes_accounts, routes_dashboards, routes_letters, routes_report
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
+from gateway.data.tag import Tag
 from gateway.engine.accounts import Accounts
 from gateway.engine.passwords import Cost
 from gateway.engine.principal import Denied
@@ -37,12 +38,23 @@ def _json(value: Any) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
+def facts(tag: Tag) -> dict[str, Any]:
+    """What is known of a tag; the ends of its range are null when they are not known."""
+    return {
+        "unit": tag.unit,
+        "low": tag.low if math.isfinite(tag.low) else None,
+        "high": tag.high if math.isfinite(tag.high) else None,
+        "kind": tag.kind,
+        "about": tag.about,
+    }
+
+
 def tag_rows(runtime: Runtime) -> list[dict[str, Any]]:
     """Every tag with its newest value, by code."""
     return [
         {
             "tag": runtime.tags[code].name,
-            "unit": runtime.tags[code].unit,
+            **facts(runtime.tags[code]),
             "value": value,
             "ts": ts,
             "quality": quality.name(status),
@@ -96,6 +108,7 @@ def application(runtime: Runtime, access: Access, screens: str = "") -> FastAPI:
     _add_alarms(app, runtime)
     routes_report.add(app, runtime)
     routes_letters.add(app, runtime)
+    routes_dashboards.add(app, runtime)
     routes_accounts.add(app, runtime, access)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)

@@ -18,6 +18,7 @@ from gateway.api.local import FILE, default_state, remove_token, write_token
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.cli.screens import Screens, add_listen, screens
 from gateway.data.tag import TAGS_MAX
+from gateway.engine.dashboards import seed
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
 from gateway.engine.tasks import Tasks
@@ -144,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(documents: list[Document], problems: list[str], args: argparse.Namespace) -> int:
+    seed(args.state, args.flows or [Path("flows")])
     runtime = Runtime(
         documents,
         args.state,

@@ -138,6 +138,10 @@ async def test_without_a_login_little_answers(house: House) -> None:
 CHANGING = """
 POST /api/alarms/action alarm.act
 POST /api/claim open
+PUT /api/dashboards/{name} dashboard.edit
+DELETE /api/dashboards/{name} dashboard.edit
+POST /api/pictures dashboard.edit
+DELETE /api/pictures/{name} dashboard.edit
 POST /api/flows/{name}/deploy flow.edit
 POST /api/flows/{name}/rollback flow.edit
 POST /api/flows/{name}/shadow flow.shadow
