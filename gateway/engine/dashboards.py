@@ -29,7 +29,7 @@ DASHBOARDS_MAX: Final = 200
 PICTURES_MAX: Final = 200
 
 
-class Changed(ConfigError):
+class Changed(ConfigError):  # noqa: N818 - what happened, for people
     """Somebody else has saved it since."""
 
 
