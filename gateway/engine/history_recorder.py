@@ -70,8 +70,7 @@ class Recorder:
         self._damage_told: set[int] = set()
         self.rows = 0
         """Rows that were written down."""
-        self.dropped = 0
-        """Rows that were lost because the disk could not follow or had no room."""
+        self._overflowed = self._lost = 0  # Again the one is the loop's, the other the thread's.
         self.outside = 0
         """Rows with a time that is no day of ours, such as those of a device in 1970."""
 
@@ -91,7 +90,12 @@ class Recorder:
             except IndexError:
                 return  # The thread was faster.
             self._came -= rows
-            self.dropped += rows
+            self._overflowed += rows
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were lost because the disk could not follow or had no room."""
+        return self._overflowed + self._lost
 
     def _say(self, level: str, text: str) -> None:
         _log.log(logging.ERROR if level == "error" else logging.INFO, "%s", text)
@@ -165,7 +169,7 @@ class Recorder:
         """Drop rows that could not be written, the oldest first, so that memory has a limit."""
         with self._lock:
             lost, self._parts = self._parts[:parts], self._parts[parts:]
-        self.dropped += sum(len(part) for part in lost)
+        self._lost += sum(len(part) for part in lost)
 
     def begin_cut(self) -> None:
         """Plan to cut all rows in memory by day and tag, unless a plan is still under way."""
@@ -203,7 +207,7 @@ class Recorder:
                 break
             some.append((self.tags.name(int(rows.tag[0])), rows))
         if self.days.is_stopped:
-            self.dropped += sum(len(rows) for _, rows in some)
+            self._lost += sum(len(rows) for _, rows in some)
         else:
             self.days.write(day, lambda file: file.add_blocks(some))
         for _ in some:
