@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from fastapi import FastAPI, Query, Response
@@ -74,12 +74,12 @@ def _add_trends(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
     @app.get("/api/history")
     @needs("tag.read")
     async def history(
-        tags: str,
+        tags: Annotated[list[str], Query()],
         since: int = Query(0, alias="from", ge=0, le=_NS_MAX),
         to: int = Query(0, ge=0, le=_NS_MAX),
         points: int = Query(800, ge=1, le=POINTS_MAX),
     ) -> Response:
-        kept, names = _kept(runtime), _names(tags)
+        kept, names = _kept(runtime), _names(runtime, tags)
         start, end = _span(runtime, since, to)
         found, start, end = await looks(trends, kept, names, start, end, points)
         rows = await looks(gaps_between, runtime.store.path, start, end)
@@ -96,11 +96,11 @@ def _add_trends(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
     @app.get("/api/history.csv")
     @needs("tag.read")
     async def table(
-        tags: str,
+        tags: Annotated[list[str], Query()],
         since: int = Query(0, alias="from", ge=0, le=_NS_MAX),
         to: int = Query(0, ge=0, le=_NS_MAX),
     ) -> Response:
-        kept, names = _kept(runtime), _names(tags)
+        kept, names = _kept(runtime), _names(runtime, tags)
         start, end = _span(runtime, since, to)
         rows = await looks(count_rows, kept, names, start, end)
         if rows > CSV_ROWS_MAX:
@@ -161,13 +161,16 @@ def _kept(runtime: Runtime) -> History:
     return runtime.history
 
 
-def _names(tags: str) -> list[str]:
-    """Names of tags with commas between; each once, in their order.
+def _names(runtime: Runtime, tags: Sequence[str]) -> list[str]:
+    """Names of tags with commas between, or each by itself; each once, in their order.
+
+    A name with a comma in it, as MQTT allows, is taken as it is where there is such a tag.
 
     Raises:
         ConfigError: There are none or too many.
     """
-    names = list(dict.fromkeys(name for name in tags.split(",") if name))
+    parts = [[text] if text in runtime.tags else text.split(",") for text in tags]
+    names = list(dict.fromkeys(name for part in parts for name in part if name))
     if not 0 < len(names) <= TAGS_MAX:
         raise ConfigError(f"{len(names)} tags are asked for.", hint=f"Ask for 1 to {TAGS_MAX}.")
     return names

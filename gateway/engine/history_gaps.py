@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway.engine.health import OWN
-
-if TYPE_CHECKING:
-    from gateway.engine.runtime import Runtime
+from gateway.engine.runtime import Runtime
 
 
 def gaps_of(
