@@ -14,10 +14,17 @@ from rich.table import Table
 from gateway.api.client_history import HistoryClient
 from gateway.cli.moment import moment
 from gateway.cli.words import local_time, printable, several, span
+from gateway.data.alarm_kpi import BANDS
 from gateway.data.alarm_report import PRIORITY_TARGETS
 from gateway.errors import ConfigError
 
 _VERDICTS = {"good": "good", "look": "look at it", "bad": "too much"}
+_BANDS = {
+    "acceptable": "acceptable",
+    "manageable": "manageable",
+    "overdemanding": "over-demanding",
+    "unacceptable": "unacceptable",
+}
 Row = tuple[str, str, str, str]
 
 
@@ -47,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, ensure_ascii=False))
         return 0
-    console = Console(soft_wrap=True, highlight=False)
+    # A tag's name must not be read as markup, nor `:B:` as a picture.
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     console.print(f"{local_time(start)} to {local_time(end)} ({span(end - start)})")
     if found["complete_from"] > start:
         since = local_time(found["complete_from"])
@@ -59,23 +67,31 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(*map(printable, row))
     console.print(table)
     for text in _names(found):
-        console.print(printable(text), markup=False)
+        console.print(printable(text))
     return 0
 
 
 def _rates(found: dict[str, Any]) -> list[Row]:
     rate, told = found["rate"], _teller(found)
-    bands = rate["bands"]
-    in_bands = ", ".join(f"{_share(bands[name])} {name}" for name in bands)
     floods = found["floods"]
     return [
         ("alarms announced", f"{found['annunciated']:,}", "", ""),
         ("in 10 min, mean", f"{rate['mean']:.2f}", "at most 1", told("mean")),
         ("in 10 min, peak", f"{rate['peak']}", "at most 10", told("peak")),
         ("10 min with more than 10", _share(rate["share_over_10"]), "< 1 %", told("share_over_10")),
-        ("time by rate", in_bands, "", ""),
+        *_bands(rate["bands"]),
         ("time in floods", _floods(floods), "< 1 %", told("flood_share")),
     ]
+
+
+def _bands(shares: dict[str, float]) -> list[Row]:
+    """How much of the time went at which rate: an average hides it."""
+    rows, least = [], 0
+    for name, most in BANDS:
+        words = f"  {least} to {most} in 10 min, {_BANDS[name]}"
+        rows.append((words, _share(shares[name]), "", ""))
+        least = most + 1
+    return [*rows, (f"  more, {_BANDS['unacceptable']}", _share(shares["unacceptable"]), "", "")]
 
 
 def _nuisances(found: dict[str, Any]) -> list[Row]:
@@ -95,8 +111,8 @@ def _people(found: dict[str, Any]) -> list[Row]:
     told, mix = _teller(found), found["priorities"]
     acknowledged, standing = found["acknowledged"], found["standing"]
     hidden = standing["hidden"]
-    shown = ", ".join(f"{_share(mix[name])} {name}" for name in PRIORITY_TARGETS)
-    wanted = ", ".join(f"{share:.0%} {name}" for name, share in PRIORITY_TARGETS.items())
+    shown = ", ".join(_share(mix[name]) for name in PRIORITY_TARGETS)
+    wanted = ", ".join(_share(share) for share in PRIORITY_TARGETS.values())
     words = "no acknowledgement"
     if acknowledged["count"]:
         words = (
@@ -108,8 +124,9 @@ def _people(found: dict[str, Any]) -> list[Row]:
         f"{hidden['SHLVD']} shelved, {hidden['DSUPR']} suppressed, {hidden['OOSRV']} out of service"
     )
     return [
-        ("priorities", shown, wanted, told("high_share")),
-        ("highest priority", _share(mix["urgent"]), "< 1 %", told("urgent_share")),
+        (", ".join(PRIORITY_TARGETS), shown, wanted, told("above_low")),
+        ("high and urgent", _share(mix["high"] + mix["urgent"]), "5 %", told("high_share")),
+        ("urgent", _share(mix["urgent"]), "< 1 %", told("urgent_share")),
         ("time to acknowledge", words, "", ""),
         ("at the end", open_, "", ""),
         ("hidden at the end", away, "", ""),

@@ -39,6 +39,7 @@ TARGETS: Final[dict[str, tuple[float, float]]] = {
     "top_share": (0.05, 0.3),
     "chattering": (0.0, 0.0),
     "stale": (4.0, 10.0),
+    "above_low": (0.20, 0.40),
     "high_share": (0.05, 0.10),
     "urgent_share": (0.01, 0.05),
 }
@@ -178,6 +179,7 @@ def _verdicts(found: dict[str, Any]) -> dict[str, str]:
         "top_share": found["bad_actors"]["share"],
         "chattering": len(found["chattering"]["alarms"]),
         "stale": len(found["standing"]["stale"]),
+        "above_low": mix["medium"] + mix["high"] + mix["urgent"],
         "high_share": mix["high"] + mix["urgent"],
         "urgent_share": mix["urgent"],
     }

@@ -86,6 +86,7 @@ class Days:
         self._open: dict[int, DayFile] = {}
         self.is_stopped = False
         """True while there is no room: nothing is written."""
+        self._is_giving_way = False
         self.dropped_days = 0
 
     def listed(self) -> list[int]:
@@ -161,7 +162,9 @@ class Days:
             file.close()
             raise
         if lost:
-            self._say("error", f"{lost} pieces of {file.path.name} are damaged and left out.")
+            self._say(
+                "error", f"{file.path.name} is damaged in places ({lost}): its trends have holes."
+            )
 
     def cut_all_tails(self) -> None:
         """Cut what processes before this one left; a day that cannot be opened is passed over."""
@@ -240,12 +243,15 @@ class Days:
 
     def _tell_room(self, dropped: int, free: int, wanted: int, *, is_large: bool) -> None:
         """Stop or go on, and say so once each way."""
-        if dropped:
+        if dropped and not self._is_giving_way:
+            self._is_giving_way = True
             self._say(
                 "error",
-                f"The disk is short: the {dropped} oldest days of history were dropped, so that "
-                "the journal has room. Look at what else lies on it.",
+                "The disk is short: the oldest days of history are dropped, so that the journal "
+                "has room. Look at what else lies on it.",
             )
+        elif free >= _AGAIN * wanted:
+            self._is_giving_way = False
         is_short = free < wanted or self._is_short()
         if not self.is_stopped and (is_short or is_large):
             self.is_stopped = True

@@ -8,7 +8,6 @@ between the two.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -26,7 +25,7 @@ from gateway.data.downsample import (
 )
 from gateway.engine.history_recorder import Recorder
 from gateway.engine.store_history_read import Block, DayReader
-from gateway.errors import StateError
+from gateway.errors import Disconnected, StateError
 
 ROWS_MAX: Final = 2_000_000
 """Samples of one tag that are looked at one by one; beyond it minutes must do."""
@@ -65,14 +64,20 @@ class Look:
         for day in days.listed():
             if self._start // DAY_NS <= day <= (self._end - 1) // DAY_NS:
                 try:
-                    self._days[day] = DayReader(days.path(day))
+                    self._days[day] = DayReader(days.path(day), day)
                 except FileNotFoundError:
                     continue  # It was dropped just now.
                 except StateError:
                     self._history.broken.add(day)
+                except Disconnected:
+                    self._close()
+                    raise
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         for day, reader in self._days.items():
             if reader.damaged:
                 self._history.found_damage(day, reader.damaged)
@@ -99,8 +104,10 @@ class Look:
         came = sorted(blocks, key=lambda block: (block.first // DAY_NS, block.id))
         parts = []
         for block in came:
-            with suppress(StateError):  # It is found again, and put aside, by whoever writes.
+            try:
                 parts.append(_untagged(block.batch()))
+            except StateError:
+                self._history.broken.add(block.day.day)
         rows = Batch.concat([*parts, recent])
         return in_order(rows.where((rows.ts >= self._start) & (rows.ts < self._end)))
 

@@ -246,7 +246,10 @@ class Recorder:
         if day not in self._damage_told:
             self._damage_told.add(day)
             name = self.days.path(day).name
-            self._say("error", f"{blocks} pieces of {name} are damaged: its trends have holes.")
+            self._say(
+                "error",
+                f"{name} is damaged in places ({blocks}): the trends of that day have holes.",
+            )
 
 
 def _add_tail(rows: Batch, name_of: Callable[[int], str], file: DayFile) -> None:

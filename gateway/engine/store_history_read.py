@@ -66,6 +66,7 @@ class DayReader:
 
     Args:
         path: The file.
+        day: Which day it is.
 
     Raises:
         FileNotFoundError: It is gone.
@@ -73,8 +74,9 @@ class DayReader:
         StateError: The file is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, day: int) -> None:
         self.path = path
+        self.day = day
         self.damaged = 0
         """Blocks that could not be read."""
         if not path.exists():

@@ -125,9 +125,9 @@ def reference(events: list[AlarmEvent], start: int, end: int) -> dict[str, Any]:
     short = []
     for i, e in enumerate(events):
         later = [o for o in events[i + 1 :] if o.alarm == e.alarm]
-        if told(e) and e.ts >= start and later and later[0].change in ("returned", "cleared"):
-            if later[0].ts - e.ts < MIN and e not in chatter:
-                short.append(e)
+        gone = later and later[0].change in ("returned", "cleared")
+        if told(e) and e.ts >= start and gone and later[0].ts - e.ts < MIN and e not in chatter:
+            short.append(e)
     names = sorted({e.alarm for e in inside})
     often = {name: sum(e.alarm == name for e in inside) for name in names}
     return {
@@ -170,9 +170,7 @@ def _standing(events: list[AlarmEvent], end: int) -> dict[str, Any]:
     return {
         "open": sum(e.state is not AlarmState.NORM for e in shown),
         "stale": sorted(stale),
-        "hidden": {
-            o.value: sum(e.overlay is o for e in last.values()) for o in list(Overlay)[1:]
-        },
+        "hidden": {o.value: sum(e.overlay is o for e in last.values()) for o in list(Overlay)[1:]},
     }
 
 
