@@ -20,6 +20,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from gateway.api import (
     routes_accounts,
     routes_dashboards,
+    routes_history,
     routes_letters,
     routes_live,
     routes_report,
@@ -116,6 +117,7 @@ def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -
     _add_own(app, runtime, screens)
     _add_alarms(app, runtime)
     routes_report.add(app, runtime)
+    routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_dashboards.add(app, runtime)
     routes_accounts.add(app, runtime, access)
