@@ -21,12 +21,22 @@ class Boards(ui.element, component=component("dashboard"), esm=modules()):
     Args:
         name: Which; empty for the list.
         may_edit: Who looks may change it, which the API enforces.
+        may_act: They may acknowledge alarms.
         is_kiosk: Without the frame, for a panel on a wall.
     """
 
-    def __init__(self, name: str = "", *, may_edit: bool = False, is_kiosk: bool = False) -> None:
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        may_edit: bool = False,
+        may_act: bool = False,
+        is_kiosk: bool = False,
+    ) -> None:
         super().__init__()
-        self._props.update({"name": name, "may-edit": may_edit, "is-kiosk": is_kiosk})
+        self._props.update(
+            {"name": name, "may-edit": may_edit, "may-act": may_act, "is-kiosk": is_kiosk}
+        )
 
 
 __all__ = ["Boards", "Overview", "Trends"]

@@ -19,7 +19,8 @@ async def dashboards() -> None:
 async def dashboard(name: str) -> None:
     """One of them; ``?kiosk=1`` shows it without the frame."""
     is_kiosk = context.client.request.query_params.get("kiosk") == "1"
-    Boards(name, may_edit="dashboard.edit" in me().may and not is_kiosk, is_kiosk=is_kiosk)
+    may_edit = "dashboard.edit" in me().may and not is_kiosk
+    Boards(name, may_edit=may_edit, may_act="alarm.act" in me().may, is_kiosk=is_kiosk)
 
 
 __all__ = ["dashboard", "dashboards"]

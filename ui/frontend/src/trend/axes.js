@@ -10,25 +10,38 @@ export function xRange(range, now) {
 }
 
 const two = (n) => String(n).padStart(2, '0');
-function ticks(u, splits, axis, space, step) {
-  let before = '';
-  return splits.map((ms) => {
+
+// Round times of the day here, however many hours from UTC that is.
+function splits(u, axis, low, high, step) {
+  const offset = new Date(low).getTimezoneOffset() * 60_000;
+  const found = [];
+  for (let at = Math.ceil((low - offset) / step) * step + offset; at <= high; at += step) found.push(at);
+  return found;
+}
+
+// The date stands below the time where it is not today, and at each new day.
+function ticks(u, found, axis, space, step) {
+  const today = day(Date.now());
+  let before = today;
+  return found.map((ms) => {
     const when = new Date(ms);
     const date = day(ms);
     const clock = `${two(when.getHours())}:${two(when.getMinutes())}`;
-    const text = step >= DAY ? date.slice(5) : step >= 60_000 ? clock : `${clock}:${two(when.getSeconds())}${step < 1000 ? `.${String(when.getMilliseconds()).padStart(3, '0')[0]}` : ''}`;
+    const tenth = step < 1000 ? `.${Math.floor(when.getMilliseconds() / 100)}` : '';
+    const text = step >= DAY ? date.slice(5) : step >= 60_000 ? clock : `${clock}:${two(when.getSeconds())}${tenth}`;
     const isNew = date !== before && step < DAY;
     before = date;
     return isNew ? `${text}\n${date}` : text;
   });
 }
+const height = (u, found) => ((found || []).some((text) => text.includes('\n')) ? 50 : 32);
 
 const plain = (u, splits) => splits.map((v) => (v === null ? '' : Math.abs(v) >= 1e6 || (v && Math.abs(v) < 1e-3) ? v.toExponential(1) : String(Number(v.toPrecision(7)))));
 
 export function axes(units, palette, colorOf) {
   const font = '12px "Noto Sans JP Variable", system-ui, sans-serif';
   const grid = { stroke: palette.line, width: 1 };
-  const x = { stroke: palette.muted, grid, ticks: grid, font, values: ticks, space: 90, size: 40 };
+  const x = { stroke: palette.muted, grid, ticks: grid, font, values: ticks, splits, space: 90, size: height };
   const width = (u, found) => Math.max(34, 18 + 7.4 * Math.max(0, ...(found || []).map((text) => text.length)));
   return [x, ...units.map((one, i) => ({
     scale: `y:${one}`, side: i % 2 ? 1 : 3, stroke: colorOf(one), font, ticks: grid, values: plain, size: width,

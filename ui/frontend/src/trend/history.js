@@ -19,6 +19,7 @@ function spans(row) {
     min: row.min ? numbers(row.min) : last,
     max: row.max ? numbers(row.max) : last,
     q: row.q ? Uint8Array.from(row.q, gradeOf) : new Uint8Array(t.length),
+    width: row.width_ms || 0,
   };
 }
 
@@ -34,9 +35,9 @@ export async function history(tags, from, to, points) {
   for (const [tag, row] of Object.entries(said.tags || {})) found[tag] = spans(row);
   const gaps = (said.gaps || []).map((gap) => ({
     from: (gap.from ?? gap.start ?? 0) / NS, to: (gap.to ?? gap.end ?? 0) / NS,
-    text: gap.text || gap.cause || gap.reason || '', source: gap.source || gap.node || '',
+    text: gap.text || gap.cause || '', source: gap.source || '', tags: gap.tags || tags,
   }));
-  return { tags: found, gaps };
+  return { tags: found, gaps, of: (tag) => gaps.filter((gap) => gap.tags.includes(tag)).map((gap) => [gap.from, gap.to]) };
 }
 
 // When alarms of these tags were active: {tag, from, to (0: still), priority, text}.

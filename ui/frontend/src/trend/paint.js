@@ -7,7 +7,7 @@ const STRIP = 7;
 // Least, greatest, first and last of each column: what is drawn in one needs no more.
 // Source: Jugel et al., "M4", VLDB 2014.
 export function line(ctx, u, series, scale, { from, to, shift = 0, isStep = false, color, dash, width, band }) {
-  const { t, min, max, last, q } = series;
+  const { t, min, max, last } = series;
   const start = Math.max(series.find(from - shift) - 1, 0);
   const end = Math.min(series.find(to - shift) + 1, series.n);
   if (end <= start) return 0;
@@ -48,10 +48,11 @@ export function line(ctx, u, series, scale, { from, to, shift = 0, isStep = fals
   };
   for (let i = start; i < end; i += 1) {
     const v = last[i];
-    if (v !== v || q[i] === 2) { // Nothing usable: the line ends here.
+    if (v !== v || (isDown && series.isBroken(i))) { // Nothing usable: the line ends here.
       flush();
-      if (isDown && isStep) path.lineTo(x0 + (t[i] / 1e9) * per, Y(before));
-      closeBand(); isDown = false; continue;
+      if (v !== v && isDown && isStep) path.lineTo(x0 + (t[i] / 1e9) * per, Y(before));
+      closeBand(); isDown = false;
+      if (v !== v) continue;
     }
     const x = Math.round(x0 + (t[i] / 1e9) * per);
     if (x !== column) {
@@ -76,7 +77,7 @@ export function line(ctx, u, series, scale, { from, to, shift = 0, isStep = fals
 
 const patterns = new Map();
 // Diagonal lines for what is missing or bad, dots for what is uncertain: shapes, not only colours.
-function pattern(ctx, color, kind, ratio) {
+export function pattern(ctx, color, kind, ratio) {
   const key = `${color} ${kind} ${ratio}`;
   if (!patterns.has(key)) {
     const size = Math.round((kind === 'dots' ? 6 : 8) * ratio);

@@ -9,6 +9,8 @@ export class Series {
 
   clear() {
     this.n = 0;
+    this.width = 0; // Of a span of history [ms]; 0 for samples.
+    this.gaps = []; // [from, to] in which nothing came.
     this.live = 0; // Points from here on came live.
     this.room(FIRST);
   }
@@ -47,7 +49,9 @@ export class Series {
   }
 
   // History takes the place of all points up to its end; what came live after it stays.
-  setHistory(h) {
+  setHistory(h, gaps = []) {
+    this.width = h.width || 0;
+    this.gaps = gaps;
     const end = h.t.length ? h.t[h.t.length - 1] : -Infinity;
     const kept = [];
     for (let i = this.live; i < this.n; i += 1) {
@@ -68,6 +72,16 @@ export class Series {
     for (const name of ['t', 'min', 'max', 'last', 'q']) this[name].copyWithin(0, i, this.n);
     this.n -= i;
     this.live = Math.max(this.live - i, 0);
+  }
+
+  // Whether no line leads to a point: before it is none, or nothing usable, or a hole. A span
+  // that ends badly is followed by the next at once, unless the device was away.
+  isBroken(i) {
+    if (i === 0 || this.last[i - 1] !== this.last[i - 1]) return true;
+    const before = this.t[i - 1];
+    const now = this.t[i];
+    if (this.q[i - 1] === 2 && now - before > 2.5 * this.width) return true;
+    return this.gaps.some(([from, to]) => from < now && to > before && now - before > (to - from) / 2);
   }
 
   // Index of the first point at or after a time.
