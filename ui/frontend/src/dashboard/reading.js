@@ -19,13 +19,19 @@ export function past(value, limits) {
   return null;
 }
 
+// The next round number upwards, so that a scale that nobody has set does not move all the time.
+function round(v) {
+  const size = 10 ** Math.floor(Math.log10(v));
+  return size * ([1, 1.5, 2, 3, 5, 7.5].find((n) => n * size >= v) || 10);
+}
+
 // The scale of a widget: what was set, else the range of the tag, else around the value.
 export function scaleOf(widget, tag, value) {
   const facts = factsOf(tag);
   const given = Object.values(widget.limits || {}).filter((v) => v !== null && v !== undefined);
   const around = [...given, value ?? 0].filter((v) => Number.isFinite(v));
   let low = widget.low ?? facts.low ?? Math.min(0, ...around);
-  let high = widget.high ?? facts.high ?? (Math.max(...around, 0) * 1.25 || 1);
+  let high = widget.high ?? facts.high ?? round(Math.max(...around, 0) * 1.15 || 1);
   if (high <= low) high = low + 1;
   return { low, high, share: (v) => Math.min(Math.max((v - low) / (high - low), 0), 1) };
 }

@@ -38,13 +38,14 @@ const height = (u, found) => ((found || []).some((text) => text.includes('\n')) 
 
 const plain = (u, splits) => splits.map((v) => (v === null ? '' : Math.abs(v) >= 1e6 || (v && Math.abs(v) < 1e-3) ? v.toExponential(1) : String(Number(v.toPrecision(7)))));
 
-export function axes(units, palette, colorOf) {
-  const font = '12px "Noto Sans JP Variable", system-ui, sans-serif';
+export function axes(units, palette, colorOf, px) {
+  const k = px / 12;
+  const font = `${px}px "Noto Sans JP Variable", system-ui, sans-serif`;
   const grid = { stroke: palette.line, width: 1 };
-  const x = { stroke: palette.muted, grid, ticks: grid, font, values: ticks, splits, space: 90, size: height };
-  const width = (u, found) => Math.max(34, 18 + 7.4 * Math.max(0, ...(found || []).map((text) => text.length)));
+  const x = { stroke: palette.muted, grid, ticks: grid, font, values: ticks, splits, space: 90 * k, size: (u, found) => height(u, found) * k, lineGap: 1.35 };
+  const width = (u, found) => Math.max(34, 18 + 7.4 * k * Math.max(0, ...(found || []).map((text) => text.length)));
   return [x, ...units.map((one, i) => ({
     scale: `y:${one}`, side: i % 2 ? 1 : 3, stroke: colorOf(one), font, ticks: grid, values: plain, size: width,
-    grid: i ? { show: false } : grid, label: unit(one), labelSize: unit(one) ? 18 : 0, labelGap: 0, labelFont: `600 ${font}`, space: 34,
+    grid: i ? { show: false } : grid, label: unit(one), labelSize: unit(one) ? 18 * k : 0, labelGap: 0, labelFont: `600 ${font}`, space: 34 * k,
   }))];
 }

@@ -40,11 +40,25 @@ export async function history(tags, from, to, points) {
   return { tags: found, gaps, of: (tag) => gaps.filter((gap) => gap.tags.includes(tag)).map((gap) => [gap.from, gap.to]) };
 }
 
-// When alarms of these tags were active: {tag, from, to (0: still), priority, text}.
 const BEGINS = new Set(['raised', 'realarmed']);
 const ENDS = new Set(['returned', 'cleared', 'removed']);
+const EVENTS_MAX = 2000;
+const BY_TAG_MAX = 3; // So many tags are asked for one by one.
 
-export function periods(events) {
+// The alarm events of some tags within a window, oldest first.
+export async function alarmEvents(tags, from, to) {
+  const mine = new Set(tags);
+  const asked = tags.length > BY_TAG_MAX ? [''] : tags;
+  const pages = await Promise.all(asked.map((tag) => get(`/api/alarms/history?${new URLSearchParams({
+    from: ns(from), to: ns(to), limit: EVENTS_MAX, ...(tag ? { tag } : {}),
+  })}`, { background: true })));
+  const unique = new Map(pages.flat().filter((e) => mine.has(e.tag)).map((e) => [e.id, e]));
+  return [...unique.values()].sort((a, b) => a.ts - b.ts || a.id - b.id);
+}
+
+// When alarms were active: {alarm, tag, from, to (0: still), priority, text}. One that ends
+// without having begun within the window began before it.
+export function periods(events, start) {
   const open = new Map();
   const found = [];
   for (const e of events) {
@@ -52,8 +66,10 @@ export function periods(events) {
       const period = { alarm: e.alarm, tag: e.tag, from: e.ts / NS, to: 0, priority: e.priority, text: e.reason || e.text };
       open.set(e.alarm, period);
       found.push(period);
-    } else if (ENDS.has(e.change) && open.has(e.alarm)) {
-      open.get(e.alarm).to = e.ts / NS;
+    } else if (ENDS.has(e.change)) {
+      const period = open.get(e.alarm);
+      if (period) period.to = e.ts / NS;
+      else if (!found.some((one) => one.alarm === e.alarm)) found.push({ alarm: e.alarm, tag: e.tag, from: start, to: e.ts / NS, priority: e.priority, text: e.reason || e.text });
       open.delete(e.alarm);
     }
   }
