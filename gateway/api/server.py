@@ -82,8 +82,8 @@ def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -
     Args:
         runtime: The gateway.
         access: Who there is.
-        screens: Where the screens are; empty when there are none.
         hub: Live data for those who watch.
+        screens: Where the screens are; empty when there are none.
 
     Raises:
         AssertionError: A route does not say which action it is.

@@ -144,6 +144,7 @@ CHANGING = """
 POST /api/alarms/action alarm.act
 POST /api/claim open
 POST /api/flows/{name}/deploy flow.edit
+POST /api/flows/{name}/inject flow.inject
 POST /api/flows/{name}/rollback flow.edit
 POST /api/flows/{name}/shadow flow.shadow
 DELETE /api/flows/{name} flow.edit
