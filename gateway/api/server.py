@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_live, routes_report
+from gateway.api import routes_accounts, routes_letters, routes_live, routes_report, routes_secrets
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
@@ -100,6 +100,7 @@ def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -
     routes_report.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_secrets.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)

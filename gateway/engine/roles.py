@@ -52,6 +52,8 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "flow.tap": Rule("engineer", "see every row that goes over a wire"),
     "flow.inject": Rule("engineer", "hand values to nodes of a flow that runs"),
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
+    "secret.list": Rule("engineer", "see which secrets are set"),
+    "secret.edit": Rule("administrator", "set and remove secrets", fresh=True),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),

@@ -162,6 +162,8 @@ DELETE /api/tokens/{id} token.edit
 POST /api/users user.edit
 PATCH /api/users/{name} user.edit
 POST /api/users/{name}/password user.edit
+PUT /api/secrets/{name} secret.edit
+DELETE /api/secrets/{name} secret.edit
 """
 
 

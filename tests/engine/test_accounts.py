@@ -505,6 +505,7 @@ def test_what_each_role_may_in_words() -> None:
         "flow.tap",
         "letter.read",
         "letter.settle",
+        "secret.list",
     }
     assert first["administrator"] == {"audit.read", "user.read", "user.edit", "token.edit"}
     assert first["no role"] == {"setpoint.write"}
