@@ -7,6 +7,7 @@ from elsewhere cannot reach it through a rebound name; who may do what is for `g
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import socket
 from collections.abc import Iterator
@@ -163,6 +164,11 @@ def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
         return _json({"done": True})
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what uvicorn 0.54 takes for an error: a handshake that was refused in words."""
+    return "without completing handshake" not in str(record.msg)
+
+
 class _Quiet(uvicorn.Server):
     """A server that leaves the signals to the command that started it."""
 
@@ -215,6 +221,7 @@ class Server:
             ws_max_size=MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,  # The same bytes for all, and no CPU for the loopback.
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = _Quiet(config)
 
     @property
