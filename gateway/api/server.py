@@ -17,7 +17,13 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_report
+from gateway.api import (
+    routes_accounts,
+    routes_drafts,
+    routes_editor,
+    routes_letters,
+    routes_report,
+)
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
@@ -26,6 +32,7 @@ from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.engine.accounts import Accounts
+from gateway.engine.jobs import Jobs
 from gateway.engine.passwords import Cost
 from gateway.engine.principal import Denied
 from gateway.engine.roles import SUPPRESSING
@@ -75,7 +82,7 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access) -> FastAPI:
+def application(runtime: Runtime, access: Access, jobs: Jobs) -> FastAPI:
     """The routes over a running gateway.
 
     Raises:
@@ -92,6 +99,8 @@ def application(runtime: Runtime, access: Access) -> FastAPI:
     routes_report.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_editor.add(app, runtime, jobs)
+    routes_drafts.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     return app
@@ -180,9 +189,9 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
-        config = uvicorn.Config(
-            application(runtime, self.access), log_level="error", access_log=False, lifespan="off"
-        )
+        self.jobs = Jobs(runtime.clock)
+        app = application(runtime, self.access, self.jobs)
+        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
         self._server = _Quiet(config)
 
     @property
@@ -197,6 +206,7 @@ class Server:
         try:
             await self._server.serve([self._socket])
         finally:
+            await self.jobs.stop()
             self.accounts.close()
 
     def stop(self) -> None:
