@@ -19,6 +19,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from gateway.api import (
     routes_accounts,
+    routes_connections,
     routes_drafts,
     routes_editor,
     routes_letters,
@@ -101,6 +102,7 @@ def application(runtime: Runtime, access: Access, jobs: Jobs) -> FastAPI:
     routes_accounts.add(app, runtime, access)
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
+    routes_connections.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     return app

@@ -138,6 +138,9 @@ async def test_without_a_login_little_answers(house: House) -> None:
 CHANGING = """
 POST /api/alarms/action alarm.act
 POST /api/claim open
+POST /api/connections/browse connection.test
+POST /api/connections/test connection.test
+POST /api/connections/{flow}/{name}/trust connection.trust
 DELETE /api/drafts/{flow} flow.edit
 PUT /api/drafts/{flow} flow.edit
 POST /api/expression flow.edit
