@@ -24,6 +24,7 @@ from gateway.api import (
     routes_editor,
     routes_letters,
     routes_report,
+    routes_texts,
 )
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
@@ -103,6 +104,7 @@ def application(runtime: Runtime, access: Access, jobs: Jobs) -> FastAPI:
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
     routes_connections.add(app, runtime)
+    routes_texts.add(app)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     return app

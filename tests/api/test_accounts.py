@@ -144,9 +144,11 @@ POST /api/connections/{flow}/{name}/trust connection.trust
 DELETE /api/drafts/{flow} flow.edit
 PUT /api/drafts/{flow} flow.edit
 POST /api/expression flow.edit
+POST /api/flows/{flow}/convert flow.edit
 POST /api/flows/{flow}/lint flow.edit
 POST /api/flows/{flow}/plan flow.edit
 POST /api/flows/{flow}/replay flow.edit
+POST /api/flows/{flow}/tags flow.edit
 POST /api/flows/{flow}/test flow.edit
 PUT /api/flows/{flow}/layout flow.edit
 DELETE /api/jobs/{id} flow.edit
