@@ -18,7 +18,17 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_live, routes_report, routes_secrets
+from gateway.api import (
+    routes_accounts,
+    routes_connections,
+    routes_drafts,
+    routes_editor,
+    routes_letters,
+    routes_live,
+    routes_report,
+    routes_secrets,
+    routes_texts,
+)
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
@@ -28,6 +38,7 @@ from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.engine.accounts import Accounts
+from gateway.engine.jobs import Jobs
 from gateway.engine.passwords import Cost
 from gateway.engine.principal import Denied
 from gateway.engine.roles import SUPPRESSING
@@ -77,13 +88,16 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -> FastAPI:
+def application(
+    runtime: Runtime, access: Access, hub: Hub, jobs: Jobs, screens: str = ""
+) -> FastAPI:
     """The routes over a running gateway.
 
     Args:
         runtime: The gateway.
         access: Who there is.
         hub: Live data for those who watch.
+        jobs: Long work on behalf of people.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -103,6 +117,10 @@ def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -
     routes_accounts.add(app, runtime, access)
     routes_secrets.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
+    routes_editor.add(app, runtime, jobs)
+    routes_drafts.add(app, runtime)
+    routes_connections.add(app, runtime)
+    routes_texts.add(app)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
@@ -211,8 +229,9 @@ class Server:
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
         self.hub = Hub(runtime)
+        self.jobs = Jobs(runtime.clock)
         config = uvicorn.Config(
-            application(runtime, self.access, self.hub, screens),
+            application(runtime, self.access, self.hub, self.jobs, screens),
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -237,6 +256,7 @@ class Server:
             await self._server.serve([self._socket])
         finally:
             await self.hub.stop()
+            await self.jobs.stop()
             self.accounts.close()
 
     def stop(self) -> None:

@@ -499,6 +499,8 @@ def test_what_each_role_may_in_words() -> None:
     assert first["operator"] == {"alarm.act"}
     assert first["engineer"] == {
         "alarm.suppress",
+        "connection.test",
+        "connection.trust",
         "flow.edit",
         "flow.inject",
         "flow.shadow",
