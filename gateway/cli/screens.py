@@ -30,14 +30,19 @@ _END_S: Final = 5.0
 
 @dataclass(frozen=True)
 class Address:
-    """Where the screens listen.
+    """Where the screens listen, and whether they speak TLS there.
+
+    What the network reaches always does; this machine's own address does when asked to.
 
     >>> Address.parse("0.0.0.0:8443")
-    Address(host='0.0.0.0', port=8443)
+    Address(host='0.0.0.0', port=8443, is_tls=True)
+    >>> Address.parse("https://127.0.0.1:8443").is_tls, Address.parse("127.0.0.1:8788").is_tls
+    (True, False)
     """
 
     host: str
     port: int
+    is_tls: bool
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -46,23 +51,24 @@ class Address:
         Raises:
             ConfigError: It is none.
         """
-        host, colon, port = text.rpartition(":")
+        scheme, _, rest = text.rpartition("://")
+        host, colon, port = rest.rpartition(":")
         host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - asked for by leaving it out
         try:
-            ipaddress.ip_address(host)
-            if not colon or not 0 <= int(port) <= 65_535:
+            found = ipaddress.ip_address(host)
+            if not colon or not 0 <= int(port) <= 65_535 or scheme not in ("", "http", "https"):
                 raise ValueError(text)
         except ValueError as error:
             raise ConfigError(
                 f"{text!r} is no address of this machine with a port.",
                 hint="Write --listen 127.0.0.1:8788, 0.0.0.0:8443, or off for no screens.",
             ) from error
-        return cls(host, int(port))
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        return ipaddress.ip_address(self.host).is_loopback
+        if scheme == "http" and not found.is_loopback:
+            raise ConfigError(
+                f"{text!r} would send passwords over the network as they are.",
+                hint="Leave http:// out; the screens then speak TLS.",
+            )
+        return cls(host, int(port), scheme == "https" or not found.is_loopback)
 
 
 class Screens:
@@ -95,7 +101,7 @@ class Screens:
         self.fingerprint = ""
         self._words = ["-m", "ui", "--state", str(state), "--fd", str(self._socket.fileno())]
         self._words += [word for name in names for word in ("--name", name)]
-        self.is_tls = not address.is_loopback
+        self.is_tls = address.is_tls
         if self.is_tls:
             path, key = certificate.ensure(state, now, names)
             self.fingerprint = certificate.fingerprint(path)

@@ -147,6 +147,20 @@ PUT /api/dashboards/{name} dashboard.edit
 DELETE /api/dashboards/{name} dashboard.edit
 POST /api/pictures dashboard.edit
 DELETE /api/pictures/{name} dashboard.edit
+POST /api/connections/browse connection.test
+POST /api/connections/test connection.test
+POST /api/connections/{flow}/{name}/trust connection.trust
+DELETE /api/drafts/{flow} flow.edit
+PUT /api/drafts/{flow} flow.edit
+POST /api/expression flow.edit
+POST /api/flows/{flow}/convert flow.edit
+POST /api/flows/{flow}/lint flow.edit
+POST /api/flows/{flow}/plan flow.edit
+POST /api/flows/{flow}/replay flow.edit
+POST /api/flows/{flow}/tags flow.edit
+POST /api/flows/{flow}/test flow.edit
+PUT /api/flows/{flow}/layout flow.edit
+DELETE /api/jobs/{id} flow.edit
 POST /api/flows/{name}/deploy flow.edit
 POST /api/flows/{name}/inject flow.inject
 POST /api/flows/{name}/rollback flow.edit
@@ -166,6 +180,8 @@ DELETE /api/tokens/{id} token.edit
 POST /api/users user.edit
 PATCH /api/users/{name} user.edit
 POST /api/users/{name}/password user.edit
+PUT /api/secrets/{name} secret.edit
+DELETE /api/secrets/{name} secret.edit
 """
 
 
