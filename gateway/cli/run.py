@@ -43,9 +43,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--tags-max", type=count, default=20_000, help="how many tags there may be, at most 65535"
     )
-    parser.add_argument(
-        "--accounts", action="store_true", help="ask for a login also before the first account"
-    )
+    parser.add_argument("--accounts", action="store_true", help="ask for a login from the start")
     add_listen(parser)
     take_limits(parser)
     take_values(parser)
