@@ -93,9 +93,11 @@ async def opened(one: Browser, wrong: list[str], *, width: int = 1440, height: i
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on(
         "request",
-        lambda asked: None
-        if asked.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
-        else wrong.append(asked.url),
+        lambda asked: (
+            None
+            if asked.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
+            else wrong.append(asked.url)
+        ),
     )
     return page
 

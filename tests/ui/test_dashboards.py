@@ -20,7 +20,13 @@ version: 1
 connections:
   bus: {{type: modbus.connection, address: "tcp://127.0.0.1:{port}"}}
 nodes:
-  wave: {{type: simulate.source, tag: line/press/oil/temperature, every_s: 0.2, low: 40, high: 60, noise: 1}}
+  wave:
+    type: simulate.source
+    tag: line/press/oil/temperature
+    every_s: 0.2
+    low: 40
+    high: 60
+    noise: 1
   machine:
     type: modbus.source
     connection: bus

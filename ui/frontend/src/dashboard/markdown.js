@@ -41,5 +41,5 @@ export function markdown(text) {
   return made;
 }
 
-export const Markdown = (props) => h('div', { class: 'md' }, markdown(props.text || ''));
+export const Markdown = (props) => h('div', { class: 'w-md' }, markdown(props.text || ''));
 Markdown.props = ['text'];
