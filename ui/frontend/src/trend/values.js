@@ -78,8 +78,12 @@ export function verdict(tag, sample, now = gatewayNow()) {
   if (!sample.ts) return { grade: 'none', text: t('no value yet') };
   const age = (now - sample.ts) / 1000;
   if (!live.isUp && live.now) return { grade: 'stale', text: t('no connection for {age}', { age: duration(Math.max(age, 0)) }) };
-  if (age > staleAfter(tag)) return { grade: 'stale', text: t('no data for {age}', { age: duration(age) }) };
-  if (sample.grade === 'bad') return { grade: 'bad', text: t('bad: {why}', { why: words(sample.quality) }) };
+  const isOld = age > staleAfter(tag);
+  if (sample.grade === 'bad') {
+    const why = words(sample.quality);
+    return { grade: 'bad', text: isOld ? t('bad: {why}, for {age}', { why, age: duration(age) }) : t('bad: {why}', { why }) };
+  }
+  if (isOld) return { grade: 'stale', text: t('no data for {age}', { age: duration(age) }) };
   if (sample.grade === 'uncertain') return { grade: 'uncertain', text: t('uncertain: {why}', { why: words(sample.quality) }) };
   return { grade: 'good', text: '' };
 }
