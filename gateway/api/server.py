@@ -20,6 +20,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     routes_accounts,
+    routes_certificate,
     routes_connections,
     routes_drafts,
     routes_editor,
@@ -116,6 +117,7 @@ def application(
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
     routes_secrets.add(app, runtime)
+    routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
