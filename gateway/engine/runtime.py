@@ -15,7 +15,6 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
-from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.health import OWN, Condition, Health, own_flow
@@ -25,6 +24,7 @@ from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
+from gateway.engine.secrets import Secrets
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
@@ -79,6 +79,7 @@ class Runtime:
         self.since = self.clock.now()
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
+        self.secrets = Secrets(state_dir / "secrets")
         self._documents = list(documents)
         self._tasks = Tasks("engine")
         self._shop = Shop(
@@ -90,7 +91,7 @@ class Runtime:
             self.lines,
             self.book,
             TagBook(self.tags),
-            Secrets(state_dir / "secrets"),
+            self.secrets,
         )
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None

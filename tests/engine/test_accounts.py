@@ -500,9 +500,12 @@ def test_what_each_role_may_in_words() -> None:
     assert first["engineer"] == {
         "alarm.suppress",
         "flow.edit",
+        "flow.inject",
         "flow.shadow",
+        "flow.tap",
         "letter.read",
         "letter.settle",
+        "secret.list",
     }
     assert first["administrator"] == {"audit.read", "user.read", "user.edit", "token.edit"}
     assert first["no role"] == {"setpoint.write"}
