@@ -7,6 +7,7 @@ from elsewhere cannot reach it through a rebound name; who may do what is for `g
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import socket
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     routes_accounts,
+    routes_connections,
+    routes_drafts,
+    routes_editor,
     routes_history,
     routes_letters,
     routes_live,
     routes_report,
     routes_secrets,
+    routes_texts,
 )
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
@@ -34,6 +39,7 @@ from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.engine.accounts import Accounts
+from gateway.engine.jobs import Jobs
 from gateway.engine.passwords import Cost
 from gateway.engine.principal import Denied
 from gateway.engine.roles import SUPPRESSING
@@ -83,13 +89,16 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -> FastAPI:
+def application(
+    runtime: Runtime, access: Access, hub: Hub, jobs: Jobs, screens: str = ""
+) -> FastAPI:
     """The routes over a running gateway.
 
     Args:
         runtime: The gateway.
         access: Who there is.
         hub: Live data for those who watch.
+        jobs: Long work on behalf of people.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -110,6 +119,10 @@ def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -
     routes_accounts.add(app, runtime, access)
     routes_secrets.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
+    routes_editor.add(app, runtime, jobs)
+    routes_drafts.add(app, runtime)
+    routes_connections.add(app, runtime)
+    routes_texts.add(app)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
@@ -171,6 +184,11 @@ def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
         return _json({"done": True})
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what uvicorn 0.54 takes for an error: a handshake that was refused in words."""
+    return "without completing handshake" not in str(record.msg)
+
+
 class _Quiet(uvicorn.Server):
     """A server that leaves the signals to the command that started it."""
 
@@ -213,8 +231,9 @@ class Server:
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
         self.hub = Hub(runtime)
+        self.jobs = Jobs(runtime.clock)
         config = uvicorn.Config(
-            application(runtime, self.access, self.hub, screens),
+            application(runtime, self.access, self.hub, self.jobs, screens),
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -223,6 +242,7 @@ class Server:
             ws_max_size=MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,  # The same bytes for all, and no CPU for the loopback.
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = _Quiet(config)
 
     @property
@@ -238,6 +258,7 @@ class Server:
             await self._server.serve([self._socket])
         finally:
             await self.hub.stop()
+            await self.jobs.stop()
             self.accounts.close()
 
     def stop(self) -> None:

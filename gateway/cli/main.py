@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "plant": "run the simulated plant alone",
     "lint": "check flows before they run",
     "test": "run the tests inside flows",
+    "convert": "make a flow from an export of Node-RED",
     "replay": "run recorded input through a flow again",
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",

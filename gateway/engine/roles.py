@@ -54,6 +54,8 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
     "secret.list": Rule("engineer", "see which secrets are set"),
     "secret.edit": Rule("administrator", "set and remove secrets", fresh=True),
+    "connection.test": Rule("engineer", "test connections and browse what is behind them"),
+    "connection.trust": Rule("engineer", "trust and reject certificates of servers"),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),

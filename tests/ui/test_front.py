@@ -168,6 +168,9 @@ async def test_what_a_stranger_sends_is_refused(secure: Site) -> None:
         answer = await admin.post("/api/logout", json={}, headers=foreign)
         assert answer.status_code == 403
         assert (await admin.get("/", headers={"Host": "evil.example"})).status_code == 421
+        posing = {"X-Forwarded-For": "127.0.0.1", "Genba-Front": "x", "X-Forwarded-Proto": "http"}
+        async with secure.browser(headers=posing) as poser:
+            assert (await poser.get("/api/me")).status_code == 401
         large = await admin.post("/api/login", content=b"x" * 6_000_000)
         assert large.status_code == 413
         assert (await admin.get("/api/me")).status_code == 200
