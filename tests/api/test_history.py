@@ -244,6 +244,10 @@ async def test_alarm_kpis(bench: Bench) -> None:
     assert found["priorities"]["medium"] == 1.0
     assert found["verdicts"]["chattering"] == found["verdicts"]["above_low"] == "bad"
     assert found["complete_from"] == 0
+    await bench.read("C 20s 99")  # What is new is read on top of what is known.
+    await until(lambda: len(bench.runtime.book.open()) == 3)
+    found = await bench.ask("/api/alarms/kpi", from_=T0, to=T0 + 600 * NS)
+    assert (found["annunciated"], found["standing"]["open"]) == (5, 3)
 
 
 async def test_alarm_kpis_in_the_terminal(
