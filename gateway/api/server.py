@@ -24,6 +24,7 @@ from gateway.api import (
     routes_connections,
     routes_drafts,
     routes_editor,
+    routes_history,
     routes_letters,
     routes_live,
     routes_report,
@@ -114,6 +115,7 @@ def application(
     _add_own(app, runtime, screens)
     _add_alarms(app, runtime)
     routes_report.add(app, runtime)
+    routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
     routes_secrets.add(app, runtime)
