@@ -79,7 +79,7 @@ def convert(flows: str | Sequence[Any], name: str) -> Converted:
         name: The name of the new flow.
 
     Raises:
-        ConfigError: It is no export of Node-RED.
+        ConfigError: It is no export of Node-RED, or no flow may have this name.
     """
     export = Export(items_of(flows))
     made: dict[str, Made] = {}
@@ -105,7 +105,9 @@ def convert(flows: str | Sequence[Any], name: str) -> Converted:
         chains=tuple(wires),
         comments=export.comments(),
     )
-    return Converted(document.text(), _layout(export, names), tuple(notes))
+    text = document.text()
+    Document.parse(text, f"{name}.flow.yaml")  # Such as a name that no flow may have.
+    return Converted(text, _layout(export, names), tuple(notes))
 
 
 # ---------------------------------------------------------------------- putting it together

@@ -304,6 +304,11 @@ def test_what_is_no_export_is_refused(text: str, part: str) -> None:
         convert(text, "f")
 
 
+def test_a_name_that_no_flow_may_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a b"):
+        convert(HALL, "a b")
+
+
 _TYPES = st.sampled_from(
     ["inject", "debug", "change", "switch", "function", "range", "delay", "rbe", "json", "link in",
      "link out", "comment", "mqtt in", "mqtt out", "mqtt-broker", "modbus-read", "modbus-write",
