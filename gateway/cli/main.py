@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "rollback": "run an old revision of a flow again, as a new one",
     "remove": "end a flow; its revisions are kept",
     "users": "list, add and change accounts, and claim a new gateway",
+    "secrets": "list, set and remove the secrets that flows name",
     "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }

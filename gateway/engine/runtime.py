@@ -15,7 +15,6 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
-from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.health import OWN, Condition, Health, own_flow
@@ -24,6 +23,7 @@ from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
+from gateway.engine.secrets import Secrets
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
@@ -77,6 +77,7 @@ class Runtime:
         self.since = self.clock.now()
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
+        self.secrets = Secrets(state_dir / "secrets")
         self._documents = list(documents)
         self._tasks = Tasks("engine")
         self._shop = Shop(
@@ -88,7 +89,7 @@ class Runtime:
             self.lines,
             self.book,
             TagBook(self.tags),
-            Secrets(state_dir / "secrets"),
+            self.secrets,
         )
         self._own: FlowHost | None = None
         self.health: Health | None = None
