@@ -367,7 +367,7 @@ async def test_an_export_of_node_red_is_converted(desk: Desk) -> None:
     ]
     found = await desk.post("/api/flows/press/convert", flows_json=flows)
     assert "inject -> sink" in found["text"]
-    assert found["layout"]["sink"] == [2.0, 1.0]
+    assert found["layout"]["sink"] == [540, 120]
     assert [note["verdict"] for note in found["notes"]] == ["changed", "changed", "left_out"]
     assert "no JSON" in await desk.post("/api/flows/press/convert", 422, flows_json="{")
 
