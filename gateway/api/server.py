@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_report
+from gateway.api import routes_accounts, routes_letters, routes_report, routes_setpoints
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
@@ -92,6 +92,7 @@ def application(runtime: Runtime, access: Access) -> FastAPI:
     routes_report.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_setpoints.add(app, runtime, access)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     return app

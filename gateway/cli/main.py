@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "rollback": "run an old revision of a flow again, as a new one",
     "remove": "end a flow; its revisions are kept",
     "users": "list, add and change accounts, and claim a new gateway",
+    "setpoint": "write a value to a machine: look, confirm, see what came of it",
+    "grants": "list, set and remove write grants",
     "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }

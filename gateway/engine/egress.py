@@ -24,6 +24,7 @@ from gateway.engine.feeder import DeadLetter, Feeder, ReadBlock
 from gateway.engine.outbox import LANE, Outbox
 from gateway.engine.split import split
 from gateway.engine.tasks import Tasks
+from gateway.engine.writegate import WriteGate
 from gateway.errors import ConfigError, Disconnected
 from gateway.flow.entries import OutboxOptions
 from gateway.flow.node import Message, Sink
@@ -44,6 +45,7 @@ class Egress:
         connection: The connection it shares, if any.
         dead_letter: Keeps what the sink refused.
         read_block: Reads what waits on the disk.
+        gate: Judges every write to the world.
         options: How much may wait, and what happens beyond.
     """
 
@@ -54,6 +56,7 @@ class Egress:
         connection: ConnectionDriver | None,
         dead_letter: DeadLetter,
         read_block: ReadBlock,
+        gate: WriteGate,
         options: OutboxOptions | None = None,
     ) -> None:
         self.sink = sink
@@ -67,7 +70,7 @@ class Egress:
         self._is_up = False
         self._is_told = False
         self._share = self._share_of(options)
-        self._feeder = partial(Feeder, sink, ctx, dead_letter, read_block)
+        self._feeder = partial(Feeder, sink, gate.around(sink), ctx, dead_letter, read_block)
         self._feeders: list[Feeder] = []
         self._add(ctx.node_id, *(f"{ctx.node_id}{LANE}{i}" for i in range(1, sink.lanes)))
 
@@ -103,6 +106,11 @@ class Egress:
     def dropped_rows(self) -> int:
         """Rows that were given up since the state began."""
         return sum(feeder.outbox.books.dropped.total() for feeder in self._feeders)
+
+    @property
+    def is_up(self) -> bool:
+        """True while the sink can write."""
+        return self._is_up
 
     @property
     def holds_up(self) -> bool:

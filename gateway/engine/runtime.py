@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,33 @@ from gateway.engine.clock import SystemClock
 from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
+from gateway.engine.flowsinks import FlowSinks
+from gateway.engine.grantbook import GrantBook
 from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
+from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
+from gateway.engine.setpoint_watch import KEPT as SETPOINTS_KEPT
+from gateway.engine.setpoints import SetpointDesk
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
+from gateway.engine.store_grants import keep_mark, load_marks, setpoint_records
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.view import flow_status, wires_of
 from gateway.engine.wear import WearMeter
+from gateway.engine.writeledger import WriteLedger
 from gateway.errors import Disconnected
 from gateway.flow.document import Document
 from gateway.flow.node import Clock
 
 _log = logging.getLogger("genba.runtime")
 CHECKPOINT_S = 60.0
+_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
 
 class Runtime:
@@ -78,6 +87,13 @@ class Runtime:
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
         self._documents = list(documents)
         self._tasks = Tasks("engine")
+        self._lookup = Lookup(self.live, self.clock)
+        writes = WriteLedger(
+            GrantBook(self.store, self.clock),
+            self.clock,
+            self._lookup,
+            partial(keep_mark, self.store),
+        )
         self._shop = Shop(
             state_dir,
             self.clock,
@@ -88,6 +104,10 @@ class Runtime:
             self.book,
             TagBook(self.tags),
             Secrets(state_dir / "secrets"),
+            writes,
+        )
+        self.setpoints = SetpointDesk(
+            writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
         self._own: FlowHost | None = None
         self.health: Health | None = None
@@ -126,6 +146,8 @@ class Runtime:
             newest = await newest_record(self.store)
             behind = self.clock.begin(newest) if isinstance(self.clock, SystemClock) else 0
             self.book.apply(await self.store.alarm_events())
+            await self.setpoints.load(await setpoint_records(self.store, SETPOINTS_KEPT * 3))
+            self._shop.writes.restore(await load_marks(self.store))
             await self._add_own(damaged)
             await self.flows.open(self._documents)
             if behind and self.health is not None:
@@ -135,10 +157,12 @@ class Runtime:
             await self.store.close()
             raise
         self._is_running = True
+        self._lookup.begin()
         for host in self._all():
             host.start()
         assert self.health is not None
         self._tasks.start("health", self.health.run())
+        self._tasks.start("setpoints", self.setpoints.run())
         self._tasks.start("checkpoint", self._checkpoints())
 
     async def _add_own(self, damaged: str) -> None:
@@ -205,7 +229,7 @@ class Runtime:
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
     def _say(self, level: str, where: str, text: str) -> None:
-        _log.log({"error": logging.ERROR, "info": logging.INFO}[level], "%s: %s", where, text)
+        _log.log(_LEVELS[level], "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
 
     # ------------------------------------------------------------------ what people do

@@ -143,6 +143,8 @@ POST /api/flows/{name}/rollback flow.edit
 POST /api/flows/{name}/shadow flow.shadow
 DELETE /api/flows/{name} flow.edit
 DELETE /api/flows/{name}/shadow flow.shadow
+PUT /api/grants/{id} grant.edit
+DELETE /api/grants/{id} grant.edit
 POST /api/letters/{number}/discard letter.settle
 POST /api/letters/{number}/replay letter.settle
 POST /api/login open
@@ -151,6 +153,8 @@ POST /api/me/confirm me.edit
 POST /api/me/password me.edit
 DELETE /api/me/sessions/{id} me.edit
 DELETE /api/sessions/{id} user.edit
+POST /api/setpoints/arm setpoint.write
+POST /api/setpoints/confirm setpoint.write
 POST /api/tokens token.edit
 DELETE /api/tokens/{id} token.edit
 POST /api/users user.edit
