@@ -20,7 +20,6 @@ from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.flowsinks import FlowSinks
-from gateway.engine.grantbook import GrantBook
 from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
@@ -28,11 +27,9 @@ from gateway.engine.letters import LetterDesk
 from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
-from gateway.engine.setpoint_watch import KEPT as SETPOINTS_KEPT
 from gateway.engine.setpoints import SetpointDesk
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
-from gateway.engine.store_grants import keep_mark, load_marks, setpoint_records
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
@@ -88,12 +85,7 @@ class Runtime:
         self._documents = list(documents)
         self._tasks = Tasks("engine")
         self._lookup = Lookup(self.live, self.clock)
-        writes = WriteLedger(
-            GrantBook(self.store, self.clock),
-            self.clock,
-            self._lookup,
-            partial(keep_mark, self.store),
-        )
+        writes = WriteLedger.stored(self.store, self.clock, self._lookup)
         self._shop = Shop(
             state_dir,
             self.clock,
@@ -146,8 +138,7 @@ class Runtime:
             newest = await newest_record(self.store)
             behind = self.clock.begin(newest) if isinstance(self.clock, SystemClock) else 0
             self.book.apply(await self.store.alarm_events())
-            await self.setpoints.load(await setpoint_records(self.store, SETPOINTS_KEPT * 3))
-            self._shop.writes.restore(await load_marks(self.store))
+            await self.setpoints.load(self.store)
             await self._add_own(damaged)
             await self.flows.open(self._documents)
             if behind and self.health is not None:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from gateway.engine.grantbook import GrantBook
 from gateway.engine.setpoint import Setpoint, State, restored
+from gateway.engine.store import Store
+from gateway.engine.store_grants import load_marks, setpoint_records
 from gateway.engine.writeledger import Outcome, Ticket, WriteLedger
 from gateway.errors import ConfigError, Disconnected
 
@@ -63,15 +65,18 @@ class SetpointWatch:
             raise ConfigError(f"There is no setpoint {id!r} among the last {KEPT}.")
         return self._kept[id].as_dict()
 
-    async def load(self, records: list[tuple[int, str, str, Any]]) -> None:
-        """Read the grants, and the last setpoints of the life before: what was under way is over.
+    async def load(self, store: Store) -> None:
+        """Read grants, the last writes and setpoints: what was under way in that life is over.
 
         Raises:
             Disconnected: The disk is away.
         """
         await self.book.load()
+        self._ledger.restore(await load_marks(store))
+        records = await setpoint_records(store, 3 * KEPT)
         for one in restored(records):
             self._keep(one)
+            self._ledger.learn(one.target)
             if one.state == "confirmed":
                 one.state = "unknown"
                 one.text = (

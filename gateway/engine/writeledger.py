@@ -13,9 +13,12 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from gateway.engine.grantbook import GrantBook
+from gateway.engine.store import Store
+from gateway.engine.store_grants import keep_mark
 from gateway.flow.grant import Grant
 from gateway.flow.judging import MINUTE_S, Facts, Seen, Verdict, judge
 from gateway.flow.node import Clock
@@ -28,6 +31,8 @@ Keep: TypeAlias = Callable[[Target, Mapping[str, Any]], Awaitable[None]]
 Outcome: TypeAlias = Literal["sent", "refused", "failed", "unknown", "expired"]
 """sent: the sink took it. refused: a rule did not hold. failed: the sink or the device refused.
 unknown: it was cut off, so it may have been written. expired: it was not begun in time."""
+_AHEAD_NS: Final = 60 * 10**9
+"""A sample may be ahead of our clock, by `max_age_s` at most; what is more, a wrong clock made."""
 _WRITES_KEPT: Final = 6_000
 _UNLIMITED_KEPT: Final = 20
 """On the disk, of a target of which neither rate nor step is asked."""
@@ -96,7 +101,13 @@ class WriteLedger:
         self._began_s = clock.monotonic()
         self._began = clock.now()
         self._past: dict[Target, _Past] = {}
+        self._nodes: set[tuple[str, str]] = set()
         self._tickets: dict[tuple[Target, int], Ticket] = {}
+
+    @classmethod
+    def stored(cls, store: Store, clock: Clock, look: Look) -> WriteLedger:
+        """A ledger whose grants and last writes are in the state file."""
+        return cls(GrantBook(store, clock), clock, look, partial(keep_mark, store))
 
     # ------------------------------------------------------------------ rules
 
@@ -124,9 +135,22 @@ class WriteLedger:
         seen = self.look(name)
         return math.inf if seen is None else max(seen.age_s, 0.0) + grant.read_back_s
 
-    def is_late(self, target: Target, ts: int) -> bool:
-        """True for a sample that was tried, or is from before one that was or the start."""
-        return ts <= self._of(target).floor
+    def knows(self, flow: str, node: str) -> bool:
+        """Whether a grant was ever for a target of a sink, also if none is now."""
+        return (flow, node) in self._nodes
+
+    def learn(self, target: Target) -> None:
+        """A setpoint was once confirmed for it."""
+        self._of(target)
+
+    def floor(self, target: Target) -> int:
+        """A sample of this time or before was tried, or is from before the start [ns].
+
+        It is 0 for a target that no grant was ever for.
+        """
+        if target in self._past or target[2] in self.book.of_node(*target[:2]):
+            return self._of(target).floor
+        return 0
 
     def begin(self, grant: Grant, target: Target, value: float, ts: int, change: float) -> None:
         """A write is made from here on: it counts whatever becomes of it."""
@@ -134,7 +158,9 @@ class WriteLedger:
         past.floor = max(past.floor, ts)
         past.writes.append(_Write(self.clock.monotonic(), value, change))
 
-    async def remember(self, grant: Grant, target: Target, value: float, change: float) -> None:
+    async def remember(
+        self, grant: Grant, target: Target, value: float, ts: int, change: float
+    ) -> None:
         """Have the disk know that a write is about to be made.
 
         Raises:
@@ -143,7 +169,8 @@ class WriteLedger:
         made = [*self._of(target).writes, _Write(0.0, value, change)]
         if grant.writes_per_min is None and not grant.needs_current():
             made = made[-_UNLIMITED_KEPT:]
-        await self._keep(target, {"writes": [[write.value, write.change] for write in made]})
+        writes = [[write.value, write.change] for write in made]
+        await self._keep(target, {"ts": ts, "writes": writes})
 
     def restore(self, kept: Mapping[Target, Mapping[str, Any] | None]) -> None:
         """Take up what was kept; where that is damaged, nothing is known of the time before."""
@@ -153,11 +180,14 @@ class WriteLedger:
                 past.known_from_s = self._began_s
                 continue
             past.writes.extend(_Write(self._began_s, *write) for write in fact["writes"])
+            if fact["ts"] <= past.floor + _AHEAD_NS:
+                past.floor = max(past.floor, fact["ts"])
 
     def _of(self, target: Target) -> _Past:
         past = self._past.get(target)
         if past is None:
             past = self._past[target] = _Past(self._began)
+            self._nodes.add(target[:2])
         return past
 
     # ------------------------------------------------------------------ setpoints of people
