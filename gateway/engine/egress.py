@@ -109,8 +109,17 @@ class Egress:
 
     @property
     def is_up(self) -> bool:
-        """True while the sink can write."""
-        return self._is_up
+        """True while the sink can write: it and the connection it shares."""
+        return self._is_up and (self._connection is None or self._connection.ready.is_set())
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot write now, in words; empty while it can."""
+        if self.is_up:
+            return ""
+        is_open = self._connection is None or self._connection.ready.is_set()
+        status = self.ctx.status if is_open else self._connection.ctx.status  # type: ignore[union-attr]  # it is not open
+        return status.text or "It starts."
 
     @property
     def holds_up(self) -> bool:
@@ -162,7 +171,7 @@ class Egress:
             message: What to write.
             replay: True when it was made before a restart, and is made again.
         """
-        is_late = self.sink.delivery == "fresh" and (replay or not self._is_up)
+        is_late = self.sink.delivery == "fresh" and (replay or not self.is_up)
         for feeder, part in zip(self._feeders, split(message, self.sink.lanes), strict=False):
             if part is None:
                 continue

@@ -29,9 +29,8 @@ class FlowSinks:
         tags = getattr(egress.sink.config, "tags", None)
         if isinstance(tags, Mapping) and tag not in tags:
             return f"{flow}/{node} does not write {tag}: it is not in its tags."
-        if not egress.is_up:
-            return f"{flow}/{node} cannot write now: {egress.ctx.status.text or 'it starts.'}"
-        return ""
+        trouble = egress.trouble
+        return f"{flow}/{node} cannot write now: {trouble}" if trouble else ""
 
     def hand_in(self, flow: str, node: str, tag: str, value: float, ts: int) -> None:
         """Give a sink one sample as journalled input; where there is none any more, it expires."""
