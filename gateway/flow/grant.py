@@ -156,7 +156,7 @@ class Grant(Config):
     @model_validator(mode="after")
     def _fits(self) -> Grant:
         if self.lo > self.hi:
-            raise ValueError("lo is above hi.")
+            raise ValueError("`lo` is above `hi`.")
         if len(set(self.tags)) < len(self.tags):
             raise ValueError("A tag stands there twice.")
         if unknown := sorted(self.read_back.keys() - set(self.tags)):
