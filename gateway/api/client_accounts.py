@@ -51,5 +51,18 @@ class AccountClient(Client):
         """Whether the chain of the audit is whole: ``rows``, ``broken`` and ``head``."""
         return dict(self._ask("GET", "/api/audit/check"))
 
+    def secrets(self) -> list[dict[str, Any]]:
+        """Every secret that is set, without its value."""
+        return [dict(row) for row in self._ask("GET", "/api/secrets")]
+
+    def set_secret(self, name: str, value: str) -> str:
+        """Set a secret; returns what became of it, in a sentence."""
+        path = f"/api/secrets/{quote(name, safe='')}"
+        return str(self._ask("PUT", path, {"value": value})["text"])
+
+    def remove_secret(self, name: str) -> str:
+        """Forget a secret; returns what became of it, in a sentence."""
+        return str(self._ask("DELETE", f"/api/secrets/{quote(name, safe='')}")["text"])
+
 
 __all__ = ["AccountClient"]

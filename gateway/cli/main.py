@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "plant": "run the simulated plant alone",
     "lint": "check flows before they run",
     "test": "run the tests inside flows",
+    "convert": "make a flow from an export of Node-RED",
     "replay": "run recorded input through a flow again",
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",
@@ -33,6 +34,7 @@ COMMANDS: Final = {
     "users": "list, add and change accounts, and claim a new gateway",
     "setpoint": "write a value to a machine: look, confirm, see what came of it",
     "grants": "list, set and remove write grants",
+    "secrets": "list, set and remove the secrets that flows name",
     "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }

@@ -16,7 +16,6 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
-from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.flowsinks import FlowSinks
@@ -27,12 +26,14 @@ from gateway.engine.letters import LetterDesk
 from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
+from gateway.engine.secrets import Secrets
 from gateway.engine.setpoints import SetpointDesk
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
+from gateway.engine.trial import Trials
 from gateway.engine.view import flow_status, wires_of
 from gateway.engine.wear import WearMeter
 from gateway.engine.writeledger import WriteLedger
@@ -82,6 +83,7 @@ class Runtime:
         self.since = self.clock.now()
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
+        self.secrets = Secrets(state_dir / "secrets")
         self._documents = list(documents)
         self._tasks = Tasks("engine")
         self._lookup = Lookup(self.live, self.clock)
@@ -95,7 +97,7 @@ class Runtime:
             self.lines,
             self.book,
             TagBook(self.tags),
-            Secrets(state_dir / "secrets"),
+            self.secrets,
             writes,
         )
         self.setpoints = SetpointDesk(
@@ -104,6 +106,7 @@ class Runtime:
         self._own: FlowHost | None = None
         self.health: Health | None = None
         self.flows = Flows(self._shop, dict(variables or {}), self._say)
+        self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self._checkpoint_s = checkpoint_s
         self._is_running = False
