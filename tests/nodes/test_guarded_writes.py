@@ -234,6 +234,7 @@ async def test_modbus(tmp_path: Path, genba: Terminal, monkeypatch: pytest.Monke
     await stack.aclose()
 
 
+@pytest.mark.slow
 async def test_opcua(tmp_path: Path, genba: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = contextlib.AsyncExitStack()
     port = free_port()
