@@ -29,6 +29,7 @@ from gateway.api import (
     routes_live,
     routes_report,
     routes_secrets,
+    routes_setpoints,
     routes_texts,
 )
 from gateway.api.front import Front
@@ -118,6 +119,7 @@ def application(
     routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)
     routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)

@@ -44,6 +44,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "alarm.read": Rule("viewer", "see alarms"),
     "flow.read": Rule("viewer", "see flows and their revisions"),
     "letter.list": Rule("viewer", "see which dead letters there are"),
+    "setpoint.read": Rule("viewer", "see write grants and the last setpoints"),
     "alarm.act": Rule("operator", "acknowledge, reset and shelve alarms"),
     "alarm.suppress": Rule("engineer", "suppress alarms or take them out of service"),
     "letter.read": Rule("engineer", "see what is in dead letters"),
@@ -61,6 +62,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),
     "token.edit": Rule("administrator", "make and revoke API tokens", fresh=True),
+    "grant.edit": Rule("administrator", "make, change and remove write grants", fresh=True),
     "setpoint.write": Rule("writer", "write setpoints to machines"),
 }
 """Every action there is. What is not in here nobody may do."""

@@ -22,6 +22,7 @@ from gateway.flow.lint_outbox import waiting_findings
 from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
+from gateway.flow.lint_writes import write_findings
 from gateway.flow.node import Node
 from gateway.flow.variables import resolve
 from gateway.flow.yaml_read import Path as Place
@@ -83,6 +84,7 @@ def lint(document: Document, variables: Mapping[str, str] | None = None) -> list
     findings += linter.secrets(document)
     findings += wire_findings(whole)
     findings += waiting_findings(whole)
+    findings += write_findings(whole, linter.configs)
     findings += unit_clashes(whole, linter.configs)
     findings += test_findings(whole)
     if not whole.nodes:
