@@ -241,6 +241,7 @@ class Server:
             log_level="error",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=30,  # Longer than the screens keep one: see `ui.engine`.
             proxy_headers=False,  # `Front` asks for a token before it believes them.
             ws="websockets-sansio",
             ws_max_size=MESSAGE_BYTES_MAX,
