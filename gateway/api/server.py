@@ -20,6 +20,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     routes_accounts,
+    routes_backup,
     routes_certificate,
     routes_connections,
     routes_drafts,
@@ -121,6 +122,7 @@ def application(
     routes_accounts.add(app, runtime, access)
     routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)
+    routes_backup.add(app, runtime)
     routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
