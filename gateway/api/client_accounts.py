@@ -1,7 +1,9 @@
-"""Accounts and the audit over the local API."""
+"""Accounts, secrets, the certificate and the audit over the local API."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -63,6 +65,38 @@ class AccountClient(Client):
     def remove_secret(self, name: str) -> str:
         """Forget a secret; returns what became of it, in a sentence."""
         return str(self._ask("DELETE", f"/api/secrets/{quote(name, safe='')}")["text"])
+
+    def certificate(self) -> dict[str, Any]:
+        """Whose the certificate of the screens is, and until when."""
+        return dict(self._ask("GET", "/api/certificate"))
+
+    def certificate_request(self, names: list[str]) -> str:
+        """A signing request as PEM."""
+        return self._get("/api/certificate/request", "POST", {"names": names}).decode()
+
+    def install_certificate(self, chain: str) -> str:
+        """Take a signed certificate; returns what became of it, in a sentence."""
+        return str(self._ask("PUT", "/api/certificate", {"chain": chain})["text"])
+
+    def backup(self, passphrase: str, file: Path) -> int:
+        """Write a backup into a file that is there only when it is whole; returns its bytes.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        fresh = file.with_name(file.name + ".part")
+        written = 0
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(fresh, flags, 0o600), "wb") as out:
+                for part in self._stream("/api/backup", {"passphrase": passphrase}):
+                    written += out.write(part)
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.rename(file)
+        finally:
+            fresh.unlink(missing_ok=True)
+        return written
 
 
 __all__ = ["AccountClient"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,37 @@ async def test_without_a_login_only_the_login_answers(secure: Site) -> None:
     }
 
 
+async def test_an_authority_signs_the_key_of_this_gateway(secure: Site) -> None:
+    """A request goes out, a certificate comes in, and the screens speak with it."""
+    from tests.ui.authority import Authority
+
+    authority = Authority()
+    async with secure.browser() as admin:
+        await secure.claim(admin)
+        asked = await admin.post("/api/certificate/request", json={"names": ["127.0.0.1"]})
+        assert asked.text.startswith("-----BEGIN CERTIFICATE REQUEST")
+        before = (await admin.get("/api/certificate")).json()
+        assert before["own"]
+        assert before["days_left"] > 3000
+        wrong = await admin.put("/api/certificate", json={"chain": authority.other()})
+        assert "another key" in wrong.text
+        late = authority.signed(asked.text, days=-1)
+        assert "is not now" in (await admin.put("/api/certificate", json={"chain": late})).text
+        done = await admin.put("/api/certificate", json={"chain": authority.signed(asked.text)})
+        assert done.status_code == 200, done.text
+        after = (await admin.get("/api/certificate")).json()
+        assert not after["own"]
+    trust = ssl.create_default_context(cadata=authority.pem)
+
+    async def trusted() -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            async with httpx.AsyncClient(verify=trust, trust_env=False) as browser:
+                return (await browser.get(f"{secure.url}/healthz")).status_code == 200
+        return False
+
+    await until(trusted, "the screens speak with the signed certificate")
+
+
 async def test_what_a_stranger_sends_is_refused(secure: Site) -> None:
     async with secure.browser() as admin:
         await secure.claim(admin)
@@ -260,3 +293,25 @@ async def test_screens_that_are_killed_delay_nothing(tmp_path: Path) -> None:
             assert again.pid != process.pid
         await found.product.kill()
         await asyncio.to_thread(again.wait, 20)  # It does not outlive a gateway that was killed.
+
+
+@pytest.mark.slow
+async def test_visitors_who_come_and_go_leave_nothing(tmp_path: Path) -> None:
+    """Neither pages, tasks, sockets nor files; the long form is 100 of them for ten minutes."""
+    is_long = bool(os.environ.get("GENBA_TORTURE"))
+    visitors, seconds = (100, 600) if is_long else (20, 8)
+    async with site(tmp_path, "127.0.0.1:0") as found:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.ui.soak", str(found.product.state)),
+            *(str(visitors), str(seconds)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+    assert process.returncode == 0
+    result = json.loads(said)
+    before, after = result["before"], result["after"]
+    assert result["visits"] > visitors
+    assert (after["pages"], after["sockets"]) == (0, 0), result
+    assert after["tasks"] <= before["tasks"] + 2, result
+    assert after["files"] <= before["files"] + 12, result  # Connections that are kept for reuse.
+    assert after["rss_mb"] < before["rss_mb"] + (60 if is_long else 40), result
