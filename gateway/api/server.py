@@ -17,7 +17,13 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_report
+from gateway.api import (
+    routes_accounts,
+    routes_drafts,
+    routes_editor,
+    routes_letters,
+    routes_report,
+)
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.messages import AlarmAction
@@ -25,6 +31,7 @@ from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.engine.accounts import Accounts
+from gateway.engine.jobs import Jobs
 from gateway.engine.passwords import Cost
 from gateway.engine.principal import Denied
 from gateway.engine.roles import SUPPRESSING
@@ -74,12 +81,13 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access, screens: str = "") -> FastAPI:
+def application(runtime: Runtime, access: Access, jobs: Jobs, screens: str = "") -> FastAPI:
     """The routes over a running gateway.
 
     Args:
         runtime: The gateway.
         access: Who there is.
+        jobs: Long computations.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -97,6 +105,8 @@ def application(runtime: Runtime, access: Access, screens: str = "") -> FastAPI:
     routes_report.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_editor.add(app, runtime, jobs)
+    routes_drafts.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     return app
@@ -198,12 +208,9 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
-        config = uvicorn.Config(
-            application(runtime, self.access, screens),
-            log_level="error",
-            access_log=False,
-            lifespan="off",
-        )
+        self.jobs = Jobs(runtime.clock)
+        app = application(runtime, self.access, self.jobs, screens)
+        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
         self._server = _Quiet(config)
 
     @property
@@ -218,6 +225,7 @@ class Server:
         try:
             await self._server.serve([self._socket])
         finally:
+            await self.jobs.stop()
             self.accounts.close()
 
     def stop(self) -> None:

@@ -138,6 +138,15 @@ async def test_without_a_login_little_answers(house: House) -> None:
 CHANGING = """
 POST /api/alarms/action alarm.act
 POST /api/claim open
+DELETE /api/drafts/{flow} flow.edit
+PUT /api/drafts/{flow} flow.edit
+POST /api/expression flow.edit
+POST /api/flows/{flow}/lint flow.edit
+POST /api/flows/{flow}/plan flow.edit
+POST /api/flows/{flow}/replay flow.edit
+POST /api/flows/{flow}/test flow.edit
+PUT /api/flows/{flow}/layout flow.edit
+DELETE /api/jobs/{id} flow.edit
 POST /api/flows/{name}/deploy flow.edit
 POST /api/flows/{name}/rollback flow.edit
 POST /api/flows/{name}/shadow flow.shadow
