@@ -248,39 +248,20 @@ TYPES = (
 )
 
 
+KINDS = (
+    *("add", "add", "add", "del", "heal", "rename", "set", "set", "disable", "wire", "wire"),
+    *("wire", "insert", "move", "group", "ungroup", "note", "tidy", "paste", "head"),
+)
+
+
 @st.composite
-def some_op(draw: st.DrawFn, tree: Tree) -> dict[str, Any]:
+def some_op(draw: st.DrawFn, tree: Tree) -> dict[str, Any]:  # noqa: C901 - a table
     names = [*tree["nodes"], *tree["connections"]] or ["nothing"]
     name = st.sampled_from(names)
     keys = [link.key for link in links_of(tree)] or ["a.out>b.in"]
     number = st.integers(-500, 2000)
     value = st.sampled_from([1, 1.0, True, "x", [1, 2], {"a": 1}, None])
-    kind = draw(
-        st.sampled_from(
-            [
-                "add",
-                "add",
-                "add",
-                "del",
-                "heal",
-                "rename",
-                "set",
-                "set",
-                "disable",
-                "wire",
-                "wire",
-                "wire",
-                "insert",
-                "move",
-                "group",
-                "ungroup",
-                "note",
-                "tidy",
-                "paste",
-                "head",
-            ]
-        )
-    )
+    kind = draw(st.sampled_from(KINDS))
     match kind:
         case "add":
             op: dict[str, Any] = {"type": draw(st.sampled_from(TYPES))}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from gateway.errors import ConfigError
-from ui.editor.patch import Change, Patch, Stale, diff, named, patched, same
+from ui.editor.patch import Change, Patch, Stale, diff, inserted, named, patched, same
 from ui.editor.tree import LAYOUT, SECTIONS, Tree
 from ui.editor.wires import links_of
 
@@ -124,10 +124,7 @@ def _restored(tree: Tree, base: Tree, section: str, name: str) -> Tree:
             entries[name] = base[section][name]
         else:
             index = list(base[section]).index(name)
-            entries = dict(
-                [*list(entries.items())[:index], (name, base[section][name])]
-                + list(entries.items())[index:]
-            )
+            entries = inserted(entries, name, index, base[section][name])
     else:
         entries.pop(name, None)
     return {**tree, section: entries}

@@ -17,7 +17,7 @@ from ui.editor.tree import SECTIONS, Section, Tree, text_of_key
 _GONE: Final = object()
 
 
-class Stale(ConfigError):
+class Stale(ConfigError):  # noqa: N818 - a state of a step, no fault
     """A step cannot be taken (back): what it is about has been changed by somebody since."""
 
 
@@ -103,7 +103,7 @@ def patched(tree: Tree, patch: Patch) -> Tree:
         elif change.field in fields:
             fields[change.field] = change.value
         else:
-            fields = _inserted(fields, change.field, change.index, change.value)
+            fields = inserted(fields, change.field, change.index, change.value)
         new[change.section][change.id] = fields
     return new
 
@@ -115,12 +115,13 @@ def _put(section: Section, name: str, change: Change, words: str) -> None:
         return
     if name in section:
         raise Stale(f"{words} is there already.")
-    ordered = _inserted(section, name, change.index, dict(change.value))
+    ordered = inserted(section, name, change.index, dict(change.value))
     section.clear()
     section.update(ordered)
 
 
-def _inserted(mapping: Mapping[str, Any], key: str, index: int, value: Any) -> dict[str, Any]:
+def inserted(mapping: Mapping[str, Any], key: str, index: int, value: Any) -> dict[str, Any]:
+    """A mapping with one pair more, at a place among the others."""
     if index >= len(mapping):
         return {**mapping, key: value}
     pairs = list(mapping.items())
@@ -135,4 +136,4 @@ def named(change: Change) -> str:
     return f"{words.get(change.section, change.section.capitalize())} {name!r}"
 
 
-__all__ = ["Change", "Patch", "Stale", "diff", "named", "patched", "same"]
+__all__ = ["Change", "Patch", "Stale", "diff", "inserted", "named", "patched", "same"]
