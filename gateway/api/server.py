@@ -22,10 +22,13 @@ from gateway.api import (
     routes_drafts,
     routes_editor,
     routes_letters,
+    routes_live,
     routes_report,
 )
+from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
+from gateway.api.live import MESSAGE_BYTES_MAX, Hub
 from gateway.api.messages import AlarmAction
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
@@ -81,12 +84,15 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access, jobs: Jobs, screens: str = "") -> FastAPI:
+def application(
+    runtime: Runtime, access: Access, hub: Hub, jobs: Jobs, screens: str = ""
+) -> FastAPI:
     """The routes over a running gateway.
 
     Args:
         runtime: The gateway.
         access: Who there is.
+        hub: Live data for those who watch.
         jobs: Long computations.
         screens: Where the screens are; empty when there are none.
 
@@ -107,8 +113,10 @@ def application(runtime: Runtime, access: Access, jobs: Jobs, screens: str = "")
     routes_accounts.add(app, runtime, access)
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
+    routes_live.add(app, runtime, access, hub)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
+    app.add_middleware(Front, access=access)
     return app
 
 
@@ -208,9 +216,17 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
-        self.jobs = Jobs(runtime.clock)
-        app = application(runtime, self.access, self.jobs, screens)
-        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
+        self.jobs, self.hub = Jobs(runtime.clock), Hub(runtime)
+        config = uvicorn.Config(
+            application(runtime, self.access, self.hub, self.jobs, screens),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,  # `Front` asks for a token before it believes them.
+            ws="websockets-sansio",
+            ws_max_size=MESSAGE_BYTES_MAX,
+            ws_per_message_deflate=False,  # The same bytes for all, and no CPU for the loopback.
+        )
         self._server = _Quiet(config)
 
     @property
@@ -225,6 +241,7 @@ class Server:
         try:
             await self._server.serve([self._socket])
         finally:
+            await self.hub.stop()
             await self.jobs.stop()
             self.accounts.close()
 

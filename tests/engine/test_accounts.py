@@ -500,7 +500,9 @@ def test_what_each_role_may_in_words() -> None:
     assert first["engineer"] == {
         "alarm.suppress",
         "flow.edit",
+        "flow.inject",
         "flow.shadow",
+        "flow.tap",
         "letter.read",
         "letter.settle",
     }
