@@ -91,12 +91,21 @@ def placed(tree: Tree) -> Tree:
     return {**tree, "boxes": boxes}
 
 
-def free_place(tree: Tree, x: float, y: float) -> Point:
-    """A place near one that no box hides."""
+def free_place(tree: Tree, x: float, y: float, *, is_chosen: bool = True) -> Point:
+    """A place for one box more.
+
+    Args:
+        tree: What stands there.
+        x: Wanted [px].
+        y: Wanted [px].
+        is_chosen: A person pointed at it: only a box at the very same place is avoided. Else no
+            box is covered at all.
+    """
     x, y = snapped(x), snapped(y)
-    taken = {(at["x"], at["y"]) for at in tree["boxes"].values()}
-    while (x, y) in taken:
-        x, y = x + 2 * GRID, y + 2 * GRID
+    wide, high = (GRID, GRID) if is_chosen else (WIDTH + GRID, HEIGHT + GRID)
+    taken = [(at["x"], at["y"]) for at in tree["boxes"].values()]
+    while any(abs(x - left) < wide and abs(y - top) < high for left, top in taken):
+        x, y = (x + 2 * GRID, y + 2 * GRID) if is_chosen else (x, y + 2 * GRID)
     return x, y
 
 

@@ -181,7 +181,7 @@ export function makeActions(store, canvas) {
   // ---------------------------------------------------------------- keys
   const DO = {
     undo: () => { canvas.sendPending(); store.step('undo'); }, redo: () => store.step('redo'), all: selectAll, delete: () => remove(), heal: () => remove(true), disable, form,
-    none: () => { store.menu.is = false; store.quick.is = false; flow.removeSelectedElements(); }, group, ungroup, note: () => note(), connect,
+    none: () => { canvas.cancelWire(); store.menu.is = false; store.quick.is = false; flow.removeSelectedElements(); }, group, ungroup, note: () => note(), connect,
     palette: () => { store.panels.palette.value = true; requestAnimationFrame(() => document.querySelector('.pal-search')?.focus()); },
     quick: () => canvas.quick(canvas.centre()), search: () => store.open('search'), help: () => store.open('keys'),
     in: () => flow.zoomIn({ duration: 120 }), out: () => flow.zoomOut({ duration: 120 }), one: () => zoomTo(1), fit: () => flow.fitView({ duration: 150, padding: 0.15 }),
