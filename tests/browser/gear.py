@@ -72,8 +72,10 @@ async def page_of(context: BrowserContext, faults: list[str]) -> Page:
     )
     page.on(
         "request",
-        lambda asked: faults.append(f"asked {asked.url}")
-        if not asked.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
-        else None,
+        lambda asked: (
+            faults.append(f"asked {asked.url}")
+            if not asked.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
+            else None
+        ),
     )
     return page

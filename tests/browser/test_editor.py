@@ -203,9 +203,7 @@ async def _undo(editor: Editor) -> None:
     x = await page.evaluate("window.genbaEditor.store.view.nodes.deadband.x")
     await page.keyboard.press("Control+ArrowRight")
     await page.keyboard.press("Control+ArrowRight")
-    await page.wait_for_function(
-        f"window.genbaEditor.store.view.nodes.deadband.x === {x} + 20"
-    )
+    await page.wait_for_function(f"window.genbaEditor.store.view.nodes.deadband.x === {x} + 20")
 
 
 async def _deploy(editor: Editor) -> None:
@@ -226,9 +224,11 @@ async def _deploy(editor: Editor) -> None:
     await expect(editor.node("simulate").locator(".nd-tag")).to_contain_text("press1/oil")
     await expect(page.locator(".bar-deploy")).to_be_disabled()
     # A click on a wire shows what passes.
-    await editor.wire("simulate.out>deadband.in").locator(
-        ".vue-flow__edge-interaction"
-    ).click(force=True)
+    await (
+        editor.wire("simulate.out>deadband.in")
+        .locator(".vue-flow__edge-interaction")
+        .click(force=True)
+    )
     await expect(page.locator(".dbg-rows li").first).to_contain_text(
         "plant/press1/oil", timeout=10_000
     )
@@ -243,9 +243,7 @@ async def _reload(editor: Editor, url: str) -> None:
     await page.locator(".ed-stage").focus()
     x = await page.evaluate("window.genbaEditor.store.view.nodes.deadband.x")
     await page.keyboard.press("Control+z")
-    await page.wait_for_function(
-        f"window.genbaEditor.store.view.nodes.deadband.x === {x} - 20"
-    )
+    await page.wait_for_function(f"window.genbaEditor.store.view.nodes.deadband.x === {x} - 20")
 
 
 async def test_two_people_see_each_other_and_overwrite_nothing(at: Gateway) -> None:
