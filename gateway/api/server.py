@@ -7,6 +7,7 @@ from elsewhere cannot reach it through a rebound name; who may do what is for `g
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import socket
 from collections.abc import Iterator
@@ -19,11 +20,16 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     routes_accounts,
+    routes_certificate,
+    routes_connections,
     routes_drafts,
     routes_editor,
+    routes_history,
     routes_letters,
     routes_live,
     routes_report,
+    routes_secrets,
+    routes_texts,
 )
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
@@ -93,7 +99,7 @@ def application(
         runtime: The gateway.
         access: Who there is.
         hub: Live data for those who watch.
-        jobs: Long computations.
+        jobs: Long work on behalf of people.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -109,11 +115,16 @@ def application(
     _add_own(app, runtime, screens)
     _add_alarms(app, runtime)
     routes_report.add(app, runtime)
+    routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_secrets.add(app, runtime)
+    routes_certificate.add(app, runtime)
+    routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
-    routes_live.add(app, runtime, access, hub)
+    routes_connections.add(app, runtime)
+    routes_texts.add(app)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
@@ -175,6 +186,11 @@ def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
         return _json({"done": True})
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what uvicorn 0.54 takes for an error: a handshake that was refused in words."""
+    return "without completing handshake" not in str(record.msg)
+
+
 class _Quiet(uvicorn.Server):
     """A server that leaves the signals to the command that started it."""
 
@@ -216,7 +232,8 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
-        self.jobs, self.hub = Jobs(runtime.clock), Hub(runtime)
+        self.hub = Hub(runtime)
+        self.jobs = Jobs(runtime.clock)
         config = uvicorn.Config(
             application(runtime, self.access, self.hub, self.jobs, screens),
             log_level="error",
@@ -227,6 +244,7 @@ class Server:
             ws_max_size=MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,  # The same bytes for all, and no CPU for the loopback.
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = _Quiet(config)
 
     @property

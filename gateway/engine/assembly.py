@@ -11,7 +11,7 @@ from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.codec import pack_inputs
 from gateway.engine.connections import ConnectionDriver
-from gateway.engine.context import NodeContext, Secrets
+from gateway.engine.context import NodeContext
 from gateway.engine.egress import DeadLetter, Egress
 from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
@@ -20,6 +20,7 @@ from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
 from gateway.engine.outbox import node_of_box
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
+from gateway.engine.secrets import Secrets
 from gateway.engine.store import Store
 from gateway.engine.store_letters import letter_key
 from gateway.engine.store_records import keep_letter

@@ -15,20 +15,22 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
-from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.health import OWN, Condition, Health, own_flow
+from gateway.engine.history import History, HistoryLimits, kept_from
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
+from gateway.engine.secrets import Secrets
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
+from gateway.engine.trial import Trials
 from gateway.engine.view import flow_status, wires_of
 from gateway.engine.wear import WearMeter
 from gateway.errors import Disconnected
@@ -50,6 +52,7 @@ class Runtime:
         store: The state file; `genba.db` in `state_dir` unless a simulation brings its own.
         tags_max: How many tags there may be.
         checkpoint_s: Seconds between checkpoints.
+        history: How much is kept for trends; None keeps nothing.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Runtime:
         store: Store | None = None,
         tags_max: int = 10_000,
         checkpoint_s: float = CHECKPOINT_S,
+        history: HistoryLimits | None = None,
     ) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
@@ -76,6 +80,7 @@ class Runtime:
         self.since = self.clock.now()
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
+        self.secrets = Secrets(state_dir / "secrets")
         self._documents = list(documents)
         self._tasks = Tasks("engine")
         self._shop = Shop(
@@ -87,11 +92,13 @@ class Runtime:
             self.lines,
             self.book,
             TagBook(self.tags),
-            Secrets(state_dir / "secrets"),
+            self.secrets,
         )
+        self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
         self.health: Health | None = None
         self.flows = Flows(self._shop, dict(variables or {}), self._say)
+        self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self._checkpoint_s = checkpoint_s
         self._is_running = False
@@ -140,6 +147,8 @@ class Runtime:
         assert self.health is not None
         self._tasks.start("health", self.health.run())
         self._tasks.start("checkpoint", self._checkpoints())
+        if self.history is not None:
+            self._tasks.start("history", self.history.run())
 
     async def _add_own(self, damaged: str) -> None:
         """The flow of the gateway's own alarms."""
@@ -181,6 +190,8 @@ class Runtime:
         await asyncio.gather(*(host.stop() for host in hosts))
         await self._shop.node_tasks.stop()
         await self._checkpoint()
+        if self.history is not None:
+            await self.history.stop()
         with suppress(Disconnected):  # A day of which some bytes are not counted.
             await self.wear.note(self.clock.now())
         await self.store.close()

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any, Final
 
-from gateway.flow.node import Example, Node, Port
+from gateway.flow.node import Connection, Example, Node, Port
 from gateway.flow.spec import Field, Spec, all_specs
 
 _EFFECTS: Final = {
@@ -52,6 +52,7 @@ def spec_data(spec: Spec) -> dict[str, Any]:
         "effect": effect_of(spec.cls),
         "writes": spec.writes,
         "delivery": spec.delivery,
+        "browses": spec.cls.browses if issubclass(spec.cls, Connection) else "",
     }
 
 

@@ -143,12 +143,17 @@ async def test_without_a_login_little_answers(house: House) -> None:
 CHANGING = """
 POST /api/alarms/action alarm.act
 POST /api/claim open
+POST /api/connections/browse connection.test
+POST /api/connections/test connection.test
+POST /api/connections/{flow}/{name}/trust connection.trust
 DELETE /api/drafts/{flow} flow.edit
 PUT /api/drafts/{flow} flow.edit
 POST /api/expression flow.edit
+POST /api/flows/{flow}/convert flow.edit
 POST /api/flows/{flow}/lint flow.edit
 POST /api/flows/{flow}/plan flow.edit
 POST /api/flows/{flow}/replay flow.edit
+POST /api/flows/{flow}/tags flow.edit
 POST /api/flows/{flow}/test flow.edit
 PUT /api/flows/{flow}/layout flow.edit
 DELETE /api/jobs/{id} flow.edit
@@ -171,6 +176,10 @@ DELETE /api/tokens/{id} token.edit
 POST /api/users user.edit
 PATCH /api/users/{name} user.edit
 POST /api/users/{name}/password user.edit
+PUT /api/secrets/{name} secret.edit
+POST /api/certificate/request certificate.edit
+PUT /api/certificate certificate.edit
+DELETE /api/secrets/{name} secret.edit
 """
 
 

@@ -10,17 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from gateway.api.server import Server
 from gateway.engine import jobs as jobs_module
 from gateway.engine import store_writer
-from gateway.engine.passwords import Cost
-from gateway.engine.runtime import Runtime
 from gateway.engine.store_drafts import Draft, save_draft
 from gateway.flow.document import Document
-from tests.engine.gear import Script, flow, lent, samples, started, until
+from tests.api.desk import Desk, closed, opened
+from tests.engine.gear import Script, flow, lent, samples, until
 
 TEXT = """flow: press
 version: 1
@@ -43,49 +40,6 @@ EDITED = (
     .replace("- src -> out\n", "")
     .replace("  out: {type: file.jsonl_sink, path: out.jsonl}\n", "")
 )
-
-
-class Desk:
-    """A running gateway and a browser of an engineer on this machine."""
-
-    def __init__(self, runtime: Runtime, server: Server) -> None:
-        self.runtime = runtime
-        self.server = server
-        app: Any = server._server.config.app
-        transport = httpx.ASGITransport(app, client=("127.0.0.1", 50_000))
-        self.client = httpx.AsyncClient(
-            transport=transport, base_url="http://127.0.0.1:8780", timeout=60
-        )
-
-    async def post(self, path: str, code: int = 200, **body: Any) -> Any:
-        answer = await self.client.post(path, json=body)
-        assert answer.status_code == code, answer.text
-        return answer.json() if code < 300 else answer.text
-
-    async def get(self, path: str, code: int = 200) -> Any:
-        answer = await self.client.get(path)
-        assert answer.status_code == code, answer.text
-        return answer.json() if code < 300 else answer.text
-
-    async def put(self, path: str, code: int = 200, **body: Any) -> Any:
-        answer = await self.client.put(path, json=body)
-        assert answer.status_code == code, answer.text
-        return answer.json() if code < 300 else answer.text
-
-
-async def opened(document: Document, folder: Path) -> Desk:
-    runtime = await started(document, folder)
-    server = Server(runtime, 0, cost=Cost(16, 8, 1))
-    await server.accounts.ready()
-    return Desk(runtime, server)
-
-
-async def closed(desk: Desk) -> None:
-    await desk.client.aclose()
-    await desk.server.jobs.stop()
-    desk.server.accounts.close()
-    desk.server._socket.close()
-    await desk.runtime.stop()
 
 
 @pytest.fixture
@@ -384,3 +338,35 @@ async def test_a_child_ends_when_nobody_holds_it_any_more(tmp_path: Path) -> Non
     process = await asyncio.create_subprocess_exec(*words, stdin=reader)
     os.close(reader)
     assert await process.wait() == 3
+
+
+async def test_tags_go_out_and_come_in_as_a_table(desk: Desk) -> None:
+    text = TEXT.replace(
+        "  smooth:",
+        "  meter: {type: modbus.source, connection: line, "
+        "tags: {a/b: 'input:0 float32'}}\n  smooth:",
+    )
+    path, what = "/api/flows/press/tags", {"text": text, "node": "meter"}
+    table = (await desk.post(path, **what))["csv"]
+    assert table.splitlines()[1].startswith("a/b,input:0,float32,")
+    taken = await desk.post(path, **what, csv="tag,address\nc/d,holding:7\n")
+    assert (taken["added"], taken["changed"], taken["removed"]) == (1, 0, 0)
+    tags = Document.parse(taken["text"]).nodes["meter"].config["tags"]
+    assert tags == {"a/b": "input:0 float32", "c/d": {"address": "holding:7"}}
+    wrong = await desk.post(path, **what, csv="tag,address\nc/d,nowhere\n", mode="replace")
+    assert wrong["text"] is None
+    assert (wrong["errors"][0]["row"], wrong["errors"][0]["column"]) == (2, "address")
+    assert "lists no tags" in await desk.post(path, 422, text=text, node="smooth")
+
+
+async def test_an_export_of_node_red_is_converted(desk: Desk) -> None:
+    flows = [
+        {"id": "a", "type": "inject", "payload": "1", "payloadType": "num", "wires": [["b"]]},
+        {"id": "b", "type": "debug", "x": 360, "y": 60, "wires": []},
+        {"id": "c", "type": "exec", "wires": []},
+    ]
+    found = await desk.post("/api/flows/press/convert", flows_json=flows)
+    assert "inject -> sink" in found["text"]
+    assert found["layout"]["sink"] == [2.0, 1.0]
+    assert [note["verdict"] for note in found["notes"]] == ["changed", "changed", "left_out"]
+    assert "no JSON" in await desk.post("/api/flows/press/convert", 422, flows_json="{")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -336,6 +337,18 @@ async def test_a_page_from_elsewhere_opens_no_socket(house: House, origin: str) 
     )
     async with house.screen({"Origin": house.server.url}) as screen:
         await screen.next()
+
+
+async def test_a_refused_handshake_is_no_error_of_ours(house: House) -> None:
+    """It is for the audit; the log would else be for whoever scans the network to fill."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]  # a test
+    logging.getLogger("uvicorn.error").addHandler(handler)
+    await refused(house, {"Origin": "https://evil.example"})
+    await until(lambda: not house.server._server.server_state.tasks)
+    logging.getLogger("uvicorn.error").removeHandler(handler)
+    assert not said
 
 
 async def test_another_name_of_this_machine_opens_no_socket(house: House) -> None:

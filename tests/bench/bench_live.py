@@ -50,6 +50,7 @@ def start(folder: Path, text: str) -> tuple[subprocess.Popen[bytes], str]:
     port_file = folder / "port"
     command = [sys.executable, "-m", "gateway", "run", str(folder / "bench.flow.yaml")]
     command += ["--state", str(folder / "state"), "--port", "0", "--port-file", str(port_file)]
+    command += ["--listen", "off"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(600):
         if port_file.exists() and port_file.read_text().strip():
