@@ -29,9 +29,9 @@ export function makeActions(store, canvas) {
     else store.say(t('Select the nodes that are to be a group.'));
   }
   const ungroup = () => store.op({ op: 'ungroup', ids: [...chosen().frames, ...chosen().nodes] });
-  function note(at = canvas.centre()) {
-    const [x, y] = canvas.toCanvas(at);
-    store.op({ op: 'note', x, y, text: '' });
+  function note(at = null) {
+    const [x, y] = canvas.toCanvas(at || canvas.centre());
+    store.op({ op: 'note', x, y, text: '', anywhere: !at });
   }
   function form() {
     store.panels.side.value = true;
