@@ -18,6 +18,8 @@ GRID: Final = 10
 WIDTH: Final = 190
 HEIGHT: Final = 62
 """Size of a box [px at zoom 1]; the style sheet of the canvas says the same."""
+FAR: Final = 900_000
+"""How far from the middle something may stand [px]; the API takes a little more."""
 COLUMN: Final = 260.0
 ROW: Final = 100
 PAD: Final = 20
@@ -27,8 +29,13 @@ Point = tuple[float, float]
 
 
 def snapped(value: float) -> float:
-    """The value on the grid."""
-    return float(round(value / GRID) * GRID)
+    """The value on the grid, and on the canvas.
+
+    Raises:
+        ValueError: It is no number.
+        OverflowError: It is infinite.
+    """
+    return float(min(max(round(value / GRID) * GRID, -FAR), FAR))
 
 
 def arranged(nodes: Sequence[str], links: Iterable[Link]) -> dict[str, Point]:

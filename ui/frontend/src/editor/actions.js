@@ -121,7 +121,17 @@ export function makeActions(store, canvas) {
     pasted += 1;
     store.op({ op: 'paste', text, x: x - 200 + 30 * pasted, y: y - 100 + 30 * pasted });
   }
-  const copyNow = () => document.execCommand('copy');
+  // Without a key there is no clipboard event to fill; a text field that is copied from will do.
+  function copyNow() {
+    const { nodes, frames } = chosen();
+    const area = Object.assign(document.createElement('textarea'), { value: textOf(pieceOf(store, nodes, frames)) });
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+    pasted = 0;
+    store.say(t('Copied.'));
+  }
 
   // ---------------------------------------------------------------- menus
   const when = (is, ...items) => (is ? items : []);
