@@ -109,11 +109,10 @@ class _Form:
                     option = ui.element("option").props(f"value={_quoted(choice)}")
                     default = "" if field.default is None else str(field.default)
                     option._text = choice or _("default: {value}", value=default or "–")
-                    if choice == ("" if value is None else str(value)):
-                        option.props("selected")
+            select._props["value"] = "" if value is None else str(value)
 
             async def changed(event: GenericEventArguments) -> None:
-                text = str(event.args)
+                text = select._props["value"] = str(event.args)
                 chosen = next((c for c in field.choices if str(c) == text), None)
                 await self._send(self._set(field.name, chosen))
 
@@ -123,10 +122,12 @@ class _Form:
     def _switch(self, label: str, field: Field, value: Any) -> None:
         is_on = bool(field.default if value is None else value)
         with ui.element("label").classes("ed-field ed-check"):
-            box = ui.element("input").props("type=checkbox" + (" checked" if is_on else ""))
+            box = ui.element("input").props("type=checkbox")
+            box._props["checked"] = is_on
             ui.label(label)
 
             async def changed(event: GenericEventArguments) -> None:
+                box._props["checked"] = bool(event.args)
                 await self._send(self._set(field.name, bool(event.args)))
 
             box.on("change", changed, js_handler="(e) => emit(e.target.checked)")
@@ -154,6 +155,7 @@ class _Form:
             _sentence(sentence)
 
             async def changed(event: GenericEventArguments) -> None:
+                line._props["value"] = str(event.args)  # Else the next update puts it back.
                 try:
                     wanted = op(str(event.args).strip())
                 except ConfigError as error:
