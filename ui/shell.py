@@ -85,7 +85,7 @@ def screen(
         async def shown(**parameters: str) -> None:
             theme = _prepare(title)
             Shell(context.client.request.url.path, theme)
-            with ui.element("main").props("id=main").classes("g-main" + (" full" if full else "")):
+            with ui.element("div").props("id=main").classes("g-main" + (" full" if full else "")):
                 if needs not in me().may:
                     ui.label(_("Your account may not see this page.")).classes("g-bad")
                     return
