@@ -55,6 +55,7 @@ class AlarmEvent:
         unit: UCUM code of both.
         text: The reason in words and numbers.
         actor: ``node:<id>`` or ``user:<name>``.
+        until: While it is shelved: when that ends by itself [ns]; else 0.
     """
 
     alarm: str
@@ -71,6 +72,7 @@ class AlarmEvent:
     unit: str = ""
     text: str = ""
     actor: str = ""
+    until: int = 0
 
     @property
     def is_open(self) -> bool:
