@@ -17,9 +17,11 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_report
+from gateway.api import routes_accounts, routes_letters, routes_live, routes_report
+from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
+from gateway.api.live import MESSAGE_BYTES_MAX, Hub
 from gateway.api.messages import AlarmAction
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
@@ -74,12 +76,13 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access, screens: str = "") -> FastAPI:
+def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -> FastAPI:
     """The routes over a running gateway.
 
     Args:
         runtime: The gateway.
         access: Who there is.
+        hub: Live data for those who watch.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -97,8 +100,10 @@ def application(runtime: Runtime, access: Access, screens: str = "") -> FastAPI:
     routes_report.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_live.add(app, runtime, access, hub)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
+    app.add_middleware(Front, access=access)
     return app
 
 
@@ -198,11 +203,16 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
+        self.hub = Hub(runtime)
         config = uvicorn.Config(
-            application(runtime, self.access, screens),
+            application(runtime, self.access, self.hub, screens),
             log_level="error",
             access_log=False,
             lifespan="off",
+            proxy_headers=False,  # `Front` asks for a token before it believes them.
+            ws="websockets-sansio",
+            ws_max_size=MESSAGE_BYTES_MAX,
+            ws_per_message_deflate=False,  # The same bytes for all, and no CPU for the loopback.
         )
         self._server = _Quiet(config)
 
@@ -218,6 +228,7 @@ class Server:
         try:
             await self._server.serve([self._socket])
         finally:
+            await self.hub.stop()
             self.accounts.close()
 
     def stop(self) -> None:

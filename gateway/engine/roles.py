@@ -49,6 +49,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "letter.read": Rule("engineer", "see what is in dead letters"),
     "letter.settle": Rule("engineer", "replay and discard dead letters"),
     "flow.edit": Rule("engineer", "deploy, roll back and remove flows"),
+    "flow.tap": Rule("engineer", "see every row that goes over a wire"),
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),

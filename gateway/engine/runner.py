@@ -213,6 +213,7 @@ class FlowRunner(Keeper):
         crash_point("post_deploy")
         self._book.apply(turn.ends)
         self.graph, self.revision = turn.graph, turn.revision.number
+        self.taps.follow()
         install()
         self.base = base_of(self.graph, self.outboxes())
         result = self.graph.step(turn.inputs, turn.now)

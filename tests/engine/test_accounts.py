@@ -501,6 +501,7 @@ def test_what_each_role_may_in_words() -> None:
         "alarm.suppress",
         "flow.edit",
         "flow.shadow",
+        "flow.tap",
         "letter.read",
         "letter.settle",
     }
