@@ -17,7 +17,13 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_live, routes_report
+from gateway.api import (
+    routes_accounts,
+    routes_history,
+    routes_letters,
+    routes_live,
+    routes_report,
+)
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
@@ -98,6 +104,7 @@ def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -
     _add_own(app, runtime, screens)
     _add_alarms(app, runtime)
     routes_report.add(app, runtime)
+    routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
     routes_live.add(app, runtime, access, hub)
