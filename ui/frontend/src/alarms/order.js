@@ -42,5 +42,12 @@ export function useOrder(wanted, isHeld) {
     const here = new Set(order.value);
     return wanted.value.filter((row) => !here.has(row.alarm)).length;
   });
-  return { shown, waiting, justMoved: () => performance.now() - moved < SETTLE_MS };
+  // Another list is wanted, not other alarms: it is shown at once.
+  function renew() {
+    order.value = [];
+    known.clear();
+    last = -Infinity;
+    settle();
+  }
+  return { shown, waiting, renew, justMoved: () => performance.now() - moved < SETTLE_MS };
 }

@@ -47,3 +47,6 @@ export function actor(text) {
   const [kind, name] = [text.slice(0, text.indexOf(':')), text.slice(text.indexOf(':') + 1)];
   return kind === 'node' ? t('the gateway ({node})', { node: name }) : kind === 'user' ? name : text;
 }
+
+// A tag in parts that a line may end after.
+export const parts = (tag) => tag.split(/(?<=[/_#])/);
