@@ -32,6 +32,7 @@ _SHELL = (
     "connections",
     "shadow",
     "sift",
+    "trial",
 )
 
 

@@ -43,7 +43,9 @@ class Guard:
 
         async def dressed(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                MutableHeaders(scope=message).update(_HEADERS)
+                found = MutableHeaders(scope=message)
+                own = found.get("cache-control", _HEADERS["Cache-Control"])
+                found.update({**_HEADERS, "Cache-Control": own})
             await send(message)
 
         limit = FLOW_BODY_BYTES_MAX if _takes_a_flow(str(scope["path"])) else BODY_BYTES_MAX
@@ -68,7 +70,20 @@ class Guard:
 
 
 def _takes_a_flow(path: str) -> bool:
-    return path.startswith("/api/flows/") and path.endswith(("/deploy", "/shadow"))
+    ends = (
+        "/deploy",
+        "/shadow",
+        "/lint",
+        "/plan",
+        "/test",
+        "/replay",
+        "/convert",
+        "/tags",
+        "/layout",
+    )
+    return path.startswith("/api/drafts/") or (
+        path.startswith("/api/flows/") and path.endswith(ends)
+    )
 
 
 def _refused(scope: Scope, headers: Headers, limit: int) -> PlainTextResponse | None:

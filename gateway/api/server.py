@@ -20,6 +20,9 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from gateway.api import (
     routes_about,
     routes_accounts,
+    routes_connections,
+    routes_drafts,
+    routes_editor,
     routes_history,
     routes_letters,
     routes_live,
@@ -34,6 +37,7 @@ from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.engine.accounts import Accounts
+from gateway.engine.jobs import Jobs
 from gateway.engine.passwords import Cost
 from gateway.engine.principal import Denied
 from gateway.engine.roles import SUPPRESSING
@@ -83,13 +87,16 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -> FastAPI:
+def application(
+    runtime: Runtime, access: Access, hub: Hub, jobs: Jobs, screens: str = ""
+) -> FastAPI:
     """The routes over a running gateway.
 
     Args:
         runtime: The gateway.
         access: Who there is.
         hub: Live data for those who watch.
+        jobs: Long work that is asked for over the API.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -110,6 +117,9 @@ def application(runtime: Runtime, access: Access, hub: Hub, screens: str = "") -
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
     routes_live.add(app, runtime, access, hub)
+    routes_editor.add(app, runtime, jobs)
+    routes_drafts.add(app, runtime)
+    routes_connections.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
@@ -213,8 +223,9 @@ class Server:
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
         self.hub = Hub(runtime)
+        self.jobs = Jobs(runtime.clock)
         config = uvicorn.Config(
-            application(runtime, self.access, self.hub, screens),
+            application(runtime, self.access, self.hub, self.jobs, screens),
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -238,6 +249,7 @@ class Server:
             await self._server.serve([self._socket])
         finally:
             await self.hub.stop()
+            await self.jobs.stop()
             self.accounts.close()
 
     def stop(self) -> None:

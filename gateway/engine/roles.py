@@ -51,6 +51,8 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "flow.edit": Rule("engineer", "deploy, roll back and remove flows"),
     "flow.tap": Rule("engineer", "see every row that goes over a wire"),
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
+    "connection.test": Rule("engineer", "test connections and browse what is behind them"),
+    "connection.trust": Rule("engineer", "trust and reject certificates of servers"),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),

@@ -30,6 +30,7 @@ from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
+from gateway.engine.trial import Trials
 from gateway.engine.view import flow_status, wires_of
 from gateway.engine.wear import WearMeter
 from gateway.errors import Disconnected
@@ -96,6 +97,7 @@ class Runtime:
         self._own: FlowHost | None = None
         self.health: Health | None = None
         self.flows = Flows(self._shop, dict(variables or {}), self._say)
+        self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self._checkpoint_s = checkpoint_s
         self._is_running = False

@@ -38,6 +38,17 @@ def lint_file(path: str | Path, variables: Mapping[str, str] | None = None) -> l
     return lint(document, variables) + _layout_findings(document, path)
 
 
+def lint_text(
+    text: str, file: str, variables: Mapping[str, str] | None = None
+) -> tuple[Document | None, list[Finding]]:
+    """The document of a text and its findings; one that cannot be read is one finding."""
+    try:
+        document = Document.parse(text, file)
+    except ConfigError as error:
+        return None, [_from_error(error, file)]
+    return document, lint(document, variables)
+
+
 def _layout_findings(document: Document, path: str | Path) -> list[Finding]:
     file = layout_path(path).name
     try:
@@ -255,4 +266,4 @@ def _has_password(url: str) -> bool:
     return bool(at) and ":" in user
 
 
-__all__ = ["Finding", "lint", "lint_file"]
+__all__ = ["Finding", "lint", "lint_file", "lint_text"]
