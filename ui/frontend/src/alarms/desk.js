@@ -6,6 +6,8 @@ import { t } from '../lib/i18n.js';
 import { sound } from './sound.js';
 
 const WAIT_MS = 5000;
+const LOOK_MS = 1000;
+const REFUSED = ' is refused. ';
 
 class Desk {
   constructor() {
@@ -42,11 +44,11 @@ class Desk {
     this.waiting.delete(id);
   }
 
-  // Resolves with true at the next change of an alarm, with false when none comes.
-  changed(id) {
+  // Resolves with true at the next change of an alarm, with false when none comes in this time.
+  changed(id, ms) {
     return new Promise((resolve) => {
       this.waiting.set(id, [...(this.waiting.get(id) || []), resolve]);
-      setTimeout(() => resolve(false), WAIT_MS);
+      setTimeout(() => resolve(false), ms);
     });
   }
 
@@ -54,9 +56,13 @@ class Desk {
   async act(action, row, more = {}) {
     const body = { action, alarm: row.alarm, ...more };
     if (action === 'ack') body.occurrence = row.occurrence;
-    const changed = this.changed(row.alarm);
+    const begun = live.now;
+    const changed = this.changed(row.alarm, WAIT_MS);
     await post('/api/alarms/action', body);
-    if (!(await changed)) throw new Error(await refusal(row));
+    if (await Promise.race([changed, this.changed(row.alarm, LOOK_MS)])) return;
+    const refused = await refusal(row, begun);
+    if (refused) throw new Error(refused);
+    if (!(await changed)) throw new Error(await refusal(row, begun) || t('The gateway has the request, but the alarm has not changed yet. Look at it again in a moment.'));
   }
 
   // Several, a few at a time; each is meant as it was seen. Returns what was refused, as sentences.
@@ -73,16 +79,15 @@ class Desk {
   }
 }
 
-// Why a node refused an action: it is among the last sentences of the gateway.
-async function refusal(row) {
-  const silent = t('The gateway has the request, but the alarm has not changed yet. Look at it again in a moment.');
+// Why a node refused an action since then [ms]: it is among the last sentences of the gateway.
+async function refusal(row, since) {
   try {
-    const { lines } = await get('/api/status');
+    const { lines } = await get('/api/status', { background: true });
     const mark = ` of ${row.alarm} by `;
-    const said = lines.map((line) => line[3]).reverse().find((text) => text.includes(mark) && text.includes(' is refused. '));
-    return said ? said.slice(said.indexOf(' is refused. ') + 13) : silent;
+    const said = lines.filter(([ts, , , text]) => ts / 1e6 >= since - 1000 && text.includes(mark) && text.includes(REFUSED));
+    return said.length ? said[said.length - 1][3].split(REFUSED)[1] : '';
   } catch {
-    return silent;
+    return '';
   }
 }
 
