@@ -85,6 +85,7 @@ async def _serve(args: argparse.Namespace) -> None:
         application(args.state, [socket.gethostname(), *args.name]),
         log_level="error",
         access_log=False,
+        proxy_headers=False,  # Who asks is who connects: this is the front door itself.
         ws="websockets-sansio",
         ssl_certfile=args.certificate,
         ssl_keyfile=args.key,

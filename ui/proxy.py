@@ -5,11 +5,11 @@ So everything a browser does has one origin, and everything it may do is the API
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
+import anyio
 import httpx
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -121,10 +121,10 @@ class Proxy:
         async with upstream:
             await receive()  # websocket.connect
             await send({"type": "websocket.accept"})
-            async with asyncio.TaskGroup() as group:
-                down = group.create_task(_down(upstream, send))
+            async with anyio.create_task_group() as both:
+                both.start_soon(_down, upstream, send)
                 await _up(upstream, receive)
-                down.cancel()
+                both.cancel_scope.cancel()
 
 
 async def _refuse(receive: Receive, send: Send, code: int) -> None:
@@ -193,4 +193,4 @@ async def _answer(answer: httpx.Response, send: Send) -> None:
         await answer.aclose()
 
 
-__all__: list[Any] = ["Proxy", "client_of", "is_own", "scheme_of"]
+__all__ = ["Proxy", "client_of", "is_own", "scheme_of"]

@@ -43,9 +43,9 @@ class Guard:
 
         async def dressed(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                found = MutableHeaders(scope=message)
-                own = found.get("cache-control", _HEADERS["Cache-Control"])
-                found.update({**_HEADERS, "Cache-Control": own})
+                headers = MutableHeaders(scope=message)
+                own = headers.get("cache-control", _HEADERS["Cache-Control"])
+                headers.update({**_HEADERS, "Cache-Control": own})
             await send(message)
 
         limit = FLOW_BODY_BYTES_MAX if _takes_a_flow(str(scope["path"])) else BODY_BYTES_MAX

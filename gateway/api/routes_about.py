@@ -12,7 +12,6 @@ import orjson
 from fastapi import FastAPI, Query, Response
 from fastapi.responses import PlainTextResponse
 
-from gateway.api import certificate
 from gateway.api.gate import needs
 from gateway.engine.graph import COMMUNICATION
 from gateway.engine.health import OWN, own_flow
@@ -36,7 +35,6 @@ def add(app: FastAPI, runtime: Runtime) -> None:
                 "python": platform.python_version(),
                 "system": platform.platform(),
                 "machine": platform.machine(),
-                "certificate": await asyncio.to_thread(_certificate, runtime),
                 "packages": packages,
             }
         )
@@ -87,21 +85,6 @@ def _licence(head: metadata.PackageMetadata) -> str:
         if text.startswith(_OSI)
     ]
     return ", ".join(classified) or line[:_LICENCE_MAX]
-
-
-def _certificate(runtime: Runtime) -> dict[str, Any] | None:
-    """That of the screens; None where they speak no TLS."""
-    path = runtime.state_dir / certificate.FOLDER / certificate.CERTIFICATE
-    try:
-        found = certificate.load(path)
-    except (OSError, ValueError):
-        return None
-    return {
-        "fingerprint": certificate.fingerprint(path),
-        "subject": found.subject.rfc4514_string(),
-        "from": round(found.not_valid_before_utc.timestamp() * 1e9),
-        "to": round(found.not_valid_after_utc.timestamp() * 1e9),
-    }
 
 
 def _json(value: Any) -> Response:

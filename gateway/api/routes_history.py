@@ -19,13 +19,14 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from gateway.api.gate import needs
 from gateway.data import quality
-from gateway.data.alarm_kpi import PRIORITIES, AlarmColumns
+from gateway.data.alarm_kpi import PRIORITIES
 from gateway.data.alarm_report import kpi
+from gateway.engine.alarm_log import AlarmLog
 from gateway.engine.history import History
 from gateway.engine.history_gaps import gaps_of
 from gateway.engine.history_query import Series, count_rows, rows_between, trends, windows_of
 from gateway.engine.runtime import Runtime
-from gateway.engine.store_alarms import AlarmSearch, all_alarms, find_alarms, gaps_between
+from gateway.engine.store_alarms import AlarmSearch, find_alarms, gaps_between
 from gateway.errors import ConfigError, Disconnected
 
 T = TypeVar("T")
@@ -118,6 +119,8 @@ def _add_trends(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
 
 
 def _add_alarms(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
+    log = AlarmLog(runtime.store.path)
+
     @app.get("/api/alarms/history")
     @needs("alarm.read")
     async def events(
@@ -146,8 +149,8 @@ def _add_alarms(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
         start, end = _span(runtime, since, to, default=_WEEK_NS)
 
         def work() -> dict[str, Any]:
-            found, complete = all_alarms(runtime.store.path, end)
-            return {**kpi(AlarmColumns.of(found), start, end), "complete_from": complete}
+            found, complete = log.read()
+            return {**kpi(found, start, end), "complete_from": complete}
 
         return Response(orjson.dumps(await looks(work)), media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""Routes of what is watched while it happens: the WebSocket for all screens."""
+"""Routes of what is watched while it happens, and of what a person hands in to see what it does."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from collections.abc import Hashable
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 
-from gateway.api.gate import Access, needs, who_of
+from gateway.api.gate import Access, actor_of, needs, who_of
 from gateway.api.live import TAGS_MAX, Client, Hub, Pace
 from gateway.api.live_flows import FlowTopic
 from gateway.api.live_system import SystemTopic
 from gateway.api.live_topics import HZ_MAX, HZ_MIN, AlarmTopic, TagTopic, Topic, WireTopic
+from gateway.api.messages import Done
+from gateway.engine.inject import inject
 from gateway.engine.principal import NOBODY, Principal
 from gateway.engine.runtime import Runtime
 from gateway.engine.taps import TAP_ROWS_MAX
-from gateway.errors import Disconnected, LimitError
+from gateway.errors import ConfigError, Disconnected, LimitError
+from gateway.flow.node import Carries
 
 CHECK_S: Final = 10.0
 """A login that has ended is noticed so soon."""
@@ -82,8 +85,43 @@ class Subscription(BaseModel):
         return SystemTopic(runtime, hub.tasks, self.hz) if self.system else AlarmTopic(runtime)
 
 
+class Injection(BaseModel):
+    """What a person hands to a node."""
+
+    model_config = ConfigDict(extra="forbid")
+    actor: str = Field("user:local", max_length=128, description="Who acts.")
+    node: _Name = Field(description="A transform, a source or a worker.")
+    port: str = Field("", max_length=128, description="Its port; empty is the first.")
+    samples: str = Field("", max_length=20_000, description="As in flow tests: TT101 0s 20.5")
+    event: str = Field("", max_length=20_000, description='As in flow tests: 0s topic {"key": 1}')
+    new_tags: bool = Field(False, description="Tags that do not exist are made.")
+
+
 def add(app: FastAPI, runtime: Runtime, access: Access, hub: Hub) -> None:
     """Declare the routes over a running gateway."""
+
+    @app.post("/api/flows/{name}/inject", response_model=Done)
+    @needs("flow.inject")
+    async def hand_in(name: str, body: Injection, request: Request) -> Done | Response:
+        if name not in runtime.runners:
+            return PlainTextResponse(f"There is no flow {name!r} that runs.", 404)
+        if bool(body.samples) == bool(body.event):
+            return PlainTextResponse("Give either samples or an event.", 422)
+        carries: Carries = "samples" if body.samples else "events"
+        actor = actor_of(request, body.actor)
+        try:
+            text = await inject(
+                runtime,
+                name,
+                body.node,
+                body.port,
+                (carries, body.samples or body.event),
+                actor,
+                makes_tags=body.new_tags,
+            )
+        except (ConfigError, LimitError, ValueError) as error:
+            return PlainTextResponse(str(error), 422)
+        return Done(text=text)
 
     @app.websocket("/live")
     @needs("tag.read")

@@ -7,6 +7,7 @@ from elsewhere cannot reach it through a rebound name; who may do what is for `g
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from gateway.api import (
     routes_about,
     routes_accounts,
+    routes_certificate,
     routes_connections,
     routes_drafts,
     routes_editor,
@@ -27,6 +29,9 @@ from gateway.api import (
     routes_letters,
     routes_live,
     routes_report,
+    routes_secrets,
+    routes_setpoints,
+    routes_texts,
 )
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
@@ -96,7 +101,7 @@ def application(
         runtime: The gateway.
         access: Who there is.
         hub: Live data for those who watch.
-        jobs: Long work that is asked for over the API.
+        jobs: Long work on behalf of people.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -116,10 +121,14 @@ def application(
     routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_setpoints.add(app, runtime, access)
+    routes_secrets.add(app, runtime)
+    routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
     routes_connections.add(app, runtime)
+    routes_texts.add(app)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
@@ -181,6 +190,11 @@ def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
         return _json({"done": True})
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what uvicorn 0.54 takes for an error: a handshake that was refused in words."""
+    return "without completing handshake" not in str(record.msg)
+
+
 class _Quiet(uvicorn.Server):
     """A server that leaves the signals to the command that started it."""
 
@@ -234,6 +248,7 @@ class Server:
             ws_max_size=MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,  # The same bytes for all, and no CPU for the loopback.
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = _Quiet(config)
 
     @property

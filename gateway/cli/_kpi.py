@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"Older alarm events were dropped: the figures begin at {since}.")
     table = Table(box=SIMPLE, pad_edge=False)
     for column in ("what", "is", "target", "verdict"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold", no_wrap=column == "verdict")
     for row in [*_rates(found), *_nuisances(found), *_people(found)]:
         table.add_row(*map(printable, row))
     console.print(table)
@@ -78,7 +78,8 @@ def _rates(found: dict[str, Any]) -> list[Row]:
         ("alarms announced", f"{found['annunciated']:,}", "", ""),
         ("in 10 min, mean", f"{rate['mean']:.2f}", "at most 1", told("mean")),
         ("in 10 min, peak", f"{rate['peak']}", "at most 10", told("peak")),
-        ("10 min with more than 10", _share(rate["share_over_10"]), "< 1 %", told("share_over_10")),
+        ("10 min above 10", _share(rate["share_over_10"]), "< 1 %", told("share_over_10")),
+        ("10 min, by how many", "", "", ""),
         *_bands(rate["bands"]),
         ("time in floods", _floods(floods), "< 1 %", told("flood_share")),
     ]
@@ -88,7 +89,8 @@ def _bands(shares: dict[str, float]) -> list[Row]:
     """How much of the time went at which rate: an average hides it."""
     rows, least = [], 0
     for name, most in BANDS:
-        words = f"  {least} to {most} in 10 min, {_BANDS[name]}"
+        span_ = f"{most}" if least == most else f"{least} to {most}"
+        words = f"  {span_}, {_BANDS[name]}"
         rows.append((words, _share(shares[name]), "", ""))
         least = most + 1
     return [*rows, (f"  more, {_BANDS['unacceptable']}", _share(shares["unacceptable"]), "", "")]
@@ -102,7 +104,7 @@ def _nuisances(found: dict[str, Any]) -> list[Row]:
     return [
         ("chattering alarms", _count(chatter), "none", told("chattering")),
         ("fleeting alarms", _count(short), "few", ""),
-        ("standing longer than a day", f"{len(standing['stale'])}", "< 5", told("stale")),
+        ("standing over a day", f"{len(standing['stale'])}", "< 5", told("stale")),
         ("the ten worst", ten, "1 to 5 %", told("top_share")),
     ]
 
@@ -119,7 +121,7 @@ def _people(found: dict[str, Any]) -> list[Row]:
             f"median {_seconds(acknowledged['median_s'])}, "
             f"95 % within {_seconds(acknowledged['p95_s'])}"
         )
-    open_ = f"{standing['open']} open, {standing['unacknowledged']} of them unacknowledged"
+    open_ = f"{standing['open']} open, {standing['unacknowledged']} unacknowledged"
     away = (
         f"{hidden['SHLVD']} shelved, {hidden['DSUPR']} suppressed, {hidden['OOSRV']} out of service"
     )
@@ -144,7 +146,7 @@ def _names(found: dict[str, Any]) -> list[str]:
         ),
         ("Chattering", [f"  {name}" for name in found["chattering"]["alarms"][:10]]),
         (
-            "Standing longer than a day",
+            "Standing over a day",
             [f"  {name}" for name in found["standing"]["stale"][:10]],
         ),
     ):
@@ -172,11 +174,11 @@ def _count(found: dict[str, Any]) -> str:
 def _share(share: float) -> str:
     """A share in percent.
 
-    >>> _share(0.0), _share(0.0042), _share(0.42)
-    ('0 %', '0.4 %', '42 %')
+    >>> _share(0.0), _share(0.0042), _share(0.05), _share(0.42), _share(1.0)
+    ('0 %', '0.42 %', '5 %', '42 %', '100 %')
     """
     percent = share * 100
-    return f"{percent:.0f} %" if percent >= 10 or not percent else f"{percent:.1f} %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def _seconds(seconds: float) -> str:

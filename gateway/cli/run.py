@@ -45,8 +45,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--accounts", action="store_true", help="ask for a login also before the first account"
     )
-    add_listen(parser)
     take_limits(parser)
+    add_listen(parser)
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
     parser.set_defaults(run=run)

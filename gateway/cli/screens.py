@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
@@ -26,18 +27,24 @@ _log = logging.getLogger("genba.screens")
 LISTEN: Final = "127.0.0.1:8788"
 _BACKLOG: Final = 64
 _END_S: Final = 5.0
+_LOOK_S: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the screens listen.
+    """Where the screens listen, and whether they speak TLS there.
+
+    What the network reaches always does; this machine's own address does when asked to.
 
     >>> Address.parse("0.0.0.0:8443")
-    Address(host='0.0.0.0', port=8443)
+    Address(host='0.0.0.0', port=8443, is_tls=True)
+    >>> Address.parse("https://127.0.0.1:8443").is_tls, Address.parse("127.0.0.1:8788").is_tls
+    (True, False)
     """
 
     host: str
     port: int
+    is_tls: bool
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -46,23 +53,24 @@ class Address:
         Raises:
             ConfigError: It is none.
         """
-        host, colon, port = text.rpartition(":")
+        scheme, _, rest = text.rpartition("://")
+        host, colon, port = rest.rpartition(":")
         host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - asked for by leaving it out
         try:
-            ipaddress.ip_address(host)
-            if not colon or not 0 <= int(port) <= 65_535:
+            found = ipaddress.ip_address(host)
+            if not colon or not 0 <= int(port) <= 65_535 or scheme not in ("", "http", "https"):
                 raise ValueError(text)
         except ValueError as error:
             raise ConfigError(
                 f"{text!r} is no address of this machine with a port.",
                 hint="Write --listen 127.0.0.1:8788, 0.0.0.0:8443, or off for no screens.",
             ) from error
-        return cls(host, int(port))
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        return ipaddress.ip_address(self.host).is_loopback
+        if scheme == "http" and not found.is_loopback:
+            raise ConfigError(
+                f"{text!r} would send passwords over the network as they are.",
+                hint="Leave http:// out; the screens then speak TLS.",
+            )
+        return cls(host, int(port), scheme == "https" or not found.is_loopback)
 
 
 class Screens:
@@ -93,11 +101,13 @@ class Screens:
             ) from error
         self.port = int(self._socket.getsockname()[1])
         self.fingerprint = ""
+        self._certificate: Path | None = None
         self._words = ["-m", "ui", "--state", str(state), "--fd", str(self._socket.fileno())]
         self._words += [word for name in names for word in ("--name", name)]
-        self.is_tls = not address.is_loopback
+        self.is_tls = address.is_tls
         if self.is_tls:
             path, key = certificate.ensure(state, now, names)
+            self._certificate = path
             self.fingerprint = certificate.fingerprint(path)
             self._words += ["--certificate", str(path), "--key", str(key)]
         host = address.host
@@ -113,14 +123,18 @@ class Screens:
         try:
             while True:
                 code = await self._once()
+                if code is None:
+                    continue  # With the new certificate.
                 wait_s = backoff.next_s()
                 _log.error("The screens ended (%s). Next try in %.0f s.", code, wait_s)
                 await asyncio.sleep(wait_s)
         finally:
             self._socket.close()
 
-    async def _once(self) -> int:
+    async def _once(self) -> int | None:
+        """Run them once; returns the exit code, or None when the certificate is another now."""
         self.starts += 1
+        seen = self._stamp()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *self._words,
@@ -131,7 +145,11 @@ class Screens:
         )
         assert process.stdin is not None
         try:
-            return await process.wait()
+            while self._stamp() == seen:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        return await process.wait()
+            return None
         finally:
             process.stdin.close()  # That is how it is told.
             if process.returncode is None:
@@ -141,6 +159,13 @@ class Screens:
                 except (TimeoutError, asyncio.CancelledError):
                     process.kill()
                     await process.wait()
+
+    def _stamp(self) -> int:
+        """Changes with the certificate."""
+        try:
+            return self._certificate.stat().st_mtime_ns if self._certificate else 0
+        except OSError:
+            return 0
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:

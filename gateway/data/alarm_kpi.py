@@ -85,9 +85,9 @@ class AlarmColumns:
     alarms: tuple[str, ...]
 
     @classmethod
-    def of(cls, events: Sequence[AlarmEvent]) -> AlarmColumns:
-        """The events as columns."""
-        numbers: dict[str, int] = {}
+    def of(cls, events: Sequence[AlarmEvent], alarms: Sequence[str] = ()) -> AlarmColumns:
+        """The events as columns; alarms that are known keep their numbers."""
+        numbers = {alarm: number for number, alarm in enumerate(alarms)}
         known = {change: number for number, change in enumerate(CHANGES)}
         rows = [
             (
@@ -105,6 +105,21 @@ class AlarmColumns:
         ts, alarm, change, state, overlay, priority, occurrence = map(np.ascontiguousarray, columns)
         names = tuple(numbers)
         return cls(ts, alarm, change, state, overlay, priority, occurrence, names)
+
+    def followed_by(self, later: AlarmColumns, rows_max: int) -> AlarmColumns:
+        """These events and later ones, which know the same alarms and more; the newest of all."""
+        pairs = (
+            (self.ts, later.ts),
+            (self.alarm, later.alarm),
+            (self.change, later.change),
+            (self.state, later.state),
+            (self.overlay, later.overlay),
+            (self.priority, later.priority),
+            (self.occurrence, later.occurrence),
+        )
+        columns = [np.concatenate(pair)[-rows_max:] for pair in pairs]
+        ts, alarm, change, state, overlay, priority, occurrence = columns
+        return AlarmColumns(ts, alarm, change, state, overlay, priority, occurrence, later.alarms)
 
     def where(self, rows: Flags | Ints) -> AlarmColumns:
         """Some of the rows."""

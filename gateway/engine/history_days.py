@@ -87,7 +87,6 @@ class Days:
         self.is_stopped = False
         """True while there is no room: nothing is written."""
         self._is_giving_way = False
-        self.dropped_days = 0
 
     def listed(self) -> list[int]:
         """The days there are, oldest first."""
@@ -200,14 +199,11 @@ class Days:
             "Nothing else is kept in it.",
         )
 
-    def drop(self, day: int) -> int:
-        """Delete a day; returns the bytes that it had."""
+    def drop(self, day: int) -> None:
+        """Delete a day."""
         self.close(day)
-        size = self.bytes_of(day)
         for path in _files(self.path(day)):
             path.unlink(missing_ok=True)
-        self.dropped_days += 1
-        return size
 
     def tidy(self, now: int) -> None:
         """Drop the oldest days while there are too many or there is too little room.
@@ -222,6 +218,8 @@ class Days:
             OSError: The disk is away.
         """
         limits, today = self._limits, now // DAY_NS
+        for day in [day for day in self._open if day < today - 1]:
+            self.close(day)  # Its log is folded and goes.
         days = self.listed()
         sizes = {day: self.bytes_of(day) for day in days}
         while len(days) > limits.history_days_max or (

@@ -66,7 +66,7 @@ class Look:
                 try:
                     self._days[day] = DayReader(days.path(day), day)
                 except FileNotFoundError:
-                    continue  # It was dropped just now.
+                    continue  # It was dropped just now, or is being made.
                 except StateError:
                     self._history.broken.add(day)
                 except Disconnected:

@@ -155,7 +155,8 @@ class FlowRunner(Keeper):
         size = sum(rows(message) for _, _, message in inputs)
         entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
         entry.gaps, entry.pack = gaps_of(inputs), pack
-        entry.decisions = [e.again.decision for e in entries if e.again is not None]
+        again = [e.again.decision for e in entries if e.again is not None]
+        entry.decisions = [decision for decision in again if decision is not None]
         with self.time.standing():
             await self._write(entry)
         return inputs

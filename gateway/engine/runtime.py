@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,19 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
-from gateway.engine.context import Secrets
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
+from gateway.engine.flowsinks import FlowSinks
 from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.history import History, HistoryLimits, kept_from
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
+from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.runner import FlowRunner
+from gateway.engine.secrets import Secrets
+from gateway.engine.setpoints import SetpointDesk
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
@@ -33,12 +37,14 @@ from gateway.engine.tasks import Tasks
 from gateway.engine.trial import Trials
 from gateway.engine.view import flow_status, wires_of
 from gateway.engine.wear import WearMeter
+from gateway.engine.writeledger import WriteLedger
 from gateway.errors import Disconnected
 from gateway.flow.document import Document
 from gateway.flow.node import Clock
 
 _log = logging.getLogger("genba.runtime")
 CHECKPOINT_S = 60.0
+_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
 
 class Runtime:
@@ -80,8 +86,11 @@ class Runtime:
         self.since = self.clock.now()
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
+        self.secrets = Secrets(state_dir / "secrets")
         self._documents = list(documents)
         self._tasks = Tasks("engine")
+        self._lookup = Lookup(self.live, self.clock)
+        writes = WriteLedger.stored(self.store, self.clock, self._lookup)
         self._shop = Shop(
             state_dir,
             self.clock,
@@ -91,7 +100,11 @@ class Runtime:
             self.lines,
             self.book,
             TagBook(self.tags),
-            Secrets(state_dir / "secrets"),
+            self.secrets,
+            writes,
+        )
+        self.setpoints = SetpointDesk(
+            writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
@@ -132,6 +145,7 @@ class Runtime:
             newest = await newest_record(self.store)
             behind = self.clock.begin(newest) if isinstance(self.clock, SystemClock) else 0
             self.book.apply(await self.store.alarm_events())
+            await self.setpoints.load(self.store)
             await self._add_own(damaged)
             await self.flows.open(self._documents)
             if behind and self.health is not None:
@@ -141,10 +155,12 @@ class Runtime:
             await self.store.close()
             raise
         self._is_running = True
+        self._lookup.begin()
         for host in self._all():
             host.start()
         assert self.health is not None
         self._tasks.start("health", self.health.run())
+        self._tasks.start("setpoints", self.setpoints.run())
         self._tasks.start("checkpoint", self._checkpoints())
         if self.history is not None:
             self._tasks.start("history", self.history.run())
@@ -215,7 +231,7 @@ class Runtime:
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
     def _say(self, level: str, where: str, text: str) -> None:
-        _log.log({"error": logging.ERROR, "info": logging.INFO}[level], "%s: %s", where, text)
+        _log.log(_LEVELS[level], "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
 
     # ------------------------------------------------------------------ what people do

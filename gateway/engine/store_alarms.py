@@ -110,8 +110,11 @@ def find_alarms(path: Path, search: AlarmSearch, limit: int) -> list[dict[str, A
     return _read(path, work)
 
 
-def all_alarms(path: Path, end: int) -> tuple[list[AlarmEvent], int]:
-    """All alarm events before a time [ns] in their order, and from when on none is missing [ns].
+def alarms_after(path: Path, number: int) -> tuple[list[AlarmEvent], int, int]:
+    """Stored alarm events behind a number, in their order.
+
+    Returns:
+        The events, the number of the last, and from when on none is missing [ns].
 
     Raises:
         Disconnected: The file cannot be read.
@@ -119,13 +122,14 @@ def all_alarms(path: Path, end: int) -> tuple[list[AlarmEvent], int]:
 
     def work(db: sqlite3.Connection) -> tuple[list[tuple[Any, ...]], int]:
         rows = db.execute(
-            "SELECT flow, key, event FROM alarm_event WHERE ts<? ORDER BY id", (end,)
+            "SELECT flow, key, event, id FROM alarm_event WHERE id>? ORDER BY id", (number,)
         ).fetchall()
         first, ts = db.execute("SELECT min(id), min(ts) FROM alarm_event").fetchone()
         return rows, int(ts) if first is not None and first > 1 else 0
 
     rows, since = _read(path, work)
-    return whole_alarms(rows)[0], since
+    last = int(rows[-1][3]) if rows else number
+    return whole_alarms([row[:3] for row in rows])[0], last, since
 
 
 def gaps_between(path: Path, start: int, end: int) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ class DayReader:
         day: Which day it is.
 
     Raises:
-        FileNotFoundError: It is gone.
+        FileNotFoundError: It is gone, or not yet there.
         Disconnected: The disk is away.
         StateError: The file is damaged.
     """
@@ -93,6 +93,8 @@ class DayReader:
         )
         try:
             (version,) = db.execute("PRAGMA user_version").fetchone()
+            if not version:  # It is being made at this moment.
+                raise FileNotFoundError(self.path)
             if version != VERSION:
                 raise StateError(f"{self.path} is of version {version}; ours is {VERSION}.")
         except BaseException:

@@ -338,3 +338,47 @@ async def test_a_child_ends_when_nobody_holds_it_any_more(tmp_path: Path) -> Non
     process = await asyncio.create_subprocess_exec(*words, stdin=reader)
     os.close(reader)
     assert await process.wait() == 3
+
+
+async def test_tags_go_out_and_come_in_as_a_table(desk: Desk) -> None:
+    text = TEXT.replace(
+        "  smooth:",
+        "  meter: {type: modbus.source, connection: line, "
+        "tags: {a/b: 'input:0 float32'}}\n  smooth:",
+    )
+    path, what = "/api/flows/press/tags", {"text": text, "node": "meter"}
+    table = (await desk.post(path, **what))["csv"]
+    assert table.splitlines()[1].startswith("a/b,input:0,float32,")
+    taken = await desk.post(path, **what, csv="tag,address\nc/d,holding:7\n")
+    assert (taken["added"], taken["changed"], taken["removed"]) == (1, 0, 0)
+    tags = Document.parse(taken["text"]).nodes["meter"].config["tags"]
+    assert tags == {"a/b": "input:0 float32", "c/d": {"address": "holding:7"}}
+    wrong = await desk.post(path, **what, csv="tag,address\nc/d,nowhere\n", mode="replace")
+    assert wrong["text"] is None
+    assert (wrong["errors"][0]["row"], wrong["errors"][0]["column"]) == (2, "address")
+    assert "lists no tags" in await desk.post(path, 422, text=text, node="smooth")
+
+
+async def test_an_export_of_node_red_is_converted(desk: Desk) -> None:
+    flows = [
+        {"id": "a", "type": "inject", "payload": "1", "payloadType": "num", "wires": [["b"]]},
+        {"id": "b", "type": "debug", "x": 360, "y": 60, "wires": []},
+        {"id": "c", "type": "exec", "wires": []},
+    ]
+    found = await desk.post("/api/flows/press/convert", flows_json=flows)
+    assert "inject -> sink" in found["text"]
+    assert found["layout"]["sink"] == [540, 120]
+    assert [note["verdict"] for note in found["notes"]] == ["changed", "changed", "left_out"]
+    assert "no JSON" in await desk.post("/api/flows/press/convert", 422, flows_json="{")
+
+
+async def test_a_large_draft_is_taken_and_a_huge_one_is_not(desk: Desk) -> None:
+    large = "#" * 1_500_000
+    first = await desk.put("/api/drafts/press", text=large, version=0)
+    assert (await desk.get("/api/drafts/press"))["text"] == large
+    answer = await desk.client.put(
+        "/api/drafts/press", json={"text": "#" * 5_000_000, "version": first["version"]}
+    )
+    assert answer.status_code == 413
+    findings = await desk.post("/api/flows/press/lint", text=TEXT + "\n" + "# x\n" * 50_000)
+    assert not [row for row in findings if row["severity"] == "error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -267,6 +268,38 @@ async def test_the_system_is_shown(house: House) -> None:
         assert found["uptime_s"] > 0
 
 
+async def test_a_tap_shows_the_newest_rows_that_left_a_port(house: House) -> None:
+    async with house.screen() as screen:
+        await screen.ask(sub="w", wire=["test", "near", "out"], rows=2)
+        assert await screen.find("w") == {"samples": [], "rows": 0, "missed": 0}
+        await house.feed("A 0s 1 | 1s 1.1 | 2s 7 | 3s 9 bad")
+        t0 = 1_800_000_000_000_000_000
+        assert await screen.find("w") == {
+            "samples": [["A", t0 + 2 * 10**9, 7.0, "Good"], ["A", t0 + 3 * 10**9, 9.0, "Bad"]],
+            "rows": 3,
+            "missed": 1,
+        }
+        edited = flow(NODES.replace("hi: 80", "hi: 70"), "src -> near -> sink, src -> high")
+        await house.runtime.deploy(edited, "user:anna")
+        await house.feed("A 4s 20")
+        part = await screen.find("w")
+        assert [row[2] for row in part["samples"]] == [9.0, 20.0]
+        gone = flow("src: {type: script.source}\nsink: {type: script.sink}", "src -> sink")
+        await house.runtime.deploy(gone, "user:anna")
+        assert await screen.find("w") == {"unknown": True}
+        await house.runtime.remove("test", "user:anna")
+        await house.runtime.deploy(FLOW, "user:anna")
+        assert (await screen.find("w"))["samples"]
+        await house.feed("A 5s 50")
+        assert (await screen.find("w"))["samples"][-1][2] == 50.0
+        await screen.ask(sub="a", wire=["test", "high", "alarms"])
+        await screen.find("a")
+        await house.feed("A 6s 99")
+        (item,) = (await screen.find("a"))["items"]
+        assert (item["alarm"], item["change"]) == ("test/high:A:HI", "raised")
+    await until(house.is_idle)
+
+
 async def test_a_subscription_takes_the_place_of_one_of_its_name_and_ends(house: House) -> None:
     await house.feed("A 0s 1; B 0s 2")
     async with house.screen() as screen:
@@ -304,6 +337,18 @@ async def test_a_page_from_elsewhere_opens_no_socket(house: House, origin: str) 
     )
     async with house.screen({"Origin": house.server.url}) as screen:
         await screen.next()
+
+
+async def test_a_refused_handshake_is_no_error_of_ours(house: House) -> None:
+    """It is for the audit; the log would else be for whoever scans the network to fill."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]  # a test
+    logging.getLogger("uvicorn.error").addHandler(handler)
+    await refused(house, {"Origin": "https://evil.example"})
+    await until(lambda: not house.server._server.server_state.tasks)
+    logging.getLogger("uvicorn.error").removeHandler(handler)
+    assert not said
 
 
 async def test_another_name_of_this_machine_opens_no_socket(house: House) -> None:

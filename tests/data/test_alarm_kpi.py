@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,19 @@ def test_all_figures_are_those_of_the_reference(
     standing = found["standing"]
     for name in ("open", "stale", "hidden"):
         assert standing[name] == wanted[name]
+
+
+@settings(deadline=None)
+@given(histories(), st.lists(st.integers(0, 130), max_size=3), st.integers(1, 200))
+def test_events_that_come_in_parts_are_those_that_come_at_once(
+    events: list[AlarmEvent], cuts: list[int], rows_max: int
+) -> None:
+    edges = [0, *sorted(cuts), len(events)]
+    joined = AlarmColumns.of([])
+    for first, last in pairwise(edges):
+        joined = joined.followed_by(AlarmColumns.of(events[first:last], joined.alarms), rows_max)
+    end = 10_000_000 * S
+    assert kpi(joined, 0, end) == kpi(AlarmColumns.of(events[-rows_max:]), 0, end)
 
 
 @given(st.lists(st.integers(0, 14), max_size=40))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
+import importlib
 import sqlite3
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -500,6 +504,69 @@ def test_names_may_be_anything(bench: Bench) -> None:
     bench.open()
     for name in names:
         assert len(bench.rows(name)) == 1
+
+
+def test_readers_see_no_hole_while_rows_go_from_memory_to_the_disk(bench: Bench) -> None:
+    taken = 0
+    ended = threading.Event()
+    holes: list[str] = []
+
+    def look() -> int:
+        looks = 0
+        while not ended.is_set():
+            before = taken
+            seconds = [(ts - T0) // NS for ts, _, _ in bench.rows("a")]
+            if seconds != list(range(len(seconds))) or len(seconds) < before:
+                holes.append(f"{before} were taken: {len(seconds)}, {seconds[-3:]}")
+            looks += 1
+        return looks
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        try:
+            for i in range(150):
+                bench.take([*ramp("a", i * 3, 3), *ramp("b", i, 1)])
+                taken = 3 * (i + 1)
+                bench.flush()
+                if i % 7 == 6:
+                    bench.cut()
+        finally:
+            ended.set()
+        assert all(one.result() > 5 for one in looking)
+    assert holes == []
+    assert bench.history.broken == set()
+
+
+def test_a_file_that_is_being_made_is_not_taken_for_a_damaged_one(bench: Bench) -> None:
+    bench.folder.mkdir()
+    (bench.folder / f"{name_of_day(DAY)}.db").touch()
+    assert bench.rows("a") == []
+    assert bench.history.broken == set()
+
+
+def test_a_day_that_is_over_is_closed(bench: Bench) -> None:
+    for day in range(3):
+        bench.clock.at = T0 + day * DAY_NS
+        bench.take([("a", bench.clock.at, 1.0, 0)])
+        bench.flush()
+    bench.cut()
+    assert len(list(bench.folder.glob("*-wal"))) == 3
+    bench.tidy()
+    assert len(list(bench.folder.glob("*-wal"))) == 2
+    assert len(bench.rows("a")) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gateway.engine.history_days",
+        "gateway.api.routes_history",
+        "gateway.cli._history",
+        "gateway.cli._kpi",
+    ],
+)
+def test_examples(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 # ---------------------------------------------------------------- in a gateway
