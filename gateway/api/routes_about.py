@@ -67,15 +67,19 @@ def _packages() -> list[dict[str, str]]:
     found = {}
     for one in metadata.distributions():
         head = one.metadata
-        name = head.get("Name") or ""
+        name = _field(head, "Name")
         if name:
             found[name.lower()] = {"name": name, "version": one.version, "licence": _licence(head)}
     return [found[name] for name in sorted(found)]
 
 
+def _field(head: metadata.PackageMetadata, name: str) -> str:
+    return (head[name] or "").strip() if name in head else ""
+
+
 def _licence(head: metadata.PackageMetadata) -> str:
     """The expression of SPDX where there is one (PEP 639), else a word or a classifier."""
-    said = (head.get("License-Expression") or head.get("License") or "").strip()
+    said = _field(head, "License-Expression") or _field(head, "License")
     line = said.partition("\n")[0].strip()
     if line and line != "UNKNOWN" and len(said) <= _LICENCE_MAX:
         return line

@@ -41,8 +41,9 @@ def free_port() -> int:
 class House:
     """A gateway that runs, reached as a browser reaches it."""
 
-    def __init__(self, url: str, log: Path) -> None:
+    def __init__(self, url: str, log: Path, pid: int) -> None:
         self.url = url
+        self.pid = pid
         self.log = log
         self._stack = ExitStack()
         self._watcher: httpx.Client | None = None
@@ -107,7 +108,7 @@ def house(folder: Path, flow: str) -> Iterator[House]:
             [sys.executable, "-m", "gateway", *words], cwd=ROOT, env=env, stdout=file, stderr=file
         )
         try:
-            found = House(f"http://127.0.0.1:{port}", log)
+            found = House(f"http://127.0.0.1:{port}", log, process.pid)
             _wait(found, process)
             with closing(found):
                 yield found

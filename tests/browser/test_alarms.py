@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.house import PASSWORD, House, axe, chromium, faults, house, opened
+from tests.browser.house import PASSWORD, WAIT_MS, House, axe, chromium, faults, house, opened
 
 pytestmark = pytest.mark.plant
 FLOW = """
@@ -254,6 +256,26 @@ async def test_sound_says_what_it_does_and_is_silenced(home: House, browser: Bro
         await expect(sound).to_contain_text("Sound is off")
 
 
+async def test_a_lost_line_is_seen_and_comes_back(home: House, browser: Browser) -> None:
+    async with opened(browser, home, "vic") as page:
+        await page.goto(f"{home.url}/alarms")
+        await expect(page.locator(".al-table")).to_be_visible()
+        await expect(page.locator(".al.old")).to_have_count(0)
+        os.kill(home.pid, signal.SIGSTOP)
+        try:
+            await expect(page.locator(".al.old")).to_have_count(1)
+            await expect(page.locator(".sh-lost")).to_contain_text("What you see is old")
+            ages = page.locator(".al-since b")
+            before = await ages.all_inner_texts()
+            await page.wait_for_timeout(2500)
+            assert await ages.all_inner_texts() == before
+        finally:
+            os.kill(home.pid, signal.SIGCONT)
+        await expect(page.locator(".al.old")).to_have_count(0, timeout=WAIT_MS)
+        await expect(ages.first).not_to_have_text(before[0])
+
+
+@pytest.mark.slow
 async def test_the_password_is_asked_for_again(home: House, browser: Browser) -> None:
     async with opened(browser, home, "anna") as page:
         asked: list[str] = []
@@ -292,6 +314,7 @@ async def test_the_password_is_asked_for_again(home: House, browser: Browser) ->
         await expect(page.locator("body")).to_contain_text("none altered")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_axe_finds_no_serious_fault(home: House, browser: Browser, theme: str) -> None:
     script = axe()

@@ -50,3 +50,6 @@ export function actor(text) {
 
 // A tag in parts that a line may end after.
 export const parts = (tag) => tag.split(/(?<=[/_#])/);
+
+// A sentence of the gateway with units as people write them; it says them by their codes (UCUM).
+export const sentence = (text) => (text || '').replace(/(\d) Cel\b/g, '$1 °C');
