@@ -21,6 +21,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from gateway.api import (
     routes_about,
     routes_accounts,
+    routes_backup,
     routes_certificate,
     routes_connections,
     routes_drafts,
@@ -123,6 +124,7 @@ def application(
     routes_accounts.add(app, runtime, access)
     routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)
+    routes_backup.add(app, runtime)
     routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
@@ -243,6 +245,7 @@ class Server:
             log_level="error",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=30,  # Longer than the screens keep one: see `ui.engine`.
             proxy_headers=False,  # `Front` asks for a token before it believes them.
             ws="websockets-sansio",
             ws_max_size=MESSAGE_BYTES_MAX,

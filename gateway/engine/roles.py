@@ -55,6 +55,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
     "secret.list": Rule("engineer", "see which secrets are set"),
     "certificate.edit": Rule("administrator", "have the certificate signed", fresh=True),
+    "backup.make": Rule("administrator", "make backups", fresh=True),
     "secret.edit": Rule("administrator", "set and remove secrets", fresh=True),
     "connection.test": Rule("engineer", "test connections and browse what is behind them"),
     "connection.trust": Rule("engineer", "trust and reject certificates of servers"),

@@ -14,7 +14,6 @@ from gateway.data.event import Event
 from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
-from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
@@ -35,7 +34,7 @@ from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.trial import Trials
-from gateway.engine.view import flow_status, wires_of
+from gateway.engine.view import status_of, wires_of
 from gateway.engine.wear import WearMeter
 from gateway.engine.writeledger import WriteLedger
 from gateway.errors import Disconnected
@@ -286,18 +285,4 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
-        books = {name: flow_books(runner) for name, runner in self.runners.items()}
-        return {
-            "now": self.clock.now(),
-            "since": self.since,
-            "uptime_s": self.clock.monotonic() - self.started_s,
-            "tags": len(self.tags),
-            "nodes": [status.as_dict() for status in self.statuses],
-            "wires": self.wires(),
-            "flows": {name: flow_status(runner) for name, runner in self.runners.items()},
-            "books": books,
-            "unbalanced": sum(book["unbalanced"] for book in books.values()),
-            "commits": self.store.commits,
-            "bytes_written": self.store.bytes_written,
-            "lines": [list(line) for line in self.lines.kept],
-        }
+        return status_of(self)

@@ -512,6 +512,7 @@ def test_what_each_role_may_in_words() -> None:
     }
     assert first["administrator"] == {
         "audit.read",
+        "backup.make",
         "certificate.edit",
         "grant.edit",
         "secret.edit",
