@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
+
+from tests.browser.chrome import launched
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("GENBA_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 START_S = 60.0
 WAIT_MS = 20_000
 PASSWORD = "four quiet brown horses"
@@ -96,8 +101,6 @@ class House:
 @contextmanager
 def house(folder: Path, flow: str) -> Iterator[House]:
     """Run a flow with screens until the block ends."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"There is no Chromium at {CHROMIUM}; name one in GENBA_CHROMIUM.")
     (folder / "flow.flow.yaml").write_text(flow)
     log, port = folder / "log", free_port()
     words = ["run", str(folder / "flow.flow.yaml"), "--state", str(folder / "state")]
@@ -131,17 +134,9 @@ def _wait(found: House, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(found.log.read_text())
 
 
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser; its noises and its sandbox are not ours to test."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--mute-audio"]
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
+def chromium() -> AbstractAsyncContextManager[Browser]:
+    """A browser; its noises are not ours to test."""
+    return launched("--mute-audio")
 
 
 @asynccontextmanager
@@ -172,15 +167,6 @@ async def opened(
     assert not errors
     away = [url for url in asked if not url.startswith((found.url, "data:", "blob:"))]
     assert not away, "no request leaves the gateway"
-
-
-def axe() -> str:
-    """The accessibility checker, where the packages of the browser code are installed."""
-    for folder in (ROOT / "ui" / "frontend", ROOT, *ROOT.parents):
-        path = folder / "node_modules" / "axe-core" / "axe.min.js"
-        if path.exists():
-            return path.read_text("utf-8")
-    pytest.skip("axe-core is not installed: run `npm install` in ui/frontend.")
 
 
 async def faults(page: Page, script: str) -> list[str]:

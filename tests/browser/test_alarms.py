@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.house import PASSWORD, WAIT_MS, House, axe, chromium, faults, house, opened
+from tests.browser.chrome import axe
+from tests.browser.house import PASSWORD, WAIT_MS, House, chromium, faults, house, opened
 
 pytestmark = pytest.mark.plant
 FLOW = """
