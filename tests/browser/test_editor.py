@@ -357,7 +357,7 @@ async def _text(editor: Editor) -> None:
     await dialog.get_by_role("button", name="Put it on the canvas").click()
     selected = "xpath=self::*[contains(@class,'selected')]"
     await expect(editor.node("slow").locator(selected)).to_have_count(1)
-    await expect(dialog).to_have_count(0)
+    await expect(dialog).to_be_hidden()
     await page.keyboard.press("Delete")
     await expect(editor.node("slow")).to_have_count(0)
 
