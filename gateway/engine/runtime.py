@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.data.event import Event
-from gateway.data.tag import TagTable
+from gateway.data.tag import DERIVED_SHARE, TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
@@ -66,7 +66,7 @@ class Runtime:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
         self.clock: Clock = clock or SystemClock()
-        self.tags = TagTable(tags_max)
+        self.tags = TagTable(tags_max, reserve=int(tags_max * DERIVED_SHARE))
         self.live = Live(self.tags)
         self.lines = Lines()
         self.book = AlarmBook()
