@@ -106,6 +106,11 @@ class Runtime:
         """The flows that run, by name."""
         return {name: host.runner for name, host in self.hosts.items()}
 
+    @property
+    def booked(self) -> dict[str, FlowRunner]:
+        """All flows that have books: those that run, and the gateway's own, which is last."""
+        return {**self.runners, **({OWN: self._own.runner} if self._own is not None else {})}
+
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
@@ -260,7 +265,7 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
-        books = {name: flow_books(runner) for name, runner in self.runners.items()}
+        books = {name: flow_books(runner) for name, runner in self.booked.items()}
         return {
             "now": self.clock.now(),
             "since": self.since,

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.engine.change import Change, prepare
+from gateway.engine.closing import told
 from gateway.engine.connections import close_quietly
 from gateway.engine.egress import Egress
 from gateway.engine.ingress import Ingress
@@ -125,7 +126,7 @@ class Swap:
             host.runner.graph,
             self._revision,
             now,
-            closed=change.closed,
+            closed={node_id: self._waiting(node_id) for node_id in change.closed},
             ends=ends_of(host.shop.book.current(), host.name, kept, now),
             gone={
                 node_id: None if isinstance(change.borders.get(node_id), Ingress) else old.bad(now)
@@ -172,11 +173,12 @@ class Swap:
                 host.start_loop(connection)
         for border in change.made.values():
             host.start_loop(border)
-        return [
-            f"{node_id} is closed: {border.queued_rows:,} rows that waited for it were dropped."
-            for node_id, border in leaving.items()
-            if node_id in change.closed and not isinstance(border, Ingress) and border.queued_rows
-        ]
+        return told({node_id: self._waiting(node_id) for node_id in change.closed})
+
+    def _waiting(self, node_id: str) -> int:
+        """Rows that wait for a sink or worker of the old revision."""
+        border = self._change.running[node_id]
+        return 0 if isinstance(border, Ingress) else border.queued_rows
 
     async def _end(self, drivers: Iterable[Any]) -> None:
         for driver in drivers:

@@ -70,7 +70,9 @@ async def test_the_books_are_in_status_report_and_metrics(bench: Bench) -> None:
     assert status["since"] <= status["now"]
     wire = next(wire for wire in status["wires"] if wire["to"] == "out.in")
     assert (wire["rows"], wire["dropped"], wire["reasons"]) == (2, 0, {})
-    (flow_found,) = (await bench.ask("GET", "/api/report"))["flows"]
+    flow_found, own = (await bench.ask("GET", "/api/report"))["flows"]
+    assert (flow_found["flow"], own["flow"], own["unbalanced"]) == ("test", "gateway", 0)
+    assert (flow_found["own"], own["own"]) == (False, True)
     for book in (status["books"]["test"], flow_found):
         inputs = {row["node"]: row for row in book["inputs"]}
         assert (inputs["src"]["kind"], inputs["src"]["journalled"]) == ("source", 3)
@@ -80,6 +82,7 @@ async def test_the_books_are_in_status_report_and_metrics(bench: Bench) -> None:
         assert outlets["out"]["bytes_max"] == 4_000_000_000
     text = await bench.text("/metrics")
     assert 'genba_unbalanced_rows{flow="test"} 0\n' in text
+    assert 'genba_unbalanced_rows{flow="gateway"} 0\n' in text
     assert 'genba_input_rows_total{flow="test",node="ask",what="unwired"} 2\n' in text
     assert 'genba_outlet_rows_total{flow="test",node="out",what="delivered"} 2\n' in text
     assert re.search(r'genba_journal_bytes\{flow="test"\} [1-9]\d*\n', text)
