@@ -12,6 +12,7 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.engine.assembly import Border
 from gateway.engine.change import Change, prepare
 from gateway.engine.closing import told
 from gateway.engine.connections import close_quietly
@@ -113,7 +114,9 @@ class Swap:
             again = host.assembly.border(
                 self._document, node_id, host.runner, change.drivers, positions[node_id]
             )
-            assert again is not None
+            assert isinstance(again, Ingress)
+            if isinstance(before, Ingress) and before.is_off and again.away:
+                again.away = "disconnected"  # The gateway was there; the connection was not.
             change.made[node_id] = change.borders[node_id] = again
         return forgotten
 
@@ -129,7 +132,7 @@ class Swap:
             closed={node_id: self._waiting(node_id) for node_id in change.closed},
             ends=ends_of(host.shop.book.current(), host.name, kept, now),
             gone={
-                node_id: None if isinstance(change.borders.get(node_id), Ingress) else old.bad(now)
+                node_id: None if _reads(change.borders.get(node_id)) else old.bad(now)
                 for node_id, old in change.sources.items()
             },
             positions=forgotten,
@@ -211,6 +214,11 @@ class Swap:
             border = change.borders.get(node_id)
             if isinstance(border, Ingress):
                 border.tell_again()
+
+
+def _reads(border: Border | None) -> bool:
+    """True when somebody goes on to bring what a source brought."""
+    return isinstance(border, Ingress) and not border.is_off
 
 
 __all__ = ["Swap"]
