@@ -13,6 +13,7 @@ import pytest
 from gateway import Disconnected, Reading, Rejected
 from gateway.api.client import Client
 from gateway.engine import store_writer
+from gateway.engine.health import Condition
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit_rows, letters
 from tests.api.serving import served
@@ -87,6 +88,18 @@ async def test_the_books_are_in_status_report_and_metrics(bench: Bench) -> None:
     assert 'genba_outlet_rows_total{flow="test",node="out",what="delivered"} 2\n' in text
     assert re.search(r'genba_journal_bytes\{flow="test"\} [1-9]\d*\n', text)
     assert "genba_dead_letters 0\n" in text
+
+
+async def test_the_gateways_own_alarms_are_in_the_books(bench: Bench) -> None:
+    health = bench.runtime.health
+    assert health is not None
+    health.once("gateway/test", Condition("Something is wrong, and over."))
+    own = bench.runtime.booked["gateway"]
+    await until(lambda: own.inbox.book("health").journalled >= 2)
+    (found,) = [row for row in (await bench.ask("GET", "/api/report"))["flows"] if row["own"]]
+    (book,) = [row for row in found["inputs"] if row["node"] == "health"]
+    assert (book["read"], book["waiting"], found["unbalanced"]) == (book["journalled"], 0, 0)
+    assert (await bench.ask("GET", "/api/status"))["books"]["gateway"]["unbalanced"] == 0
 
 
 async def test_metrics_of_a_disk_that_is_away_say_what_is_in_memory(
