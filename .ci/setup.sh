@@ -58,6 +58,11 @@ target=.
 if [ -n "$extra" ] && ! command -v cc >/dev/null 2>&1; then
     install gcc libc6-dev || printf 'No C compiler: the tests of power cuts need one.\n' >&2
 fi
+if [ -n "$extra" ] && ! command -v chromium >/dev/null 2>&1; then
+    printf 'Installing Chromium for the tests of the screens ...\n'
+    install chromium || "$venv/bin/python" -m playwright install --with-deps chromium >/dev/null 2>&1 ||
+        printf 'No browser: the tests of the screens are skipped. Try sudo apt-get install chromium\n' >&2
+fi
 if [ -z "$extra" ] && ! command -v mosquitto >/dev/null 2>&1 && [ ! -x /usr/sbin/mosquitto ]; then
     printf 'Installing mosquitto, the MQTT broker of the demonstration ...\n'
     install mosquitto || {

@@ -33,6 +33,7 @@ from gateway.errors import (
     StateError,
 )
 from gateway.flow import windowing
+from gateway.flow.browsing import Certificate, Found, Step
 from gateway.flow.config import (
     Bytes,
     Config,
@@ -81,6 +82,7 @@ __all__ = [
     "Batch",
     "Bytes",
     "Cause",
+    "Certificate",
     "Config",
     "ConfigError",
     "Connection",
@@ -93,6 +95,7 @@ __all__ = [
     "Expression",
     "FaultError",
     "Formula",
+    "Found",
     "Gap",
     "GatewayError",
     "Hertz",
@@ -118,6 +121,7 @@ __all__ = [
     "Source",
     "State",
     "StateError",
+    "Step",
     "Stimulus",
     "Tag",
     "TagFilter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# The screens take seconds to start; the tests that are about them ask for them.
+os.environ["GENBA_LISTEN"] = "off"
 settings.register_profile("genba", deadline=None)  # A slow machine is no failure.
 settings.load_profile("genba")
 

@@ -32,6 +32,7 @@ _SHELL = (
     "connections",
     "shadow",
     "sift",
+    "trial",
 )
 
 
@@ -248,7 +249,8 @@ def _module(path: str) -> str:
 def _is_entry(path: str) -> bool:
     name = Path(path).name
     is_node = path.startswith("nodes/") and not name.startswith("_")
-    return is_node or path.startswith("gateway/cli/") or name in ("__init__.py", "__main__.py")
+    is_declared = path.startswith(("gateway/cli/", "ui/pages/"))  # Found by name, as nodes are.
+    return is_node or is_declared or name in ("__init__.py", "__main__.py")
 
 
 def _imports_of(path: str, text: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Accounts and the audit over the local API."""
+"""Accounts, secrets, the certificate and the audit over the local API."""
 
 from __future__ import annotations
 
@@ -50,6 +50,31 @@ class AccountClient(Client):
     def audit_check(self) -> dict[str, Any]:
         """Whether the chain of the audit is whole: ``rows``, ``broken`` and ``head``."""
         return dict(self._ask("GET", "/api/audit/check"))
+
+    def secrets(self) -> list[dict[str, Any]]:
+        """Every secret that is set, without its value."""
+        return [dict(row) for row in self._ask("GET", "/api/secrets")]
+
+    def set_secret(self, name: str, value: str) -> str:
+        """Set a secret; returns what became of it, in a sentence."""
+        path = f"/api/secrets/{quote(name, safe='')}"
+        return str(self._ask("PUT", path, {"value": value})["text"])
+
+    def remove_secret(self, name: str) -> str:
+        """Forget a secret; returns what became of it, in a sentence."""
+        return str(self._ask("DELETE", f"/api/secrets/{quote(name, safe='')}")["text"])
+
+    def certificate(self) -> dict[str, Any]:
+        """Whose the certificate of the screens is, and until when."""
+        return dict(self._ask("GET", "/api/certificate"))
+
+    def certificate_request(self, names: list[str]) -> str:
+        """A signing request as PEM."""
+        return self._get("/api/certificate/request", "POST", {"names": names}).decode()
+
+    def install_certificate(self, chain: str) -> str:
+        """Take a signed certificate; returns what became of it, in a sentence."""
+        return str(self._ask("PUT", "/api/certificate", {"chain": chain})["text"])
 
 
 __all__ = ["AccountClient"]

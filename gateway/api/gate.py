@@ -12,19 +12,32 @@ Source: OWASP ASVS 5.0, 3.3.1, 3.5.1 to 3.5.3, 8.2 and 8.3.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
-from starlette.requests import Request, cookie_parser
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Match, Route
+from starlette.routing import Match, Route, WebSocketRoute
 
-from gateway.api.guard import App, Receive, Scope, Send
 from gateway.api.local import PREFIX
+from gateway.api.scope import COOKIE as COOKIE  # what the gate goes by is known by its name
+from gateway.api.scope import PLAIN_COOKIE as PLAIN_COOKIE
+from gateway.api.scope import (
+    App,
+    Receive,
+    Scope,
+    Send,
+    cookie_of,
+    is_foreign,
+    is_loopback,
+    names_this_machine,
+)
+from gateway.api.scope import address_of as address_of
+from gateway.api.scope import cookie_name as cookie_name
+from gateway.api.scope import is_safe_way as is_safe_way
 from gateway.engine.accounts import Accounts
 from gateway.engine.logins import Logins
 from gateway.engine.principal import NOBODY, Principal
@@ -33,19 +46,16 @@ from gateway.engine.throttle import network
 from gateway.errors import Disconnected, GatewayError
 from gateway.flow.node import Clock
 
-COOKIE: Final = "__Host-genba"
-PLAIN_COOKIE: Final = "genba"
-"""On the loopback address without TLS, where browsers refuse the other name."""
 BACKGROUND: Final = "genba-background"
 """Header of a request that a page makes by itself: it keeps no session alive."""
 OPEN: Final = Principal("user:local", "engineer", is_fresh=True, is_named=True)
 LOCAL: Final = Principal("user:local", "administrator", is_fresh=True, is_named=True)
-_SAFE: Final = ("GET", "HEAD")
 _SELDOM_S: Final = 60.0
 _SELDOM_MAX: Final = 1_000
 _WHO: Final = "genba.who"
 _ACCESS: Final = "genba.access"
 F = TypeVar("F", bound=Callable[..., Any])
+AnyRoute: TypeAlias = Route | WebSocketRoute
 
 
 class Forbidden(GatewayError):  # noqa: N818 - the word of HTTP
@@ -63,7 +73,7 @@ def needs(action: str) -> Callable[[F], F]:
     return mark
 
 
-def declared(app: FastAPI) -> list[tuple[Route, str]]:
+def declared(app: FastAPI) -> list[tuple[AnyRoute, str]]:
     """Every route with its action.
 
     Raises:
@@ -72,8 +82,8 @@ def declared(app: FastAPI) -> list[tuple[Route, str]]:
     found = []
     for route in app.routes:
         action = getattr(getattr(route, "endpoint", None), "needs", None)
-        assert isinstance(route, Route), f"{route} is no route that can declare an action."
-        assert action is not None, f"{route.methods} {route.path} declares no action."
+        assert isinstance(route, Route | WebSocketRoute), f"{route} cannot declare an action."
+        assert action is not None, f"{route.path} declares no action."
         found.append((route, str(action)))
     return found
 
@@ -108,11 +118,13 @@ class Access:
             return await self._bearer(scope, secret.strip()) or None
         cookie = cookie_of(scope)
         if cookie:
-            is_person = BACKGROUND not in headers
+            # A page that looks on keeps no session alive, however long it is open.
+            is_person = scope["type"] == "http" and BACKGROUND not in headers
             who = await self.logins.of_session(cookie, is_person=is_person)
             if who is not NOBODY:
                 return who
-        if not self._always and not self.accounts.is_claimed and is_loopback(scope):
+        is_here = is_loopback(scope) and names_this_machine(scope)
+        if not self._always and not self.accounts.is_claimed and is_here:
             return OPEN
         return None if cookie else NOBODY
 
@@ -154,13 +166,13 @@ class Gate:
         routes: Every route with its action.
     """
 
-    def __init__(self, app: App, access: Access, routes: Sequence[tuple[Route, str]]) -> None:
+    def __init__(self, app: App, access: Access, routes: Sequence[tuple[AnyRoute, str]]) -> None:
         self._app = app
         self._access = access
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return
         answer = await self._look(scope)
         await (answer or self._app)(scope, receive, send)
@@ -201,21 +213,21 @@ class Gate:
         return None, is_known
 
 
-def who_of(request: Request) -> Principal:
+def who_of(request: HTTPConnection) -> Principal:
     """Who asks."""
     who = request.scope[_WHO]
     assert isinstance(who, Principal)
     return who
 
 
-def access_of(request: Request) -> Access:
+def access_of(request: HTTPConnection) -> Access:
     """The gate's own knowledge."""
     access = request.scope[_ACCESS]
     assert isinstance(access, Access)
     return access
 
 
-def actor_of(request: Request, named: str = "") -> str:
+def actor_of(request: HTTPConnection, named: str = "") -> str:
     """As whom the audit knows this request.
 
     Args:
@@ -232,7 +244,7 @@ def actor_of(request: Request, named: str = "") -> str:
     return named
 
 
-async def allow(request: Request, action: str) -> None:
+async def allow(request: HTTPConnection, action: str) -> None:
     """Ask for a second action that only the body of a request shows.
 
     Raises:
@@ -241,47 +253,3 @@ async def allow(request: Request, action: str) -> None:
     access = access_of(request)
     if refused := await access.refused(who_of(request), action, request.scope):
         raise Forbidden(refused)
-
-
-def address_of(scope: Scope) -> str:
-    """Where a request came from."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
-def is_loopback(scope: Scope) -> bool:
-    """Whether a request came from this machine over its loopback address."""
-    try:
-        found = ipaddress.ip_address(address_of(scope).partition("%")[0])
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
-
-
-def is_safe_way(scope: Scope) -> bool:
-    """Whether a password or a cookie may go this way: over TLS, or not over a wire at all."""
-    return scope["scheme"] == "https" or is_loopback(scope)
-
-
-def cookie_name(scope: Scope) -> str:
-    """The cookie's name on this way; empty where none may be set."""
-    if scope["scheme"] == "https":
-        return COOKIE
-    return PLAIN_COOKIE if is_loopback(scope) else ""
-
-
-def cookie_of(scope: Scope) -> str:
-    """The secret of a session that a browser shows; empty when it shows none."""
-    name = cookie_name(scope)
-    return cookie_parser(Headers(scope=scope).get("cookie", "")).get(name, "") if name else ""
-
-
-def is_foreign(scope: Scope) -> bool:
-    """Whether a request that changes something does not come from a page of ours.
-
-    A browser always says where such a request comes from, so one that says nothing is foreign.
-    """
-    headers = Headers(scope=scope)
-    own = f"{scope['scheme']}://{headers.get('host', '')}"
-    return scope["method"] not in _SAFE and headers.get("origin") != own

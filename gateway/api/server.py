@@ -7,6 +7,7 @@ from elsewhere cannot reach it through a rebound name; who may do what is for `g
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import socket
 from collections.abc import Iterator
@@ -15,17 +16,32 @@ from typing import Any
 import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from gateway.api import routes_accounts, routes_letters, routes_report
+from gateway.api import (
+    routes_accounts,
+    routes_certificate,
+    routes_connections,
+    routes_drafts,
+    routes_editor,
+    routes_history,
+    routes_letters,
+    routes_live,
+    routes_report,
+    routes_secrets,
+    routes_setpoints,
+    routes_texts,
+)
+from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
+from gateway.api.live import MESSAGE_BYTES_MAX, Hub
 from gateway.api.messages import AlarmAction
-from gateway.api.page import PAGE
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.engine.accounts import Accounts
+from gateway.engine.jobs import Jobs
 from gateway.engine.passwords import Cost
 from gateway.engine.principal import Denied
 from gateway.engine.roles import SUPPRESSING
@@ -75,8 +91,17 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 403)
 
 
-def application(runtime: Runtime, access: Access) -> FastAPI:
+def application(
+    runtime: Runtime, access: Access, hub: Hub, jobs: Jobs, screens: str = ""
+) -> FastAPI:
     """The routes over a running gateway.
+
+    Args:
+        runtime: The gateway.
+        access: Who there is.
+        hub: Live data for those who watch.
+        jobs: Long work on behalf of people.
+        screens: Where the screens are; empty when there are none.
 
     Raises:
         AssertionError: A route does not say which action it is.
@@ -88,22 +113,35 @@ def application(runtime: Runtime, access: Access) -> FastAPI:
     app.add_exception_handler(Forbidden, _forbidden)
     for router in (flow_routes(runtime), shadow_routes(runtime)):
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
-    _add_own(app, runtime)
+    _add_own(app, runtime, screens)
+    _add_alarms(app, runtime)
     routes_report.add(app, runtime)
+    routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_setpoints.add(app, runtime, access)
+    routes_secrets.add(app, runtime)
+    routes_certificate.add(app, runtime)
+    routes_live.add(app, runtime, access, hub)
+    routes_editor.add(app, runtime, jobs)
+    routes_drafts.add(app, runtime)
+    routes_connections.add(app, runtime)
+    routes_texts.add(app)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
+    app.add_middleware(Front, access=access)
     return app
 
 
-def _add_own(app: FastAPI, runtime: Runtime) -> None:
-    """The page, status, tags and alarms."""
+def _add_own(app: FastAPI, runtime: Runtime, screens: str) -> None:
+    """Where the screens are, status and tags."""
 
-    @app.get("/", response_class=HTMLResponse)
+    @app.get("/")
     @needs("open")
-    async def page() -> str:
-        return PAGE
+    async def page() -> Response:
+        if screens:
+            return RedirectResponse(screens)
+        return PlainTextResponse("This is the API of Genba. Its screens are off (--listen).\n")
 
     @app.get("/healthz", response_class=PlainTextResponse)
     @needs("open")
@@ -119,6 +157,15 @@ def _add_own(app: FastAPI, runtime: Runtime) -> None:
     @needs("tag.read")
     async def tags() -> Response:
         return _json(tag_rows(runtime))
+
+    @app.get("/openapi.json")
+    @needs("status.read")
+    async def described() -> Response:
+        return _json(app.openapi())
+
+
+def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
+    """Alarms, and what operators do about them."""
 
     @app.get("/api/alarms")
     @needs("alarm.read")
@@ -140,10 +187,10 @@ def _add_own(app: FastAPI, runtime: Runtime) -> None:
             return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
         return _json({"done": True})
 
-    @app.get("/openapi.json")
-    @needs("status.read")
-    async def described() -> Response:
-        return _json(app.openapi())
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what uvicorn 0.54 takes for an error: a handshake that was refused in words."""
+    return "without completing handshake" not in str(record.msg)
 
 
 class _Quiet(uvicorn.Server):
@@ -162,13 +209,20 @@ class Server:
         port: TCP port on 127.0.0.1; 0 takes a free one.
         always: Ask for a login also while there is no account.
         cost: Of a password's hash.
+        screens: Where the screens are; empty when there are none.
 
     Raises:
         ConfigError: The port is taken.
     """
 
     def __init__(
-        self, runtime: Runtime, port: int, *, always: bool = False, cost: Cost | None = None
+        self,
+        runtime: Runtime,
+        port: int,
+        *,
+        always: bool = False,
+        cost: Cost | None = None,
+        screens: str = "",
     ) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
@@ -180,9 +234,19 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
+        self.hub = Hub(runtime)
+        self.jobs = Jobs(runtime.clock)
         config = uvicorn.Config(
-            application(runtime, self.access), log_level="error", access_log=False, lifespan="off"
+            application(runtime, self.access, self.hub, self.jobs, screens),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,  # `Front` asks for a token before it believes them.
+            ws="websockets-sansio",
+            ws_max_size=MESSAGE_BYTES_MAX,
+            ws_per_message_deflate=False,  # The same bytes for all, and no CPU for the loopback.
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = _Quiet(config)
 
     @property
@@ -197,6 +261,8 @@ class Server:
         try:
             await self._server.serve([self._socket])
         finally:
+            await self.hub.stop()
+            await self.jobs.stop()
             self.accounts.close()
 
     def stop(self) -> None:

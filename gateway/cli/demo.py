@@ -15,6 +15,8 @@ from typing import Any
 
 from gateway.cli.main import log_to_stderr
 from gateway.cli.run import PORT, load, port, run_loop, serve, stop_on_signals
+from gateway.cli.screens import add_listen, screens
+from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
@@ -49,6 +51,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--port", type=port, default=PORT, help="port of the page and API; 0 takes a free one"
     )
+    add_listen(parser)
     parser.add_argument("--dir", type=Path, help="folder for plant and state; kept when given")
     parser.add_argument("--flows", type=Path, default=FLOWS, help="folder of the flows to run")
     parser.add_argument("--plain", action="store_true", help="log lines instead of the live view")
@@ -97,7 +100,12 @@ async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
     _log.info("Starting the plant …")
     async with Plant(folder / "plant", seed=args.seed, on_event=happened) as plant:
         manifest = plant.manifest()
-        runtime = Runtime(documents, folder / "state", variables=variables(manifest))
+        runtime = Runtime(
+            documents,
+            folder / "state",
+            variables=variables(manifest),
+            history=HistoryLimits(),
+        )
         log = AlarmLog(runtime, float(manifest["t0"]))
         tasks = Tasks("demo")
         tasks.start("judge", log.run())
@@ -112,7 +120,8 @@ async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
             tasks.start("end", _end_after(args.for_s, stop))
         end = tasks.start("watch the end", _when(stop, plant))
         try:
-            await serve(runtime, args.port, stop, watch)
+            shown = screens(args.listen, folder / "state", runtime.clock.now())
+            await serve(runtime, args.port, stop, watch, shown=shown)
             ran_s = await end
         finally:
             await tasks.stop()

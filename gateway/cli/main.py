@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "plant": "run the simulated plant alone",
     "lint": "check flows before they run",
     "test": "run the tests inside flows",
+    "convert": "make a flow from an export of Node-RED",
     "replay": "run recorded input through a flow again",
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",
@@ -31,6 +32,10 @@ COMMANDS: Final = {
     "rollback": "run an old revision of a flow again, as a new one",
     "remove": "end a flow; its revisions are kept",
     "users": "list, add and change accounts, and claim a new gateway",
+    "setpoint": "write a value to a machine: look, confirm, see what came of it",
+    "grants": "list, set and remove write grants",
+    "secrets": "list, set and remove the secrets that flows name",
+    "certificate": "show the certificate of the screens, or have it signed",
     "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli import gently
 from gateway.cli.main import take_values
 from gateway.engine.clock import SystemClock
 from gateway.errors import ConfigError, GatewayError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 BESIDE_RECORDS: Final = 20_000  # From here on a second process is worth its start of a second.
 EXAMPLES_MAX: Final = 1_000
-PROGRESS_RECORDS: Final = 5_000
+PROGRESS_RECORDS: Final = 2_000
 
 
 def add(commands: Any) -> None:
@@ -57,6 +58,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     take_values(parser)
+    gently.take(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,6 +70,8 @@ def _count(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Replay and print; 0 when nothing differs, 1 when something does, 2 when it cannot be."""
+    if args.gently:
+        gently.begin()
     try:
         report = _replay(args)
     except (GatewayError, OSError) as error:
@@ -93,7 +97,7 @@ def _replay(args: argparse.Namespace) -> dict[str, Any]:
         plan = plan_of(args, reader, variables(args.set), clock.now())
         recorded = plan.recorded
         records = reader.records(recorded.flow, recorded.first)
-        steps = Steps(_told(records, plan.records))
+        steps = Steps(_told(records, plan.records, is_gentle=args.gently))
         gc.collect()
         gc.freeze()  # What was imported lives on: looking through it costs a twentieth.
         began = clock.monotonic()
@@ -192,12 +196,16 @@ def _said(faults: Mapping[str, int], whose: str) -> list[str]:
     return [f"{whose}: node {node!r} failed {n} times." for node, n in sorted(faults.items())]
 
 
-def _told(records: Iterator[tuple[int, bytes]], total: int) -> Iterator[tuple[int, bytes]]:
-    """The records; how far it is stands on a terminal meanwhile."""
+def _told(
+    records: Iterator[tuple[int, bytes]], total: int, *, is_gentle: bool
+) -> Iterator[tuple[int, bytes]]:
+    """The records; how far it is stands on a terminal meanwhile, or in lines for the gateway."""
     is_told = sys.stderr.isatty()
+    head, tail = ("", "\n") if is_gentle else ("\r", " ")
     for number, record in enumerate(records):
-        if is_told and number % PROGRESS_RECORDS == 0:
-            print(f"\r{number / max(total, 1):4.0%} ", end="", file=sys.stderr, flush=True)
+        if (is_told or is_gentle) and number % PROGRESS_RECORDS == 0:
+            done = number / max(total, 1)
+            print(f"{head}{done:4.0%}", end=tail, file=sys.stderr, flush=True)
         yield record
     if is_told:
         print("\r     \r", end="", file=sys.stderr, flush=True)

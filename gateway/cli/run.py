@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.local import FILE, default_state, remove_token, write_token
+from gateway.cli._history import limits_of, take_limits
 from gateway.cli.main import log_to_stderr, take_values
+from gateway.cli.screens import Screens, add_listen, screens
 from gateway.data.tag import TAGS_MAX
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
@@ -43,6 +45,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--accounts", action="store_true", help="ask for a login also before the first account"
     )
+    take_limits(parser)
+    add_listen(parser)
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
     parser.set_defaults(run=run)
@@ -148,6 +152,7 @@ async def _run(documents: list[Document], problems: list[str], args: argparse.Na
         variables=variables(args.set),
         store=roomy_store(args.state / "genba.db"),
         tags_max=args.tags_max,
+        history=limits_of(args),
     )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
@@ -162,7 +167,8 @@ async def _run(documents: list[Document], problems: list[str], args: argparse.Na
         if args.port_file is not None:
             args.port_file.write_text(str(port))
 
-    await serve(runtime, args.port, stop, watch, told, always=args.accounts)
+    shown = screens(args.listen, args.state, runtime.clock.now())
+    await serve(runtime, args.port, stop, watch, told, always=args.accounts, shown=shown)
     return 0
 
 
@@ -174,8 +180,9 @@ async def serve(
     told: Callable[[int], None] | None = None,
     *,
     always: bool = False,
+    shown: Screens | None = None,
 ) -> None:
-    """Start the gateway and its API, wait for `stop`, end both in order."""
+    """Start the gateway, its API and its screens, wait for `stop`, end all in order."""
     tasks = Tasks("run")
     try:
         async with asyncio.timeout(None) as limit:
@@ -191,10 +198,16 @@ async def serve(
         tasks.start("first", _log_first_sample(runtime))
         # A second of imports: on a thread, so that they do not hold up the first sample.
         api = await asyncio.to_thread(importlib.import_module, "gateway.api.server")
-        server = api.Server(runtime, port, always=always)
+        always = always or (shown is not None and shown.is_tls)
+        server = api.Server(runtime, port, always=always, screens=shown.url if shown else "")
         serving = tasks.start("api", server.run())
         _let_commands_in(runtime.state_dir, server)
-        _log.info("The page is at %s", server.url)
+        _log.info("The API is at %s", server.url)
+        if shown is not None:
+            tasks.start("screens", shown.run())
+            _log.info("The screens are at %s", shown.url)
+            if shown.fingerprint:
+                _log.info("Their certificate has the SHA-256 fingerprint %s", shown.fingerprint)
         await _tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)

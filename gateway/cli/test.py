@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gateway.cli import gently
 from gateway.cli.main import take_values
 
 
@@ -16,6 +19,8 @@ def add(commands: Any) -> None:
     take_values(parser)
     parser.add_argument("-k", dest="title", default="", help="only tests whose title has this")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
+    parser.add_argument("--json", action="store_true", help="print the outcomes as JSON")
+    gently.take(parser)
     parser.set_defaults(run=run)
 
 
@@ -28,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     from gateway.flow.lint import lint
     from gateway.flow.variables import resolve
 
+    if args.gently:
+        gently.begin()
     values = settings(args.set)
     outcomes: list[Outcome] = []
     for file in flow_files(args.flows):
@@ -43,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
             outcomes.append(Outcome(file.name, file.name, 1, "The file loads", (str(error),)))
             continue
         outcomes += run_tests(document, args.title)
+    if args.json:
+        rows = [asdict(outcome) | {"passed": outcome.passed} for outcome in outcomes]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return int(not outcomes or not all(outcome.passed for outcome in outcomes))
     for outcome in outcomes:
         if not outcome.passed:
             print(f"{outcome.file}:{outcome.line}: {outcome.title}")

@@ -45,6 +45,8 @@ class AlarmBook:
         self._raised: dict[str, int] = {}
         self._reason: dict[str, str] = {}
         self._followers: list[_Follower] = []
+        self.version = 0
+        """Grows with every change, so that readers know when to look again."""
 
     def __len__(self) -> int:
         return len(self._current)
@@ -65,6 +67,7 @@ class AlarmBook:
                 follower.ready.set()
 
     def _fold(self, event: AlarmEvent) -> None:
+        self.version += 1
         if event.state is AlarmState.NORM and event.overlay is Overlay.NONE:
             self._current.pop(event.alarm, None)
             self._raised.pop(event.alarm, None)

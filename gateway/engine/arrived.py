@@ -25,6 +25,6 @@ class Arrived:
     answers: int = 0
     """Number of the question that a worker has answered with this."""
     again: Again | None = None
-    """Set when this is a dead letter that a person gives to its node again."""
+    """Set when a person gives this: a dead letter to its node again, or values of their own."""
     outbox: Outbox | None = None
     """Where that question waits."""

@@ -11,7 +11,7 @@ from gateway.data.tag import TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.codec import pack_inputs
 from gateway.engine.connections import ConnectionDriver
-from gateway.engine.context import NodeContext, Secrets
+from gateway.engine.context import NodeContext
 from gateway.engine.egress import DeadLetter, Egress
 from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
@@ -20,6 +20,7 @@ from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
 from gateway.engine.outbox import node_of_box
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
+from gateway.engine.secrets import Secrets
 from gateway.engine.store import Store
 from gateway.engine.store_letters import letter_key
 from gateway.engine.store_records import keep_letter
@@ -27,6 +28,8 @@ from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.wiring import rows
 from gateway.engine.workers import WorkerDriver
+from gateway.engine.writegate import WriteGate
+from gateway.engine.writeledger import WriteLedger
 from gateway.errors import ConfigError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
@@ -61,6 +64,7 @@ class Shop:
     book: AlarmBook
     tag_book: TagBook
     secrets: Secrets
+    writes: WriteLedger
     board: StatusBoard = field(default_factory=StatusBoard)
     node_tasks: Tasks = field(default_factory=lambda: Tasks("nodes"))
 
@@ -169,11 +173,18 @@ class Assembly:
         if isinstance(node, Source):
             return Ingress(node, ctx, runner.inbox, driver)
         keep = self._keeper(runner)
+        gate = WriteGate(
+            self.shop.writes,
+            ctx,
+            writes=cls.writes,
+            allowed=document.allow_write,
+            is_fresh=isinstance(node, Sink) and node.delivery == "fresh",
+        )
         if isinstance(node, Worker):
             read = self._read_block
-            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, options)
+            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, gate, options)
         if isinstance(node, Sink):
-            return Egress(node, ctx, driver, keep, self._read_block, options)
+            return Egress(node, ctx, driver, keep, self._read_block, gate, options)
         return None
 
     def _keeper(self, runner: FlowRunner) -> DeadLetter:

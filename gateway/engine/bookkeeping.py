@@ -15,7 +15,7 @@ from gateway.engine.arrived import Arrived
 from gateway.engine.graph import Graph
 from gateway.engine.inbox import Inbox
 from gateway.engine.outbox import Outbox, node_of_box, of_node
-from gateway.engine.traffic import takes
+from gateway.engine.traffic import gives, takes
 from gateway.engine.wiring import Input, rows
 from gateway.flow.node import Node
 
@@ -113,11 +113,11 @@ class Intake(Inbox[Arrived]):
     def admitted(
         self, entries: Sequence[Arrived], classes: Mapping[str, type[Node[Any]]]
     ) -> list[Arrived]:
-        """All but the letters given again to a node that is gone; who gave them is told."""
+        """All but what a person gives to a node that is gone; who gave it is told."""
         found = []
         for entry in entries:
             again = entry.again
-            if again is None or all(takes(classes, entry.node, p) for p, _ in entry.outputs):
+            if again is None or all(_fits(classes, entry, port) for port, _ in entry.outputs):
                 found.append(entry)
                 continue
             book, size = self.book(entry.node), _size(entry)
@@ -142,6 +142,12 @@ class Intake(Inbox[Arrived]):
         for entry in entries:
             if entry.again is not None:
                 entry.again.done()
+
+
+def _fits(classes: Mapping[str, type[Node[Any]]], entry: Arrived, port: str) -> bool:
+    """A letter goes to its node; what a person makes up may also be what a source would bring."""
+    is_letter = entry.again is not None and entry.again.decision is not None
+    return takes(classes, entry.node, port) or (not is_letter and gives(classes, entry.node, port))
 
 
 def _size(entry: Arrived) -> int:

@@ -143,7 +143,7 @@ def prepare(host: FlowHost, document: Document) -> Change:
         for name, entry in document.connections.items()
         if name in host.drivers
         and host.drivers[name].is_off == entry.disabled
-        and _is_such(host.drivers[name].connection, document, "connections", name, entry)
+        and is_such(host.drivers[name].connection, document, "connections", name, entry)
     }
     drivers = {
         name: host.drivers[name] if name in same else assembly.connection(document, name)
@@ -158,7 +158,7 @@ def prepare(host: FlowHost, document: Document) -> Change:
             node = node_of(border)
             connection = str(getattr(node.config, "connection", ""))
             stays = connection in same or connection not in host.drivers
-            if stays and _is_such(node, document, "nodes", node_id, entry):
+            if stays and is_such(node, document, "nodes", node_id, entry):
                 change.borders[node_id] = border
                 change.options[node_id] = outbox_options(document, node_id)
                 continue
@@ -168,7 +168,7 @@ def prepare(host: FlowHost, document: Document) -> Change:
     return change
 
 
-def _is_such(node: Node[Any], document: Document, section: str, name: str, entry: Entry) -> bool:
+def is_such(node: Node[Any], document: Document, section: str, name: str, entry: Entry) -> bool:
     """True when an entry makes the very node that runs; a default that is written is none."""
     cls = registry.node_class(entry.type)
     if type(node) is not cls:
@@ -180,4 +180,12 @@ def _is_such(node: Node[Any], document: Document, section: str, name: str, entry
     return bool(node.config == valid_config(cls.Config, entry.config, where))
 
 
-__all__ = ["Change", "changed_sources", "classes_of", "closed", "node_of", "prepare"]
+__all__ = [
+    "Change",
+    "changed_sources",
+    "classes_of",
+    "closed",
+    "is_such",
+    "node_of",
+    "prepare",
+]

@@ -35,6 +35,14 @@ class ConnectionDriver:
         self.ctx = ctx
         self.is_off = is_off
         self.ready = asyncio.Event()
+        self.since = ctx.clock.now()
+        """When it came to be open, or away [ns]."""
+        self.error = ""
+        """Why it was away last, also while it is open again."""
+        self.next_try = 0
+        """When it is opened again [ns]; 0 while it is open or being opened."""
+        self.browsing = asyncio.Lock()
+        """One at a time looks at what is behind it."""
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
         self._is_told = False
 
@@ -82,6 +90,7 @@ class ConnectionDriver:
             await self._wait(reason, retry_s, state)
 
     def _opened(self) -> None:
+        self.since, self.next_try = self.ctx.clock.now(), 0
         if self._is_told:
             self._is_told = False
             self.ctx.say("info", "Connected again.")
@@ -92,11 +101,16 @@ class ConnectionDriver:
     async def _wait(self, reason: str, retry_s: float, state: str) -> None:
         pause = self._backoff.next_s(retry_s)
         text = with_next_try(reason, pause)
+        now = self.ctx.clock.now()
+        if self.ctx.status.state not in ("disconnected", "misconfigured"):
+            self.since = now
+        self.error, self.next_try = reason, now + round(pause * 1e9)
         self.ctx.status.state, self.ctx.status.text = state, text
         if not self._is_told:
             self._is_told = True
             self.ctx.say("warning", text)
         await asyncio.sleep(pause)
+        self.next_try = 0
 
 
 async def close_quietly(closing: Any) -> None:

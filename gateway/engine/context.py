@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gateway.data.tag import TagTable
 from gateway.engine.metrics import Lines, NodeStatus
+from gateway.engine.secrets import Secrets
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.flow.config import Secret
@@ -19,34 +18,6 @@ from gateway.flow.node import Clock, Connection
 
 K = TypeVar("K")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-
-class Secrets:
-    """Where secrets come from: the environment, systemd credentials, a folder of our own.
-
-    Args:
-        folder: Files named like the secrets, readable only by the gateway.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, ref: Secret) -> str:
-        """The secret behind a reference.
-
-        Raises:
-            ConfigError: It is set nowhere.
-        """
-        variable = "GENBA_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", ref.secret).upper()
-        if variable in os.environ:
-            return os.environ[variable]
-        for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), str(self._folder)):
-            if folder and (path := Path(folder) / ref.secret).is_file():
-                return path.read_text().rstrip("\n")
-        raise ConfigError(
-            f"The secret {ref.secret!r} is not set.",
-            hint=f"Put it into {self._folder / ref.secret} or into the variable {variable}.",
-        )
 
 
 class NodeContext:

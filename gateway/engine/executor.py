@@ -33,10 +33,13 @@ class ThreadExecutor:
     the other is awake: the 5 ms begin anew and no request is ever made. Measured with turns of
     0.4 ms: half a second for each SQL statement, so minutes for a checkpoint. So while work is
     under way the loop rests a moment now and then.
+
+    Args:
+        name: What the thread is called.
     """
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "genba-store")
+    def __init__(self, name: str = "genba-store") -> None:
+        self._pool = ThreadPoolExecutor(1, name)
         self._under_way: set[Future[Any]] = set()
         self._rest: asyncio.TimerHandle | None = None
 

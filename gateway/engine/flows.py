@@ -49,6 +49,11 @@ class Flows:
         """Called with (flow, sentence) for what could not be taken back at the start."""
         self._lock = asyncio.Lock()  # One change at a time, so that none is built on an old one.
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Values for ``${name}``."""
+        return self._variables
+
     # ------------------------------------------------------------------ the start
 
     async def open(self, documents: Sequence[Document]) -> None:

@@ -49,7 +49,7 @@ class Graph:
         tags: The gateway's tag table.
         make_context: Gives each transform its context.
         trace: Keep every message that leaves a port in `Result.trace`.
-        observe: Called with every message that leaves a port; it must not raise.
+        observe: Called with every message that leaves a port; it must not raise. See `Taps`.
 
     Raises:
         ConfigError: A node type or a config is wrong, or wires form a cycle.
@@ -69,7 +69,7 @@ class Graph:
         self.tags = tags
         self.now = 0
         self._trace = trace
-        self._observe = observe
+        self.observe = observe
         self._make_context = make_context or bench_contexts(document.name, tags)
         self.classes = classes_of(document)
         wires = wires_of(document, self.classes) + watch_sources(self.classes)
@@ -225,8 +225,8 @@ class Graph:
     ) -> None:
         if self._trace:
             result.trace.append((node, port, message))
-        if self._observe is not None:
-            self._observe(node, port, message)
+        if self.observe is not None:
+            self.observe(node, port, message)
         if port == "alarms" and isinstance(message, tuple):
             result.alarms.append((node, message))  # type: ignore[arg-type]  # the port says so
         size = rows(message) if routes else 0

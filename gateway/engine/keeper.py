@@ -32,6 +32,7 @@ from gateway.engine.steptime import StepTime
 from gateway.engine.store import Entry, Store
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
+from gateway.engine.taps import Taps
 from gateway.engine.tasks import Tasks, WantedLock
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock
@@ -79,6 +80,7 @@ class Keeper:
         self.base: dict[str, int] = {}  # see `base_of`
         self.after_step: Callable[[Sequence[Input], int, Result], None] = _nobody
         """Called after each live step, for a shadow; it must neither wait nor raise."""
+        self.taps = Taps(lambda: self.graph)
         self.lock = WantedLock()  # Who holds it sees the flow between two steps.
         self._ahead = Tasks(f"flow/{graph.name}")
         self._done_seq = 0  # the newest record that the state contains

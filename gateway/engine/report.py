@@ -14,12 +14,32 @@ from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
 from gateway.engine.store_report import read_records, waiting_for_stopped
+from gateway.engine.view import flow_status
 from gateway.engine.wear import day_of
 from gateway.errors import StateError
 from gateway.flow.node import Message
 
 if TYPE_CHECKING:
     from gateway.engine.runtime import Runtime
+
+
+def status_of(runtime: Runtime) -> dict[str, Any]:
+    """Everything a screen shows but the tags, as plain values; it waits for nothing."""
+    books = {name: flow_books(runner) for name, runner in runtime.booked.items()}
+    return {
+        "now": runtime.clock.now(),
+        "since": runtime.since,
+        "uptime_s": runtime.clock.monotonic() - runtime.started_s,
+        "tags": len(runtime.tags),
+        "nodes": [status.as_dict() for status in runtime.statuses],
+        "wires": runtime.wires(),
+        "flows": {name: flow_status(runner) for name, runner in runtime.runners.items()},
+        "books": books,
+        "unbalanced": sum(book["unbalanced"] for book in books.values()),
+        "commits": runtime.store.commits,
+        "bytes_written": runtime.store.bytes_written,
+        "lines": [list(line) for line in runtime.lines.kept],
+    }
 
 
 async def report(runtime: Runtime) -> dict[str, Any]:

@@ -155,7 +155,8 @@ class FlowRunner(Keeper):
         size = sum(rows(message) for _, _, message in inputs)
         entry = Entry(self.name, self.seq, now, size, None, positions_of(entries))
         entry.gaps, entry.pack = gaps_of(inputs), pack
-        entry.decisions = [e.again.decision for e in entries if e.again is not None]
+        again = [e.again.decision for e in entries if e.again is not None]
+        entry.decisions = [decision for decision in again if decision is not None]
         with self.time.standing():
             await self._write(entry)
         return inputs
@@ -213,6 +214,7 @@ class FlowRunner(Keeper):
         crash_point("post_deploy")
         self._book.apply(turn.ends)
         self.graph, self.revision = turn.graph, turn.revision.number
+        self.taps.follow()
         install()
         self.base = base_of(self.graph, self.outboxes())
         result = self.graph.step(turn.inputs, turn.now)

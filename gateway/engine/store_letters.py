@@ -42,13 +42,14 @@ class Decision:
 
 
 class Again:
-    """A dead letter on its way back into its flow, and whom to tell that it is in the journal.
+    """What a person hands to a flow, and whom to tell that it is in the journal.
 
     Args:
-        decision: Stored in the same transaction as the message, so that it comes in once.
+        decision: For a dead letter; stored in the same transaction as the message, so that it
+            comes in once.
     """
 
-    def __init__(self, decision: Decision) -> None:
+    def __init__(self, decision: Decision | None = None) -> None:
         self.decision = decision
         self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.engine.sealed import seal
 from gateway.engine.store_audit import AUDIT, chain_all
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 5
 
 _SCHEMA_2: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -58,6 +58,12 @@ _ADDED_3: Final = (
 )
 """Facts are sealed JSON, as those of tags: a flipped bit must not become another role."""
 
+_ADDED_4: Final = (
+    "CREATE TABLE draft (flow TEXT PRIMARY KEY, fact TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE layout (flow TEXT PRIMARY KEY, fact TEXT NOT NULL) WITHOUT ROWID",
+)
+"""What people edit and have not deployed, and where boxes stand; sealed JSON as well."""
+
 
 def create(db: sqlite3.Connection) -> None:
     """Make all tables in an empty file."""
@@ -65,6 +71,8 @@ def create(db: sqlite3.Connection) -> None:
     for statement in _SCHEMA_2.split(";"):
         db.execute(statement)
     _to_3(db)
+    _to_4(db)
+    _to_5(db)
     db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     db.execute("COMMIT")
 
@@ -104,7 +112,26 @@ def _to_3(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE old_audit")
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _to_2, 2: _to_3}
+def _to_4(db: sqlite3.Connection) -> None:
+    """Version 3 knew no drafts."""
+    for statement in _ADDED_4:
+        db.execute(statement)
+
+
+def _to_5(db: sqlite3.Connection) -> None:
+    """Version 4 knew no write grants."""
+    from gateway.engine.store_grants import GRANTS  # It needs what needs this file.
+
+    for statement in GRANTS:
+        db.execute(statement)
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {
+    1: _to_2,
+    2: _to_3,
+    3: _to_4,
+    4: _to_5,
+}
 """What brings a file from a version to the next."""
 
 

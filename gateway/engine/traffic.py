@@ -102,6 +102,14 @@ def takes(classes: Mapping[str, type[Node[Any]]], node: str, port: str) -> bool:
     return any(one.name == port for one in cls.inputs)
 
 
+def gives(classes: Mapping[str, type[Node[Any]]], node: str, port: str) -> bool:
+    """True when what comes in under that name is what a source or a worker has brought."""
+    cls = classes.get(node)
+    if cls is None or cls.kind not in ("source", "worker"):
+        return False
+    return any(one.name == port for one in cls.outputs)
+
+
 def is_outlet(cls: type[Node[Any]] | None, port: str) -> bool:
     """True for the input of a sink or a worker, to which a person gives something again."""
     if cls is None or cls.kind not in ("sink", "worker"):

@@ -21,7 +21,7 @@ _NAMED_MAX: Final = 5
 def effects(document: Document) -> list[str]:
     """Sentences about what reaches outside, in the order of the file and each once."""
     found: dict[str, None] = {}
-    places = {name: _address(document, name, e) for name, e in document.connections.items()}
+    places = {name: address_of(document, name, e) for name, e in document.connections.items()}
     for name, entry in document.connections.items():
         if places[name]:
             found[f"talks to {places[name]} ({entry.type})"] = None
@@ -31,7 +31,7 @@ def effects(document: Document) -> list[str]:
         if entry.disabled or cls is None:
             continue
         connection = str(entry.config.get("connection", ""))
-        place = places.get(connection) or _address(document, name, entry) or name
+        place = places.get(connection) or address_of(document, name, entry) or name
         if cls.writes:
             found[f"{name} can change the plant: it writes {_what(entry)}to {place}"] = None
         elif cls.kind == "sink":
@@ -54,8 +54,8 @@ def _what(entry: Entry) -> str:
     return f"{', '.join(map(str, names[:_NAMED_MAX]))}{more} "
 
 
-def _address(document: Document, name: str, entry: Entry) -> str:
-    """Where a node or a connection is, as it is written or by default."""
+def address_of(document: Document, name: str, entry: Entry) -> str:
+    """Where a node or a connection is, as it is written or by default; empty for nowhere."""
     cls: type[Node[Any]] | None = document.class_of(name)
     for option in _ADDRESSES:
         value = entry.config.get(option)
@@ -78,4 +78,4 @@ def _secrets(value: Any) -> Iterator[str]:
             yield from _secrets(item)
 
 
-__all__ = ["effects"]
+__all__ = ["address_of", "effects"]

@@ -98,6 +98,22 @@ _COMPARE: Final[dict[type[ast.cmpop], Callable[[Column, Column], Any]]] = {
 }
 
 
+class FormulaError(ConfigError):
+    """An expression that is not in the language.
+
+    Args:
+        text: What is wrong.
+        hint: What to do.
+        begin: First character that is meant, counted from 0.
+        end: First character behind it.
+    """
+
+    def __init__(self, text: str, *, hint: str = "", begin: int = 0, end: int = 0) -> None:
+        super().__init__(text, hint=hint)
+        self.begin = begin
+        self.end = end
+
+
 class Formula:
     """A checked expression, ready to run over columns.
 
@@ -106,7 +122,7 @@ class Formula:
         names: The variables it may use.
 
     Raises:
-        ConfigError: It is not in the language; the message says what and where.
+        FormulaError: It is not in the language; the message says what and where.
 
     >>> Formula("(value - 32) * 5 / 9", ["value"])({"value": np.array([32.0, 212.0])})
     array([  0., 100.])
@@ -115,19 +131,21 @@ class Formula:
     def __init__(self, text: str, names: Sequence[str]) -> None:
         self.text = text
         if len(text) > LENGTH_MAX:
-            raise ConfigError(f"The expression is longer than {LENGTH_MAX} characters.")
+            raise self._wrong(None, f"The expression is longer than {LENGTH_MAX} characters.")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # `1if x else 2` would be said, and then allowed.
                 tree = ast.parse(text.strip(), mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             at = f" at column {error.offset}" if isinstance(error, SyntaxError) else ""
-            raise ConfigError(
-                f"The expression {text!r} cannot be read{at}.",
-                hint="Write arithmetic like (value - 32) * 5 / 9.",
-            ) from error
+            hint = "Write arithmetic like (value - 32) * 5 / 9."
+            wrong = self._wrong(None, f"The expression {text!r} cannot be read{at}.", hint)
+            if isinstance(error, SyntaxError) and error.lineno == 1:
+                wrong.begin = min(self._margin + max((error.offset or 1) - 1, 0), len(text))
+                wrong.end = min(wrong.begin + 1, len(text))
+            raise wrong from error
         if sum(1 for _ in ast.walk(tree)) > NODES_MAX:
-            raise ConfigError(f"The expression has more than {NODES_MAX} parts.")
+            raise self._wrong(None, f"The expression has more than {NODES_MAX} parts.")
         self.names: frozenset[str] = frozenset()
         self._allowed = frozenset(names)
         self._run = self._compile(tree.body, 0)
@@ -141,7 +159,7 @@ class Formula:
 
     def _compile(self, node: ast.expr, depth: int) -> _Compiled:
         if depth > DEPTH_MAX:
-            raise ConfigError(f"The expression is nested deeper than {DEPTH_MAX} levels.")
+            raise self._wrong(node, f"The expression is nested deeper than {DEPTH_MAX} levels.")
         match node:
             case ast.Constant(value=bool() | int() | float() as number):
                 return self._constant(node, number)
@@ -185,9 +203,8 @@ class Formula:
         if name in CONSTANTS:
             return self._constant(node, CONSTANTS[name])
         known = ", ".join(sorted(self._allowed))
-        raise ConfigError(
-            f"The expression uses {name!r}, which is not known here.", hint=f"Known: {known}."
-        )
+        text = f"The expression uses {name!r}, which is not known here."
+        raise self._wrong(node, text, f"Known: {known}.")
 
     def _comparison(
         self, left: ast.expr, ops: Sequence[ast.cmpop], others: Sequence[ast.expr], depth: int
@@ -208,22 +225,36 @@ class Formula:
 
     def _call(self, node: ast.expr, name: str, args: Sequence[ast.expr], depth: int) -> _Compiled:
         if name not in FUNCTIONS:
-            raise ConfigError(
-                f"There is no function {name!r}.", hint=f"There is {', '.join(sorted(FUNCTIONS))}."
-            )
+            hint = f"There is {', '.join(sorted(FUNCTIONS))}."
+            raise self._wrong(node, f"There is no function {name!r}.", hint)
         function, fewest, most, _ = FUNCTIONS[name]
         if not fewest <= len(args) <= most or any(isinstance(arg, ast.Starred) for arg in args):
             wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
-            raise ConfigError(f"{name}() takes {wanted} arguments, not {len(args)}.")
+            raise self._wrong(node, f"{name}() takes {wanted} arguments, not {len(args)}.")
         return _apply(function, self._all(args, depth))
 
-    def _refused(self, node: ast.AST) -> ConfigError:
+    def _refused(self, node: ast.expr) -> FormulaError:
         part = ast.get_source_segment(self.text.strip(), node) or type(node).__name__
-        return ConfigError(
+        return self._wrong(
+            node,
             f"{part[:60]!r} is not allowed in an expression.",
-            hint="Allowed: numbers, variables, + - * / // %, comparisons, and/or/not, "
+            "Allowed: numbers, variables, + - * / // %, comparisons, and/or/not, "
             "a if c else b, functions. Write pow(x, 2) for a power.",
         )
+
+    @property
+    def _margin(self) -> int:
+        """Characters before the expression, which the parser does not see."""
+        return len(self.text) - len(self.text.lstrip())
+
+    def _wrong(self, node: ast.expr | None, text: str, hint: str = "") -> FormulaError:
+        """An error with its place; the parser counts in bytes of UTF-8, and so may be a line."""
+        begin, end = 0, len(self.text)
+        if node is not None and node.lineno == 1 and node.end_lineno == 1:
+            line = self.text.strip().encode()
+            begin = self._margin + len(line[: node.col_offset].decode(errors="replace"))
+            end = self._margin + len(line[: node.end_col_offset].decode(errors="replace"))
+        return FormulaError(text, hint=hint, begin=begin, end=end)
 
 
 def _apply(operation: Callable[..., Column], parts: Sequence[_Compiled]) -> _Compiled:

@@ -6,6 +6,7 @@ A finding names file, line, node, field, what is wrong and what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from gateway.flow.lint_outbox import waiting_findings
 from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
+from gateway.flow.lint_writes import write_findings
 from gateway.flow.node import Node
 from gateway.flow.variables import resolve
 from gateway.flow.yaml_read import Path as Place
@@ -36,6 +38,17 @@ def lint_file(path: str | Path, variables: Mapping[str, str] | None = None) -> l
     except ConfigError as error:
         return [_from_error(error, Path(path).name)]
     return lint(document, variables) + _layout_findings(document, path)
+
+
+def lint_text(
+    text: str, file: str, variables: Mapping[str, str] | None = None
+) -> tuple[Document | None, list[Finding]]:
+    """The document of a text and its findings; one that cannot be read is one finding."""
+    try:
+        document = Document.parse(text, file)
+    except ConfigError as error:
+        return None, [_from_error(error, file)]
+    return document, lint(document, variables)
 
 
 def _layout_findings(document: Document, path: str | Path) -> list[Finding]:
@@ -71,6 +84,7 @@ def lint(document: Document, variables: Mapping[str, str] | None = None) -> list
     findings += linter.secrets(document)
     findings += wire_findings(whole)
     findings += waiting_findings(whole)
+    findings += write_findings(whole, linter.configs)
     findings += unit_clashes(whole, linter.configs)
     findings += test_findings(whole)
     if not whole.nodes:
@@ -150,7 +164,7 @@ class _Linter:
             cls = document.class_of(node)
             if cls is None:  # Which option names a connection cannot be known.
                 used.update(value for value in entry.config.values() if isinstance(value, str))
-            for name in _connection_fields(cls):
+            for name in _connection_fields(cls):  # type: ignore[arg-type]  # a class is hashable
                 wanted = entry.config.get(name)
                 if not isinstance(wanted, str):
                     continue
@@ -222,16 +236,17 @@ def _unknown_option(name: str, known: Iterable[str]) -> str:
     return near(name, known)
 
 
-def _connection_fields(cls: type[Node[Any]] | None) -> list[str]:
-    """Options that name a connection, by their widget."""
+@cache
+def _connection_fields(cls: type[Node[Any]] | None) -> tuple[str, ...]:
+    """Options that name a connection, by their widget; a schema takes longer than all the rest."""
     if cls is None:
-        return []
+        return ()
     properties = cls.Config.model_json_schema().get("properties", {})
-    return [
+    return tuple(
         name
         for name, part in properties.items()
         if any(p.get("widget") == "connection" for p in (part, *part.get("anyOf", ())))
-    ]
+    )
 
 
 def _clear_secrets(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
@@ -258,4 +273,4 @@ def _has_password(url: str) -> bool:
     return bool(at) and ":" in user
 
 
-__all__ = ["Finding", "lint", "lint_file"]
+__all__ = ["Finding", "lint", "lint_file", "lint_text"]

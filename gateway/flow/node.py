@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gateway.errors import StateError
+from gateway.flow.browsing import Inspected
 from gateway.flow.config import Config
 from gateway.flow.context import Clock as Clock  # the parts of a node, named here for all
 from gateway.flow.context import Context as Context
@@ -260,8 +261,11 @@ class Sink(Node[C]):
         """Let go of the device; called after every `connect`, also a failed one."""
 
 
-class Connection(Node[C]):
-    """One session or bus, opened once, shared by the nodes that name it."""
+class Connection(Node[C], Inspected):
+    """One session or bus, opened once, shared by the nodes that name it.
+
+    It can also be tried out before it is used, and show what is behind it: see `Inspected`.
+    """
 
     kind = "connection"
 

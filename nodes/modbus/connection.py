@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import AsyncIterator
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from gateway import Config, Connection, Context, Example, PositiveSeconds, Seconds
+from gateway import (
+    Config,
+    Connection,
+    Context,
+    Example,
+    Found,
+    PositiveSeconds,
+    Seconds,
+    Step,
+)
+from nodes.modbus import _pdu
 from nodes.modbus._arbiter import Breaker
 from nodes.modbus._client import Bus
 from nodes.modbus._link import Target, Timing, parse_url
+from nodes.modbus._scan_registers import browse
 
 _COST_MAX = 0.04  # a unit that is away takes at most this share of the bus
 
@@ -75,6 +87,7 @@ class ModbusConnection(Connection[ModbusConnectionConfig]):
     """
 
     Config = ModbusConnectionConfig
+    browses: ClassVar[str] = "Registers of a unit: 1/holding/0-99, addresses as on the wire."
     examples = (
         Example("A device over TCP", {"address": "tcp://10.0.0.5:502"}),
         Example(
@@ -114,6 +127,29 @@ class ModbusConnection(Connection[ModbusConnectionConfig]):
 
     async def open(self) -> None:
         await self.bus.open()
+
+    def place(self) -> tuple[str, int] | None:
+        """The host, whose port is not knocked at: many devices take one connection at a time."""
+        host = self.bus.target.host
+        return (host, 0) if host else None
+
+    async def check(self) -> AsyncIterator[Step]:
+        """Open the way, and ask the first unit for a register."""
+        await self.open()
+        yield Step("open", f"Modbus {self.bus.target} is open.")
+        try:
+            await self.bus.ask(1, _pdu.read("holding", 0, 1))
+        except _pdu.Refused as error:
+            yield Step("read", f"Unit 1 answers, but not holding:0: {error.text}.")
+        except _pdu.DeviceError as error:
+            text = f"Unit 1 was asked for holding:0: {error.text}. Your units may be others."
+            yield Step("read", text, "warning")
+        else:
+            yield Step("read", "Unit 1 answers: holding:0 was read.")
+
+    def browse(self, path: str) -> AsyncIterator[Found]:
+        """Registers of a range, read slowly."""
+        return browse(self.bus, path)
 
     async def lost(self) -> str:
         return await self.bus.lost()

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import platform
 import re
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from gateway import (
     Bytes,
     Config,
+    ConfigError,
     Connection,
     Context,
     Disconnected,
     Example,
+    Found,
     Seconds,
     Secret,
+    Step,
 )
 from nodes.mqtt._codec import Hello, Will
 from nodes.mqtt._dial import Trust, parse_url
+from nodes.mqtt._listen import browse, listen
 from nodes.mqtt._session import Session
 from nodes.mqtt._settings import Settings
 
 _STRAYS_TOLD_MAX = 20
+_CHECK_S: Final = 2.0  # A retained message comes at once; a sensor that speaks each second too.
 
 
 class WillConfig(Config):
@@ -110,6 +118,7 @@ class MqttConnection(Connection[MqttConnectionConfig]):
     """
 
     Config = MqttConnectionConfig
+    browses: ClassVar[str] = "Topics that are published under a filter: plant/+/oil or plant/#."
     examples = (
         Example("A broker in the plant", {"url": "mqtt://10.0.0.5:1883"}),
         Example(
@@ -128,6 +137,7 @@ class MqttConnection(Connection[MqttConnectionConfig]):
         super().__init__(config, ctx)
         self._session: Session | None = None
         self._strays: set[str] = set()
+        self._mark = secrets.token_hex(6)
 
     @property
     def session(self) -> Session:
@@ -154,8 +164,48 @@ class MqttConnection(Connection[MqttConnectionConfig]):
             session, self._session = self._session, None
             await session.close()
 
+    def place(self) -> tuple[str, int] | None:
+        """Where the broker listens."""
+        address = parse_url(self.config.url)
+        return address.host, address.port
+
+    async def check(self) -> AsyncIterator[Step]:
+        """Log in, and see whether anything is published."""
+        await self.open()
+        config = self.config
+        who = f"the user {config.username!r}" if config.username else "a client without a user"
+        own = " This trial had a client id of its own." if config.client_id else ""
+        yield Step("login", f"The broker takes {who}, MQTT {config.version}.{own}")
+        try:
+            heard = await listen(self.session, "#", _CHECK_S)
+        except ConfigError as error:
+            yield Step("read", str(error), "warning")
+            return
+        if heard.topics:
+            text = f"{len(heard.topics)} topics were seen within {_CHECK_S:g} s."
+            yield Step("read", text)
+        else:
+            text = f"Nothing was published within {_CHECK_S:g} s, or this user may not read it."
+            yield Step("read", text, "warning")
+
+    async def browse(self, path: str) -> AsyncIterator[Found]:
+        """Topics under a filter, by listening in a session of its own."""
+        session = self.session
+        hello = replace(self.hello(), client_id=f"genba-browse-{secrets.token_hex(6)}")
+        plain = replace(hello, will=None, clean_start=True, session_expiry_s=0)
+        if not self.is_trial:  # Who shares this session must not see what we listen to.
+            session = await Session.open(self.settings(plain))
+        try:
+            async for found in browse(session, path or "#"):
+                yield found
+        finally:
+            if session is not self._session:
+                await session.close()
+
     def client_id(self) -> str:
         """Our name at the broker; it must be the same after a restart."""
+        if self.is_trial:  # One who takes the name of a session takes its place.
+            return f"genba-trial-{self._mark}"
         name = f"genba-{platform.node()}-{self.ctx.flow}-{self.ctx.node_id}"
         return self.config.client_id or re.sub(r"[^A-Za-z0-9_-]+", "-", name)
 
@@ -180,14 +230,15 @@ class MqttConnection(Connection[MqttConnectionConfig]):
     def hello(self) -> Hello:
         """What CONNECT says."""
         config = self.config
-        will = config.will
+        will = None if self.is_trial else config.will
+        expiry_s = 0.0 if self.is_trial else config.session_expiry_s
         return Hello(
             self.client_id(),
             config.username,
             None if config.password is None else self.ctx.secret(config.password),
             config.keepalive_s,
-            clean_start=config.session_expiry_s == 0,
-            session_expiry_s=int(config.session_expiry_s),
+            clean_start=expiry_s == 0,
+            session_expiry_s=int(expiry_s),
             receive_maximum=config.receive_maximum,
             will=None
             if will is None

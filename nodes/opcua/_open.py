@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway import ConfigError, GatewayError
 from nodes.opcua._errors import translate_open
-from nodes.opcua._pki import Own, Trust, TrustList, first_of
+from nodes.opcua._pki import Own, Trust, first_of
 from nodes.opcua._session import Session, Starter, drop
+from nodes.opcua._trust import TrustList
 from nodes.opcua._ua import EndpointDescription, ua
 
 Mode = Literal["Sign", "SignAndEncrypt"]

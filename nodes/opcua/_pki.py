@@ -1,4 +1,4 @@
-"""Certificates: our own, made on first use, and the folder that says which servers we trust.
+"""Certificates: our own, made on first use, and where they lie; `_trust` has the servers'.
 
     <data_dir>/pki/own/<name>.pem       key and certificate of this gateway, readable only by it
     <data_dir>/pki/own/<name>.der       the certificate, to be copied to a server
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -37,8 +36,7 @@ from gateway import ConfigError
 Trust = Literal["list", "pin-first-use", "none"]
 _KEY_BITS: Final = 2048  # The least that Basic256Sha256 allows; OPC 10000-7, 6.6.
 _VALID_DAYS: Final = 3650  # A change has to be trusted anew by hand on every server.
-_EARLIER: Final = timedelta(days=1)  # A server's clock may be behind ours.
-_SUFFIXES: Final = frozenset({".der", ".crt", ".cer", ".pem"})
+EARLIER: Final = timedelta(days=1)  # A server's clock may be behind ours.
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,8 @@ class Own:
     file: Path
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """A text as part of a file's name."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_")[:80]
 
 
@@ -75,6 +74,11 @@ def first_of(chain: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(chain[: head + size])
 
 
+def own_file(folder: Path, uri: str) -> Path:
+    """Where this gateway's certificate for an application URI lies, once it was made."""
+    return folder / "own" / f"{slug(uri)}.der"
+
+
 def own(folder: Path, uri: str, now: datetime) -> Own:
     """This gateway's key and certificate for an application URI, made when there is none.
 
@@ -82,7 +86,7 @@ def own(folder: Path, uri: str, now: datetime) -> Own:
     """
     base = folder / "own"
     base.mkdir(parents=True, exist_ok=True)
-    pem, der = base / f"{_slug(uri)}.pem", base / f"{_slug(uri)}.der"
+    pem, der = base / f"{slug(uri)}.pem", base / f"{slug(uri)}.der"
     if not pem.exists():
         _create(pem, _make(uri, now))
     try:
@@ -130,7 +134,7 @@ def _make(uri: str, now: datetime) -> bytes:
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
-        .not_valid_before(now - _EARLIER)
+        .not_valid_before(now - EARLIER)
         .not_valid_after(now + timedelta(days=_VALID_DAYS))
         .serial_number(x509.random_serial_number())
         .public_key(key.public_key())
@@ -149,109 +153,6 @@ def _make(uri: str, now: datetime) -> bytes:
     return secret + certificate.public_bytes(Encoding.PEM)
 
 
-class TrustList:
-    """Which server certificates are trusted: the files of a folder, read anew at each look.
-
-    Args:
-        folder: Holds trusted/ and rejected/; both are made.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.trusted = folder / "trusted"
-        self.rejected = folder / "rejected"
-        self.trusted.mkdir(parents=True, exist_ok=True)
-        self.rejected.mkdir(parents=True, exist_ok=True)
-
-    def check(
-        self, certificate: x509.Certificate, address: str, uri: str, trust: Trust, now: datetime
-    ) -> str:
-        """Refuse a certificate that is not trusted; returns a sentence when one was pinned.
-
-        Args:
-            certificate: What the server showed.
-            address: Host and port.
-            uri: The server's application URI, for certificates that an authority issued.
-            trust: list or pin-first-use.
-            now: The gateway's time, UTC.
-
-        Raises:
-            ConfigError: It is unknown, changed or out of its time; says what to do.
-        """
-        known = self._known()
-        exact = any(other == certificate for other in known.values())
-        if not exact and not self._is_issued(certificate, list(known.values()), uri):
-            prefix = _slug(address)
-            had = any(path.name.startswith(f"{prefix}_") for path in known)
-            if trust == "pin-first-use" and not had:
-                path = self._keep(self.trusted, certificate, address)
-                return (
-                    f"Trusting {address} from now on: its certificate {fingerprint(certificate)} "
-                    f"was seen for the first time and kept as {path}."
-                )
-            self._refuse(certificate, address, had)
-        _check_time(certificate, address, now)
-        return ""
-
-    def _known(self) -> dict[Path, x509.Certificate]:
-        found = {}
-        for path in sorted(self.trusted.iterdir()):
-            if path.suffix.lower() not in _SUFFIXES:
-                continue
-            content = path.read_bytes()
-            with contextlib.suppress(ValueError):
-                is_pem = b"-----BEGIN" in content
-                found[path] = (
-                    x509.load_pem_x509_certificate(content)
-                    if is_pem
-                    else x509.load_der_x509_certificate(content)
-                )
-        return found
-
-    def _is_issued(
-        self, certificate: x509.Certificate, issuers: list[x509.Certificate], uri: str
-    ) -> bool:
-        """True when a trusted authority issued it for this very application."""
-        for issuer in issuers:
-            try:
-                if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-                    continue
-                certificate.verify_directly_issued_by(issuer)
-                names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-                continue
-            if uri in names.value.get_values_for_type(x509.UniformResourceIdentifier):
-                return True
-        return False
-
-    def _refuse(self, certificate: x509.Certificate, address: str, changed: bool) -> None:
-        path = self._keep(self.rejected, certificate, address)
-        what = "has changed" if changed else "is not trusted"
-        raise ConfigError(
-            f"The certificate of the server at {address} {what}: "
-            f"SHA-256 {fingerprint(certificate)}.",
-            hint=f"Compare the fingerprint with the one the server shows; if it is the same, "
-            f"move {path} to {self.trusted}.",
-        )
-
-    def _keep(self, folder: Path, certificate: x509.Certificate, address: str) -> Path:
-        mark = certificate.fingerprint(hashes.SHA256()).hex()[:16]
-        path = folder / f"{_slug(address)}_{mark}.der"
-        if not path.exists():
-            path.write_bytes(certificate.public_bytes(Encoding.DER))
-        return path
-
-
-def _check_time(certificate: x509.Certificate, address: str, now: datetime) -> None:
-    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if now < first - _EARLIER or now > last:
-        side = f"ended on {last:%Y-%m-%d}" if now > last else f"begins on {first:%Y-%m-%d}"
-        raise ConfigError(
-            f"The certificate of the server at {address} is out of its time: it {side}.",
-            hint=f"Renew it on the server, or set the gateway's clock, which shows "
-            f"{now:%Y-%m-%d %H:%M} UTC.",
-        )
-
-
 def at(ns: int) -> datetime:
     """Nanoseconds since 1970 as a datetime in UTC."""
     return datetime.fromtimestamp(ns / 1e9, UTC)
@@ -262,5 +163,5 @@ def days_left(certificate: bytes, now: datetime) -> int:
     return (x509.load_der_x509_certificate(certificate).not_valid_after_utc - now).days
 
 
-__all__ = ["Own", "Trust", "TrustList", "at", "days_left", "fingerprint"]
-__all__ += ["first_of", "own"]
+__all__ = ["EARLIER", "Own", "Trust", "at", "days_left", "fingerprint"]
+__all__ += ["first_of", "own", "own_file", "slug"]

@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from typing import Literal
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from gateway import (
+    Certificate,
     Config,
+    ConfigError,
     Connection,
     Context,
     Disconnected,
     Example,
+    Found,
     PositiveSeconds,
     Secret,
+    Step,
 )
 from nodes.opcua import _pki as pki
+from nodes.opcua._inspect import certificates, children, first_read, is_about_certificates
 from nodes.opcua._open import Login, Mode, open_session
 from nodes.opcua._session import Session
+from nodes.opcua._trust import TrustList
 
 _URL = re.compile(r"opc\.tcp://(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+)(:\d{1,5})?(/\S*)?\Z")
 _SESSION_S = 30.0  # What we left behind by a crash is gone from the server after that.
@@ -103,6 +111,7 @@ class OpcuaConnection(Connection[OpcuaConnectionConfig]):
     """
 
     Config = OpcuaConnectionConfig
+    browses: ClassVar[str] = "The nodes below a node: ns=2;s=Press1 or /Objects/2:Press1."
     examples = (
         Example(
             "Signed and encrypted, with a user",
@@ -143,7 +152,7 @@ class OpcuaConnection(Connection[OpcuaConnectionConfig]):
     async def _login(self) -> Login:
         config, folder = self.config, self.ctx.data_dir / "pki"
         now = pki.at(self.ctx.clock.now())
-        uri = config.application_uri or f"urn:{socket.gethostname()}:genba:gateway"
+        uri = self._uri
         secured = config.security != "None"
         policy, _, suffix = config.security.partition("_")
         mode: Mode = "Sign" if suffix == "Sign" else "SignAndEncrypt"
@@ -162,7 +171,7 @@ class OpcuaConnection(Connection[OpcuaConnectionConfig]):
             mode=mode,
             own=own,
             trust=config.trust or ("list" if secured else "none"),
-            trusted=pki.TrustList(folder) if secured else None,
+            trusted=TrustList(folder, is_trial=self.is_trial) if secured else None,
             now=now,
             name=f"Genba {self.ctx.node_id}",
             uri=uri,
@@ -173,6 +182,56 @@ class OpcuaConnection(Connection[OpcuaConnectionConfig]):
             timeout_s=config.timeout_s,
             session_s=_SESSION_S,
         )
+
+    @property
+    def _uri(self) -> str:
+        return self.config.application_uri or f"urn:{socket.gethostname()}:genba:gateway"
+
+    # ------------------------------------------------------------------ what can be asked
+
+    def place(self) -> tuple[str, int] | None:
+        """Where the server listens; 4840 where the address names no port."""
+        parts = urlsplit(self.config.url)
+        return (parts.hostname, parts.port or 4840) if parts.hostname else None
+
+    async def check(self) -> AsyncIterator[Step]:
+        """Certificate, session, login, and a first value."""
+        config = self.config
+        try:
+            await self.open()
+        except ConfigError as error:
+            name = "certificate" if is_about_certificates(error.text) else "login"
+            yield Step(name, str(error), "failed")
+            return
+        if config.security != "None":
+            yield Step("certificate", f"Both sides trust each other: {config.security}.")
+        who = "without a user" if config.user is None else f"as the user {config.user!r}"
+        if config.user_certificate is not None:
+            who = f"with the certificate {config.user_certificate}"
+        yield Step("login", f"A session is open, {who}.")
+        yield await first_read(self.session)
+
+    def browse(self, path: str) -> AsyncIterator[Found]:
+        """The children of a node, one level."""
+        return children(self.session, path)
+
+    def certificates(self) -> Sequence[Certificate]:
+        """This gateway's, and those the server has shown."""
+        folder = self.ctx.data_dir / "pki"
+        own = [pki.own_file(folder, self._uri)] if self.config.security != "None" else []
+        return tuple(certificates(folder, own, self._address))
+
+    def decide(self, fingerprint: str, *, trusted: bool) -> str:
+        """Move the server's certificate to trusted/ or to rejected/."""
+        folder = TrustList(self.ctx.data_dir / "pki")
+        path = folder.decide(self._address, fingerprint, trusted=trusted)
+        done = "trusted" if trusted else "rejected"
+        return f"The certificate is {done}: {path}. It counts from the next try to connect."
+
+    @property
+    def _address(self) -> str:
+        host, port = self.place() or ("", 0)
+        return f"{host}:{port}"
 
     def _warn(self, text: str) -> None:
         """Say something once, not at each of a hundred attempts."""

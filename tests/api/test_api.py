@@ -229,11 +229,10 @@ async def test_metrics_are_in_prometheus_form(api: Api) -> None:
     assert "genba_alarms_open 1\n" in text
 
 
-async def test_the_page_is_there(api: Api) -> None:
-    status, headers, body = await api.ask("GET", "/")
+async def test_who_opens_the_api_is_told_where_the_screens_are(api: Api) -> None:
+    status, _, body = await api.ask("GET", "/")
     assert status == 200
-    assert headers["content-type"].startswith("text/html")
-    assert b"Open alarms" in body
+    assert b"Its screens are off" in body
 
 
 async def test_a_port_that_is_taken_is_said(api: Api) -> None:

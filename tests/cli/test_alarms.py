@@ -34,7 +34,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ) as gateway:
         assert gateway.stderr is not None
         try:
-            line = next(line for line in gateway.stderr if "The page is at" in line)
+            line = next(line for line in gateway.stderr if "The API is at" in line)
             monkeypatch.setenv("GENBA_API", line.rpartition(" ")[2].strip())
             yield
         finally:

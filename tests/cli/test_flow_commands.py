@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with subprocess.Popen([*words, "--port", "0"], stderr=subprocess.PIPE, text=True) as gateway:
         assert gateway.stderr is not None
         try:
-            line = next(line for line in gateway.stderr if "The page is at" in line)
+            line = next(line for line in gateway.stderr if "The API is at" in line)
             monkeypatch.setenv("GENBA_API", line.rpartition(" ")[2].strip())
             yield tmp_path
         finally:

@@ -499,10 +499,22 @@ def test_what_each_role_may_in_words() -> None:
     assert first["operator"] == {"alarm.act"}
     assert first["engineer"] == {
         "alarm.suppress",
+        "connection.test",
+        "connection.trust",
         "flow.edit",
+        "flow.inject",
         "flow.shadow",
+        "flow.tap",
         "letter.read",
         "letter.settle",
+        "secret.list",
     }
-    assert first["administrator"] == {"audit.read", "user.read", "user.edit", "token.edit"}
+    assert first["administrator"] == {
+        "audit.read",
+        "certificate.edit",
+        "secret.edit",
+        "token.edit",
+        "user.edit",
+        "user.read",
+    }
     assert first["no role"] == {"setpoint.write"}

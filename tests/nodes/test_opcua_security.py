@@ -218,7 +218,7 @@ def test_a_server_that_an_authority_vouches_for(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    from nodes.opcua._pki import TrustList
+    from nodes.opcua._trust import TrustList
 
     key = cert_gen.generate_private_key()
     uri = x509.UniformResourceIdentifier("urn:test:plc")

@@ -421,7 +421,7 @@ async def test_a_read_only_state_folder_is_waited_for(tmp_path: Path, small_disk
         await until(lambda: "No flow runs until it can be opened" in product.said(), "a word")
         assert "ead-only" in product.said() or "readonly" in product.said()
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-        await until(lambda: "The page is at" in product.said(), "it runs by itself")
+        await until(lambda: "The API is at" in product.said(), "it runs by itself")
         assert await product.terminate() == 0
     finally:
         await product.__aexit__()

@@ -1,0 +1,191 @@
+"""Screens: the process that serves the pages, started, watched and ended by `genba run`.
+
+The port is opened here and handed down, so that a browser that comes while the screens are
+started again waits instead of being refused. The screens end when their standard input does,
+also when this process is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.api import certificate
+from gateway.engine.backoff import Backoff
+from gateway.errors import ConfigError
+
+_log = logging.getLogger("genba.screens")
+LISTEN: Final = "127.0.0.1:8788"
+_BACKLOG: Final = 64
+_END_S: Final = 5.0
+_LOOK_S: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the screens listen, and whether they speak TLS there.
+
+    What the network reaches always does; this machine's own address does when asked to.
+
+    >>> Address.parse("0.0.0.0:8443")
+    Address(host='0.0.0.0', port=8443, is_tls=True)
+    >>> Address.parse("https://127.0.0.1:8443").is_tls, Address.parse("127.0.0.1:8788").is_tls
+    (True, False)
+    """
+
+    host: str
+    port: int
+    is_tls: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """An address and port.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        scheme, _, rest = text.rpartition("://")
+        host, colon, port = rest.rpartition(":")
+        host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - asked for by leaving it out
+        try:
+            found = ipaddress.ip_address(host)
+            if not colon or not 0 <= int(port) <= 65_535 or scheme not in ("", "http", "https"):
+                raise ValueError(text)
+        except ValueError as error:
+            raise ConfigError(
+                f"{text!r} is no address of this machine with a port.",
+                hint="Write --listen 127.0.0.1:8788, 0.0.0.0:8443, or off for no screens.",
+            ) from error
+        if scheme == "http" and not found.is_loopback:
+            raise ConfigError(
+                f"{text!r} would send passwords over the network as they are.",
+                hint="Leave http:// out; the screens then speak TLS.",
+            )
+        return cls(host, int(port), scheme == "https" or not found.is_loopback)
+
+
+class Screens:
+    """The process of the screens.
+
+    Args:
+        state: Folder of the gateway's state.
+        address: Where they listen. What is reached from the network speaks TLS.
+        now: The time [ns], for a new certificate.
+        names: Further host names this gateway is reached by.
+
+    Raises:
+        ConfigError: The port is taken, or the certificate cannot be used.
+    """
+
+    def __init__(
+        self, state: Path, address: Address, now: int, names: tuple[str, ...] = ()
+    ) -> None:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        try:
+            self._socket = socket.create_server(
+                (address.host, address.port), family=family, backlog=_BACKLOG
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"Port {address.port} on this machine is taken ({error}).",
+                hint="Choose another for the screens with --listen, or `--listen off`.",
+            ) from error
+        self.port = int(self._socket.getsockname()[1])
+        self.fingerprint = ""
+        self._certificate: Path | None = None
+        self._words = ["-m", "ui", "--state", str(state), "--fd", str(self._socket.fileno())]
+        self._words += [word for name in names for word in ("--name", name)]
+        self.is_tls = address.is_tls
+        if self.is_tls:
+            path, key = certificate.ensure(state, now, names)
+            self._certificate = path
+            self.fingerprint = certificate.fingerprint(path)
+            self._words += ["--certificate", str(path), "--key", str(key)]
+        host = address.host
+        if ipaddress.ip_address(host).is_unspecified:
+            host = socket.gethostname()
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if self.is_tls else 'http'}://{name}:{self.port}"
+        self.starts = 0
+
+    async def run(self) -> None:
+        """Keep the screens running until cancelled."""
+        backoff = Backoff("screens")
+        try:
+            while True:
+                code = await self._once()
+                if code is None:
+                    continue  # With the new certificate.
+                wait_s = backoff.next_s()
+                _log.error("The screens ended (%s). Next try in %.0f s.", code, wait_s)
+                await asyncio.sleep(wait_s)
+        finally:
+            self._socket.close()
+
+    async def _once(self) -> int | None:
+        """Run them once; returns the exit code, or None when the certificate is another now."""
+        self.starts += 1
+        seen = self._stamp()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *self._words,
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=[self._socket.fileno()],
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # Ctrl-C is for the gateway, which then ends the screens.
+        )
+        assert process.stdin is not None
+        try:
+            while self._stamp() == seen:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        return await process.wait()
+            return None
+        finally:
+            process.stdin.close()  # That is how it is told.
+            if process.returncode is None:
+                try:
+                    async with asyncio.timeout(_END_S):
+                        await asyncio.shield(process.wait())
+                except (TimeoutError, asyncio.CancelledError):
+                    process.kill()
+                    await process.wait()
+
+    def _stamp(self) -> int:
+        """Changes with the certificate."""
+        try:
+            return self._certificate.stat().st_mtime_ns if self._certificate else 0
+        except OSError:
+            return 0
+
+
+def add_listen(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--listen``."""
+    parser.add_argument(
+        "--listen",
+        default=os.environ.get("GENBA_LISTEN", LISTEN),
+        metavar="ADDRESS:PORT",
+        help=f"where the screens answer (default {LISTEN}, this machine only; another address "
+        "speaks TLS and asks for a login), or off",
+    )
+
+
+def screens(listen: str, state: Path, now: int) -> Screens | None:
+    """The screens that ``--listen`` asks for.
+
+    Raises:
+        ConfigError: See `Screens`.
+    """
+    return None if listen == "off" else Screens(state, Address.parse(listen), now)
+
+
+__all__ = ["LISTEN", "Address", "Screens", "add_listen", "screens"]

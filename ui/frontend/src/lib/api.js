@@ -1,0 +1,33 @@
+// Every request of a page goes to its own origin; an error is a sentence of the gateway.
+import { t } from './i18n.js';
+
+export class Refused extends Error {
+  constructor(text, status) { super(text); this.status = status; }
+}
+
+// What a page asks by itself (background) keeps no session alive.
+export async function ask(method, path, body, { background = false, raw = false } = {}) {
+  const headers = {};
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (background) headers['Genba-Background'] = '1';
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method, headers, body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new Refused(t('The gateway does not answer. Is it switched on and on the network?'), 0);
+  }
+  if (answer.status === 401 && location.pathname !== '/login') {
+    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  }
+  if (!answer.ok) throw new Refused((await answer.text()) || answer.statusText, answer.status);
+  if (raw) return answer;
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
+}
+
+export const get = (path, options) => ask('GET', path, undefined, options);
+export const post = (path, body = {}, options) => ask('POST', path, body, options);
+export const put = (path, body, options) => ask('PUT', path, body, options);
+export const remove = (path, options) => ask('DELETE', path, undefined, options);
