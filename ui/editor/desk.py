@@ -94,7 +94,10 @@ class Desk:
         async with self._turn:
             try:
                 await self._may()
-                return self.session.edit(self.tab, op)
+                new = self.session.edit(self.tab, op)
+                if op.get("op") == "rename":
+                    self._say("select", [str(op["to"])])
+                return new
             except GatewayError as error:
                 self._say("refused", {"text": str(error), "view": self._touched(op)})
                 return None

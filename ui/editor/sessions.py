@@ -29,10 +29,11 @@ async def open_session(flow: str, api: Api) -> Session:
         Disconnected: The gateway does not answer.
     """
     async with _opening:
-        session = _sessions.get(flow)
-        if session is None:
+        session, kept = _sessions.get(flow), await drafts.draft(api, flow)
+        version = kept.version if kept is not None else 0
+        if session is None or (not session.tabs and session.is_kept and session.version != version):
+            # Nobody has it open here, and somebody has saved or dropped the draft elsewhere.
             running = await drafts.deployed(api, flow)
-            kept = await drafts.draft(api, flow)
             if running is not None and kept is not None and kept.base is not None:
                 # The draft may be of a revision that no longer runs.
                 running = await drafts.revision(api, flow, kept.base, running)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
-MODULES: Final = ("overview", "help", "account")
+MODULES: Final = ("overview", "flows", "help", "account")
 """In the order of the menu."""
 
 
