@@ -37,6 +37,7 @@ export function aside(value, control) {
 export function bounds({ low, high, open }) {
   const isLow = low !== null && low !== undefined;
   const isHigh = high !== null && high !== undefined;
+  if (!isHigh && low === 0) return ''; // goes without saying until it is wrong
   if (isLow && isHigh && !open[0] && !open[1]) return t('{a} to {b}', { a: number(low), b: number(high) });
   const words = [];
   if (isLow) words.push(open[0] ? t('more than {a}', { a: number(low) }) : t('at least {a}', { a: number(low) }));
@@ -95,3 +96,6 @@ export function matcher(pattern) {
   const regex = new RegExp(`^${levels.join('/')}$`);
   return (name) => regex.test(name);
 }
+
+// Whether choices are so few and short that they stand side by side.
+export const few = ({ choices, optional, default: standard }) => choices.length <= 4 && choices.join('').length + 4 * choices.length <= 36 && !(optional && (standard === null || standard === undefined));
