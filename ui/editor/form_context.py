@@ -25,7 +25,7 @@ def context_of(session: Session, node: str) -> dict[str, Any]:
     """
     tree = session.tree
     cls = class_of(tree, node)
-    is_fresh = isinstance(cls, type) and issubclass(cls, Sink) and cls.delivery == "fresh"
+    is_fresh = cls is not None and issubclass(cls, Sink) and cls.delivery == "fresh"
     return {
         "connections": dict(_connections(session)),
         "used_by": [n for n, f in tree["nodes"].items() if f.get("connection") == node],
@@ -39,7 +39,6 @@ def _connections(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
     runs = session.running is not None and session.running.state == "running"
     for name, fields in session.tree["connections"].items():
         cls = class_of(session.tree, name)
-        is_known = isinstance(cls, type) and issubclass(cls, Connection)
         changed = view["connections"].get(name, {}).get("change", "added")
         yield (
             name,
@@ -47,7 +46,7 @@ def _connections(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
                 "type": fields["type"],
                 "config": config_of(fields),
                 "runs": runs and changed == "" and not fields.get("disabled"),
-                "browses": cls.browses if is_known else "",
+                "browses": cls.browses if cls is not None and issubclass(cls, Connection) else "",
             },
         )
 

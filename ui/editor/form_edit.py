@@ -64,12 +64,12 @@ def rekeyed(fields: Fields, path: Path, key: str) -> tuple[str, Any]:
 
 def _at(value: Any, path: Sequence[str | int]) -> Any:
     for step in path:
-        if isinstance(value, Mapping) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
+        is_there = isinstance(value, Mapping) and step in value
+        if isinstance(value, list) and isinstance(step, int):
+            is_there = 0 <= step < len(value)
+        if not is_there:
             return None
+        value = value[step]
     return value
 
 
@@ -107,13 +107,14 @@ def _wide(fields: Fields, path: Path) -> Any:
     if row is None or isinstance(row, Mapping | list):
         return value
     kind = _row_kinds(_class(fields)).get(name)
-    return value if kind is None else {**value, path[1]: _expanded(kind, row) or {}}
+    return value if kind is None else {**value, path[1]: _expanded(kind, row)}
 
 
 def expanded(fields: Fields) -> dict[str, dict[str, Any]]:
     """Rows of tables that are written in a short form, with their options apart.
 
-    Returns: by the option and the key; a row that cannot be read is left out.
+    Returns: by the option and the key; a row that cannot be read is its first option as it
+    stands, so that it can be mended there.
     """
     found: dict[str, dict[str, Any]] = {}
     for name, kind in _row_kinds(_class(fields)).items():
@@ -121,20 +122,18 @@ def expanded(fields: Fields) -> dict[str, dict[str, Any]]:
         if not isinstance(table, Mapping):
             continue
         rows = {
-            key: wide
-            for key, row in table.items()
-            if not isinstance(row, Mapping) and (wide := _expanded(kind, row)) is not None
+            key: _expanded(kind, row) for key, row in table.items() if not isinstance(row, Mapping)
         }
         if rows:
             found[name] = rows
     return found
 
 
-def _expanded(kind: type[BaseModel], row: Any) -> dict[str, Any] | None:
+def _expanded(kind: type[BaseModel], row: Any) -> dict[str, Any]:
     try:
         valid = TypeAdapter(kind).validate_python(row)
     except ValidationError:
-        return None
+        return {} if row is None else {next(iter(kind.model_fields)): plain(row)}
     return dict(valid.model_dump(mode="json", exclude_defaults=True))
 
 

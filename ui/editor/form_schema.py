@@ -133,7 +133,7 @@ def _kind(whole: Schema, inner: Schema, about: Schema, family: str) -> Control:
             return {"kind": "group", "fields": _fields(whole, inner, family)}
         case "object":
             patterns = inner.get("patternProperties", {})
-            below = inner.get("additionalProperties") or next(iter(patterns.values()), {})
+            below: Any = inner.get("additionalProperties") or next(iter(patterns.values()), {})
             item = below if isinstance(below, Mapping) else {}
             return {
                 "kind": "map",
