@@ -13,6 +13,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,99 @@ def fingerprint(path: Path) -> str:
     return load(path).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
+def shown(path: Path, now: int) -> dict[str, object]:
+    """What a person wants to know of a certificate; times in ns.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no certificate.
+    """
+    found = load(path)
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    ends = int(found.not_valid_after_utc.timestamp()) * 10**9
+    return {
+        "subject": found.subject.rfc4514_string(),
+        "issuer": found.issuer.rfc4514_string(),
+        "own": found.subject == found.issuer,
+        "names": [str(name.value) for name in names],
+        "from": int(found.not_valid_before_utc.timestamp()) * 10**9,
+        "to": ends,
+        "days_left": (ends - now) // _DAY_NS,
+        "sha256": fingerprint(path),
+    }
+
+
+def request(state: Path, names: Iterable[str] = ()) -> str:
+    """A signing request for the key of this gateway, as PEM; the key itself never leaves.
+
+    Args:
+        state: Folder of the state; the certificate must exist.
+        names: Host names and addresses to ask for; those of the present one when none.
+
+    Raises:
+        OSError: There is no certificate yet.
+        ValueError: What is there cannot be read.
+    """
+    folder = state / FOLDER
+    present = load(folder / CERTIFICATE)
+    held = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    asked = _alternatives(names) if names else list(held)
+    made = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(present.subject)
+        .add_extension(x509.SubjectAlternativeName(asked), critical=False)
+        .sign(_private(folder / KEY), hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def install(state: Path, chain: str, now: int) -> None:
+    """Take a certificate that somebody signed for the key of this gateway.
+
+    Args:
+        state: Folder of the state.
+        chain: The certificate, then those of its issuers, as PEM.
+        now: The time [ns].
+
+    Raises:
+        ConfigError: It is not for this key, is not valid now, or cannot be read or written.
+    """
+    folder = state / FOLDER
+    try:
+        found = x509.load_pem_x509_certificates(chain.encode())
+        own = _private(folder / KEY).public_key()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"This is no certificate in PEM form: {error}.",
+            hint="Give the certificate that was made from `genba certificate request`.",
+        ) from error
+    first = found[0]
+    if first.public_key() != own:
+        raise ConfigError(
+            "This certificate is for another key than that of this gateway.",
+            hint="Have the text of `genba certificate request` signed.",
+        )
+    when = dt.datetime.fromtimestamp(now / 1e9, dt.UTC)
+    if not first.not_valid_before_utc <= when <= first.not_valid_after_utc:
+        raise ConfigError(
+            f"This certificate is valid from {first.not_valid_before_utc:%Y-%m-%d %H:%M} to "
+            f"{first.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, which is not now.",
+            hint="Check the gateway's clock, or have a new one made.",
+        )
+    for one, issuer in pairwise(found):
+        if one.issuer != issuer.subject:
+            raise ConfigError("The certificates are no chain: each must be followed by its issuer.")
+    pem = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in found)
+    _write(folder / CERTIFICATE, pem, 0o644)
+
+
+def _private(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("the key is of another kind")
+    return key
+
+
 def _make(certificate: Path, key: Path, now: int, names: Iterable[str]) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name(
@@ -121,4 +215,14 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     fresh.replace(path)
 
 
-__all__ = ["CERTIFICATE", "FOLDER", "KEY", "ensure", "fingerprint", "load"]
+__all__ = [
+    "CERTIFICATE",
+    "FOLDER",
+    "KEY",
+    "ensure",
+    "fingerprint",
+    "install",
+    "load",
+    "request",
+    "shown",
+]

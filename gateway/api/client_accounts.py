@@ -1,4 +1,4 @@
-"""Accounts and the audit over the local API."""
+"""Accounts, secrets, the certificate and the audit over the local API."""
 
 from __future__ import annotations
 
@@ -63,6 +63,18 @@ class AccountClient(Client):
     def remove_secret(self, name: str) -> str:
         """Forget a secret; returns what became of it, in a sentence."""
         return str(self._ask("DELETE", f"/api/secrets/{quote(name, safe='')}")["text"])
+
+    def certificate(self) -> dict[str, Any]:
+        """Whose the certificate of the screens is, and until when."""
+        return dict(self._ask("GET", "/api/certificate"))
+
+    def certificate_request(self, names: list[str]) -> str:
+        """A signing request as PEM."""
+        return self._get("/api/certificate/request", "POST", {"names": names}).decode()
+
+    def install_certificate(self, chain: str) -> str:
+        """Take a signed certificate; returns what became of it, in a sentence."""
+        return str(self._ask("PUT", "/api/certificate", {"chain": chain})["text"])
 
 
 __all__ = ["AccountClient"]

@@ -63,6 +63,7 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
         ("genba_commits_total", "counter", "Commits to disk.", [("", runtime.store.commits)]),
     ]
     families += _books(runtime)
+    families += _history(runtime)
     families += _disk(runtime, found) if found is not None else []
     lines = []
     for family, kind, about, rows in families:
@@ -98,6 +99,29 @@ def _books(runtime: Runtime) -> list[Family]:
         ("genba_outlet_rows_total", "counter", "Rows for a sink or worker, and theirs.", outlets),
         ("genba_waiting_rows", "gauge", "Rows that wait, in an inbox or an outbox.", queued),
         ("genba_outbox_bytes", "gauge", "About how many bytes wait in an outbox.", size),
+    ]
+
+
+def _history(runtime: Runtime) -> list[Family]:
+    """What is kept for trends, and what of it was lost."""
+    history = runtime.history
+    if history is None:
+        return []
+    rows: Rows = [
+        (_labels(what="written"), history.rows),
+        (_labels(what="dropped"), history.dropped),
+        (_labels(what="outside"), history.outside),
+    ]
+    stopped = int(history.days.is_stopped)
+    return [
+        (
+            "genba_history_rows_total",
+            "counter",
+            "Samples for trends, by what became of them.",
+            rows,
+        ),
+        ("genba_history_waiting_rows", "gauge", "Samples that wait.", [("", history.waiting_rows)]),
+        ("genba_history_stopped", "gauge", "1 while trends have no room.", [("", stopped)]),
     ]
 
 

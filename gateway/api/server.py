@@ -20,9 +20,11 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     routes_accounts,
+    routes_certificate,
     routes_connections,
     routes_drafts,
     routes_editor,
+    routes_history,
     routes_letters,
     routes_live,
     routes_report,
@@ -113,9 +115,11 @@ def application(
     _add_own(app, runtime, screens)
     _add_alarms(app, runtime)
     routes_report.add(app, runtime)
+    routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
     routes_secrets.add(app, runtime)
+    routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)

@@ -1,4 +1,4 @@
-"""genba alarms: list, acknowledge and shelve alarms of the running gateway."""
+"""genba alarms: list, acknowledge and shelve alarms of the running gateway; their KPIs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.api.client import URL, Client
+from gateway.cli import _kpi
 from gateway.cli.words import printable
 from gateway.data.table import parse_time
 from gateway.errors import ConfigError
@@ -54,6 +55,7 @@ def add(commands: Any) -> None:
     listing.add_argument("--hidden", action="store_true", help="those shelved or out of service")
     listing.add_argument("--history", action="store_true", help="the last events, oldest first")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    _kpi.add(verbs)
     for verb, about in _ACTIONS.items():
         one = verbs.add_parser(verb.replace("_", "-"), help=about)
         one.add_argument("alarm", help="id of the alarm, the end of it, or all")
@@ -67,6 +69,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; returns the exit code."""
+    if args.verb == "kpi":
+        return _kpi.run(args)
     client = Client(args.api)
     verb = (args.verb or "list").replace("-", "_")
     if verb != "list":

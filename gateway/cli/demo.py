@@ -16,6 +16,7 @@ from typing import Any
 from gateway.cli.main import log_to_stderr
 from gateway.cli.run import PORT, load, port, run_loop, serve, stop_on_signals
 from gateway.cli.screens import add_listen, screens
+from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
@@ -99,7 +100,12 @@ async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
     _log.info("Starting the plant …")
     async with Plant(folder / "plant", seed=args.seed, on_event=happened) as plant:
         manifest = plant.manifest()
-        runtime = Runtime(documents, folder / "state", variables=variables(manifest))
+        runtime = Runtime(
+            documents,
+            folder / "state",
+            variables=variables(manifest),
+            history=HistoryLimits(),
+        )
         log = AlarmLog(runtime, float(manifest["t0"]))
         tasks = Tasks("demo")
         tasks.start("judge", log.run())

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "remove": "end a flow; its revisions are kept",
     "users": "list, add and change accounts, and claim a new gateway",
     "secrets": "list, set and remove the secrets that flows name",
+    "certificate": "show the certificate of the screens, or have it signed",
     "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.local import FILE, default_state, remove_token, write_token
+from gateway.cli._history import limits_of, take_limits
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.cli.screens import Screens, add_listen, screens
 from gateway.data.tag import TAGS_MAX
@@ -44,6 +45,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--accounts", action="store_true", help="ask for a login also before the first account"
     )
+    take_limits(parser)
     add_listen(parser)
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
@@ -150,6 +152,7 @@ async def _run(documents: list[Document], problems: list[str], args: argparse.Na
         variables=variables(args.set),
         store=roomy_store(args.state / "genba.db"),
         tags_max=args.tags_max,
+        history=limits_of(args),
     )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
@@ -26,6 +27,7 @@ _log = logging.getLogger("genba.screens")
 LISTEN: Final = "127.0.0.1:8788"
 _BACKLOG: Final = 64
 _END_S: Final = 5.0
+_LOOK_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,13 @@ class Screens:
             ) from error
         self.port = int(self._socket.getsockname()[1])
         self.fingerprint = ""
+        self._certificate: Path | None = None
         self._words = ["-m", "ui", "--state", str(state), "--fd", str(self._socket.fileno())]
         self._words += [word for name in names for word in ("--name", name)]
         self.is_tls = address.is_tls
         if self.is_tls:
             path, key = certificate.ensure(state, now, names)
+            self._certificate = path
             self.fingerprint = certificate.fingerprint(path)
             self._words += ["--certificate", str(path), "--key", str(key)]
         host = address.host
@@ -119,14 +123,18 @@ class Screens:
         try:
             while True:
                 code = await self._once()
+                if code is None:
+                    continue  # With the new certificate.
                 wait_s = backoff.next_s()
                 _log.error("The screens ended (%s). Next try in %.0f s.", code, wait_s)
                 await asyncio.sleep(wait_s)
         finally:
             self._socket.close()
 
-    async def _once(self) -> int:
+    async def _once(self) -> int | None:
+        """Run them once; returns the exit code, or None when the certificate is another now."""
         self.starts += 1
+        seen = self._stamp()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *self._words,
@@ -137,7 +145,11 @@ class Screens:
         )
         assert process.stdin is not None
         try:
-            return await process.wait()
+            while self._stamp() == seen:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        return await process.wait()
+            return None
         finally:
             process.stdin.close()  # That is how it is told.
             if process.returncode is None:
@@ -147,6 +159,13 @@ class Screens:
                 except (TimeoutError, asyncio.CancelledError):
                     process.kill()
                     await process.wait()
+
+    def _stamp(self) -> int:
+        """Changes with the certificate."""
+        try:
+            return self._certificate.stat().st_mtime_ns if self._certificate else 0
+        except OSError:
+            return 0
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:

@@ -21,10 +21,14 @@ class Executor(Protocol):
 
 
 class ThreadExecutor:
-    """One thread of its own, so that a commit never blocks the event loop."""
+    """One thread of its own, so that a commit never blocks the event loop.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "genba-store")
+    Args:
+        name: What the thread is called.
+    """
+
+    def __init__(self, name: str = "genba-store") -> None:
+        self._pool = ThreadPoolExecutor(1, name)
 
     async def run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -96,6 +96,8 @@ class Live:
         self._origin = np.zeros(tags.limit, np.int32)
         self._ports: dict[tuple[str, str, str], int] = {}
         self._numbers = 0
+        self.also: Callable[[Batch], None] | None = None
+        """Called with all samples that are shown; it must not wait and not raise."""
 
     def observer(self, flow: str) -> Observer:
         """What a flow's graph calls with every message that leaves a port."""
@@ -105,6 +107,8 @@ class Live:
         def observe(node: str, port: str, message: Message) -> None:
             if not isinstance(message, Batch) or port == "late":
                 return  # Late rows are not the newest.
+            if self.also is not None:
+                self.also(message)
             number = ports.get((flow, node, port)) or self._number(flow, node, port)
             if len(message.tag) == 1:
                 code = message.tag.item()
@@ -133,6 +137,11 @@ class Live:
         """Rows of a flow's nodes that are gone are counted where they come from next."""
         for key in [k for k in self._ports if k[0] == flow and k[1] not in nodes]:
             self._origin[self._origin == self._ports.pop(key)] = 0
+
+    def origin(self, code: int) -> tuple[str, str, str] | None:
+        """Flow, node and port where a tag comes from; None when it has not come yet."""
+        number = int(self._origin[code])
+        return next((key for key, known in self._ports.items() if known == number), None)
 
     def _number(self, flow: str, node: str, port: str) -> int:
         self._numbers += 1

@@ -53,6 +53,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "flow.inject": Rule("engineer", "hand values to nodes of a flow that runs"),
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
     "secret.list": Rule("engineer", "see which secrets are set"),
+    "certificate.edit": Rule("administrator", "have the certificate signed", fresh=True),
     "secret.edit": Rule("administrator", "set and remove secrets", fresh=True),
     "connection.test": Rule("engineer", "test connections and browse what is behind them"),
     "connection.trust": Rule("engineer", "trust and reject certificates of servers"),

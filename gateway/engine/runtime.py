@@ -18,6 +18,7 @@ from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.health import OWN, Condition, Health, own_flow
+from gateway.engine.history import History, HistoryLimits, kept_from
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
@@ -51,6 +52,7 @@ class Runtime:
         store: The state file; `genba.db` in `state_dir` unless a simulation brings its own.
         tags_max: How many tags there may be.
         checkpoint_s: Seconds between checkpoints.
+        history: How much is kept for trends; None keeps nothing.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Runtime:
         store: Store | None = None,
         tags_max: int = 10_000,
         checkpoint_s: float = CHECKPOINT_S,
+        history: HistoryLimits | None = None,
     ) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
@@ -91,6 +94,7 @@ class Runtime:
             TagBook(self.tags),
             self.secrets,
         )
+        self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
         self.health: Health | None = None
         self.flows = Flows(self._shop, dict(variables or {}), self._say)
@@ -143,6 +147,8 @@ class Runtime:
         assert self.health is not None
         self._tasks.start("health", self.health.run())
         self._tasks.start("checkpoint", self._checkpoints())
+        if self.history is not None:
+            self._tasks.start("history", self.history.run())
 
     async def _add_own(self, damaged: str) -> None:
         """The flow of the gateway's own alarms."""
@@ -184,6 +190,8 @@ class Runtime:
         await asyncio.gather(*(host.stop() for host in hosts))
         await self._shop.node_tasks.stop()
         await self._checkpoint()
+        if self.history is not None:
+            await self.history.stop()
         with suppress(Disconnected):  # A day of which some bytes are not counted.
             await self.wear.note(self.clock.now())
         await self.store.close()

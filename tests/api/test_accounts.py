@@ -177,6 +177,8 @@ POST /api/users user.edit
 PATCH /api/users/{name} user.edit
 POST /api/users/{name}/password user.edit
 PUT /api/secrets/{name} secret.edit
+POST /api/certificate/request certificate.edit
+PUT /api/certificate certificate.edit
 DELETE /api/secrets/{name} secret.edit
 """
 

@@ -511,6 +511,7 @@ def test_what_each_role_may_in_words() -> None:
     }
     assert first["administrator"] == {
         "audit.read",
+        "certificate.edit",
         "secret.edit",
         "token.edit",
         "user.edit",

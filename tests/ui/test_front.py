@@ -159,6 +159,37 @@ async def test_without_a_login_only_the_login_answers(secure: Site) -> None:
     }
 
 
+async def test_an_authority_signs_the_key_of_this_gateway(secure: Site) -> None:
+    """A request goes out, a certificate comes in, and the screens speak with it."""
+    from tests.ui.authority import Authority
+
+    authority = Authority()
+    async with secure.browser() as admin:
+        await secure.claim(admin)
+        asked = await admin.post("/api/certificate/request", json={"names": ["127.0.0.1"]})
+        assert asked.text.startswith("-----BEGIN CERTIFICATE REQUEST")
+        before = (await admin.get("/api/certificate")).json()
+        assert before["own"]
+        assert before["days_left"] > 3000
+        wrong = await admin.put("/api/certificate", json={"chain": authority.other()})
+        assert "another key" in wrong.text
+        late = authority.signed(asked.text, days=-1)
+        assert "is not now" in (await admin.put("/api/certificate", json={"chain": late})).text
+        done = await admin.put("/api/certificate", json={"chain": authority.signed(asked.text)})
+        assert done.status_code == 200, done.text
+        after = (await admin.get("/api/certificate")).json()
+        assert not after["own"]
+    trust = ssl.create_default_context(cadata=authority.pem)
+
+    async def trusted() -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            async with httpx.AsyncClient(verify=trust, trust_env=False) as browser:
+                return (await browser.get(f"{secure.url}/healthz")).status_code == 200
+        return False
+
+    await until(trusted, "the screens speak with the signed certificate")
+
+
 async def test_what_a_stranger_sends_is_refused(secure: Site) -> None:
     async with secure.browser() as admin:
         await secure.claim(admin)

@@ -74,6 +74,11 @@ class Keeper:
         if not self._session.tabs and not self.is_saved:
             self._later("save", 0.0, self.save)
 
+    def stop(self) -> None:
+        """Nothing is saved or looked at any more."""
+        for timer in self._timers.values():
+            timer.cancel()
+
     def deployed(self) -> None:
         """What is here runs now, so the draft is none any more."""
         self._saved, self._before = ("", ""), self._session.tree

@@ -103,8 +103,8 @@ def merged(base: Tree, mine: Tree, theirs: Tree, choices: Mapping[str, Side]) ->
     lost = {place for place in open_places if choices["\n".join(place)] == "theirs"}
     result = mine
     # What is theirs by choice is put back to what both began with, then taken from them.
-    for section, name, _ in lost:
-        result = _restored(result, base, section, name)
+    for place in lost:
+        result = _restored(result, base, *place)
     wanted = [c for c in diff(base, theirs, MEANING) if not _is_in(c, kept)]
     for change in wanted:
         result = _taken(result, change)
@@ -116,10 +116,17 @@ def _is_in(change: Change, places: set[_Place]) -> bool:
     return (*here, change.field) in places or (*here, "") in places
 
 
-def _restored(tree: Tree, base: Tree, section: str, name: str) -> Tree:
-    """One entry as it was; what else both changed in it is theirs too."""
+def _restored(tree: Tree, base: Tree, section: str, name: str, field: str) -> Tree:
+    """One entry, or one field of it, as it was."""
     entries = dict(tree[section])
-    if name in base[section]:
+    if field and name in entries:
+        fields, before = dict(entries[name]), base[section].get(name, {})
+        if field in before:
+            fields[field] = before[field]
+        else:
+            fields.pop(field, None)
+        entries[name] = fields
+    elif name in base[section]:
         if name in entries:
             entries[name] = base[section][name]
         else:

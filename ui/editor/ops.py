@@ -30,7 +30,7 @@ def done(tree: Tree, op: Op) -> Tree:
         raise ConfigError(f"The editor does not know how to {name!r}.", hint="Reload the page.")
     try:
         return OPS[name](tree, op)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ConfigError(
             f"This {name!r} is not complete ({error!r}).", hint="Reload the page."
         ) from error

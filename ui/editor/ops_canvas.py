@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.errors import ConfigError
-from ui.editor.place import arranged, snapped, surrounding
+from ui.editor.place import arranged, free_place, snapped, surrounding
 from ui.editor.tree import HEAD, Section, Tree
 from ui.editor.wires import links_of
 
@@ -82,7 +82,8 @@ def ungroup(tree: Tree, op: Op) -> Tree:
 
 def note(tree: Tree, op: Op) -> Tree:
     """A comment on the canvas."""
-    at = {"x": snapped(float(op["x"])), "y": snapped(float(op["y"])), "w": 220.0, "h": 80.0}
+    x, y = free_place(tree, float(op["x"]), float(op["y"]), is_chosen=not op.get("anywhere"))
+    at = {"x": x, "y": y, "w": 220.0, "h": 80.0}
     frame = {"kind": "note", "text": _text(op.get("text", "")), "nodes": [], **at}
     return {**tree, "frames": {**tree["frames"], _frame_id(tree): frame}}
 

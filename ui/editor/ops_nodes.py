@@ -33,7 +33,8 @@ def add(tree: Tree, op: Op) -> Tree:
     tree = {**tree, section: {**tree[section], name: fields}}
     entry_of(name, fields)
     if section == "nodes":
-        x, y = free_place(tree, float(op.get("x", 0)), float(op.get("y", 0)))
+        at = float(op.get("x", 0)), float(op.get("y", 0))
+        x, y = free_place(tree, *at, is_chosen=not op.get("anywhere"))
         tree = {**tree, "boxes": {**tree["boxes"], name: {"x": x, "y": y}}}
     if op.get("wire"):
         tree = spliced(tree, name, str(op["wire"]))

@@ -18,6 +18,8 @@ GRID: Final = 10
 WIDTH: Final = 190
 HEIGHT: Final = 62
 """Size of a box [px at zoom 1]; the style sheet of the canvas says the same."""
+FAR: Final = 900_000
+"""How far from the middle something may stand [px]; the API takes a little more."""
 COLUMN: Final = 260.0
 ROW: Final = 100
 PAD: Final = 20
@@ -27,8 +29,13 @@ Point = tuple[float, float]
 
 
 def snapped(value: float) -> float:
-    """The value on the grid."""
-    return float(round(value / GRID) * GRID)
+    """The value on the grid, and on the canvas.
+
+    Raises:
+        ValueError: It is no number.
+        OverflowError: It is infinite.
+    """
+    return float(min(max(round(value / GRID) * GRID, -FAR), FAR))
 
 
 def arranged(nodes: Sequence[str], links: Iterable[Link]) -> dict[str, Point]:
@@ -91,12 +98,21 @@ def placed(tree: Tree) -> Tree:
     return {**tree, "boxes": boxes}
 
 
-def free_place(tree: Tree, x: float, y: float) -> Point:
-    """A place near one that no box hides."""
+def free_place(tree: Tree, x: float, y: float, *, is_chosen: bool = True) -> Point:
+    """A place for one box more.
+
+    Args:
+        tree: What stands there.
+        x: Wanted [px].
+        y: Wanted [px].
+        is_chosen: A person pointed at it: only a box at the very same place is avoided. Else no
+            box is covered at all.
+    """
     x, y = snapped(x), snapped(y)
-    taken = {(at["x"], at["y"]) for at in tree["boxes"].values()}
-    while (x, y) in taken:
-        x, y = x + 2 * GRID, y + 2 * GRID
+    wide, high = (GRID, GRID) if is_chosen else (WIDTH + GRID, HEIGHT + GRID)
+    taken = [(at["x"], at["y"]) for at in tree["boxes"].values()]
+    while any(abs(x - left) < wide and abs(y - top) < high for left, top in taken):
+        x, y = (x + 2 * GRID, y + 2 * GRID) if is_chosen else (x, y + 2 * GRID)
     return x, y
 
 

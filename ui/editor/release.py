@@ -41,7 +41,7 @@ async def refresh(session: Session, api: Api) -> None:
 def _settle(session: Session, running: Deployed | None, tree: Tree) -> None:
     session.running, session.rival = running, None
     session.base = running.revision if running is not None else None
-    session.origin = running.tree if running is not None else tree_of(Document(session.flow))
+    session.origin = placed(running.tree) if running else tree_of(Document(session.flow))
     session.take(tree)
 
 
@@ -73,7 +73,7 @@ def merge(session: Session, tab: Tab, choices: dict[str, Any]) -> None:
         return
     after = placed(merged(session.origin, session.tree, rival.tree, choices))
     session.running, session.rival = rival, None
-    session.base, session.origin = rival.revision, rival.tree
+    session.base, session.origin = rival.revision, placed(rival.tree)
     session.turn_to(tab, after)
     session.show()
     session.say_all("rival", None)

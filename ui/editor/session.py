@@ -82,14 +82,14 @@ class Session:
         self.tabs: list[Tab] = []
         self.running = running
         self.base = running.revision if running is not None else None
-        self.origin: Tree = running.tree if running is not None else tree_of(Document(flow))
+        self.origin: Tree = placed(running.tree) if running else tree_of(Document(flow))
         self.rival: Deployed | None = None
         """What somebody else deployed while this was edited."""
         self.problems: list[dict[str, Any]] = []
         """What lint found last, as `POST /api/flows/{flow}/lint` gives it."""
         self.version = kept.version if kept is not None else 0
         """Of the draft that is kept; 0 for none."""
-        self.tree = placed(self.origin)
+        self.tree = self.origin
         if kept is not None:
             document = Document.parse(kept.text, f"{flow}.flow.yaml")
             self.tree = placed(tree_of(document, kept.layout))

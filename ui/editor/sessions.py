@@ -42,13 +42,8 @@ async def open_session(flow: str, api: Api) -> Session:
         _sessions.move_to_end(flow)
         for name in [name for name, one in _sessions.items() if not one.tabs and one.is_kept]:
             if len(_sessions) > SESSIONS_MAX and name != flow:
-                del _sessions[name]
+                _sessions.pop(name).keeper.stop()
         return session
-
-
-def forget(flow: str) -> None:
-    """The flow was removed, or its draft thrown away elsewhere: whoever opens it begins anew."""
-    _sessions.pop(flow, None)
 
 
 def open_now() -> dict[str, Session]:
@@ -60,4 +55,4 @@ def _start(work: Coroutine[Any, Any, None]) -> object:
     return background_tasks.create(work, name="editor")
 
 
-__all__ = ["SESSIONS_MAX", "forget", "open_now", "open_session"]
+__all__ = ["SESSIONS_MAX", "open_now", "open_session"]

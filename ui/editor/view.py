@@ -28,8 +28,17 @@ CATEGORIES: Final = (
 )
 """In the order in which data takes its way."""
 _SUMMARY_CHARS: Final = 40
-_NAMES: Final = {"mqtt": "MQTT", "opcua": "OPC UA", "sqlite": "SQLite"}
-"""Families whose names are not written like other words."""
+_NAMES: Final = {
+    "mqtt": "MQTT",
+    "opcua": "OPC UA",
+    "sqlite": "SQLite",
+    "csv": "CSV",
+    "jsonl": "JSONL",
+    "json": "JSON",
+    "cusum": "CUSUM",
+    "ewma": "EWMA",
+}
+"""Names that are not written like other words."""
 
 
 def category_of(kind: str, family: str) -> str:
@@ -76,7 +85,7 @@ def label_of(family: str, name: str, kind: str) -> str:
     >>> label_of("mqtt", "source", "source"), label_of("filter", "swinging_door", "transform")
     ('MQTT source', 'Swinging door')
     """
-    words = name.replace("_", " ")
+    words = " ".join(_NAMES.get(word, word) for word in name.split("_"))
     if kind == "transform":
         return words[:1].upper() + words[1:]
     return f"{_NAMES.get(family, family.capitalize())} {words}"

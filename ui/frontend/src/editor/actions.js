@@ -29,9 +29,9 @@ export function makeActions(store, canvas) {
     else store.say(t('Select the nodes that are to be a group.'));
   }
   const ungroup = () => store.op({ op: 'ungroup', ids: [...chosen().frames, ...chosen().nodes] });
-  function note(at = canvas.centre()) {
-    const [x, y] = canvas.toCanvas(at);
-    store.op({ op: 'note', x, y, text: '' });
+  function note(at = null) {
+    const [x, y] = canvas.toCanvas(at || canvas.centre());
+    store.op({ op: 'note', x, y, text: '', anywhere: !at });
   }
   function form() {
     store.panels.side.value = true;
@@ -121,7 +121,17 @@ export function makeActions(store, canvas) {
     pasted += 1;
     store.op({ op: 'paste', text, x: x - 200 + 30 * pasted, y: y - 100 + 30 * pasted });
   }
-  const copyNow = () => document.execCommand('copy');
+  // Without a key there is no clipboard event to fill; a text field that is copied from will do.
+  function copyNow() {
+    const { nodes, frames } = chosen();
+    const area = Object.assign(document.createElement('textarea'), { value: textOf(pieceOf(store, nodes, frames)) });
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+    pasted = 0;
+    store.say(t('Copied.'));
+  }
 
   // ---------------------------------------------------------------- menus
   const when = (is, ...items) => (is ? items : []);
@@ -181,7 +191,7 @@ export function makeActions(store, canvas) {
   // ---------------------------------------------------------------- keys
   const DO = {
     undo: () => { canvas.sendPending(); store.step('undo'); }, redo: () => store.step('redo'), all: selectAll, delete: () => remove(), heal: () => remove(true), disable, form,
-    none: () => { store.menu.is = false; store.quick.is = false; flow.removeSelectedElements(); }, group, ungroup, note: () => note(), connect,
+    none: () => { canvas.cancelWire(); store.menu.is = false; store.quick.is = false; flow.removeSelectedElements(); }, group, ungroup, note: () => note(), connect,
     palette: () => { store.panels.palette.value = true; requestAnimationFrame(() => document.querySelector('.pal-search')?.focus()); },
     quick: () => canvas.quick(canvas.centre()), search: () => store.open('search'), help: () => store.open('keys'),
     in: () => flow.zoomIn({ duration: 120 }), out: () => flow.zoomOut({ duration: 120 }), one: () => zoomTo(1), fit: () => flow.fitView({ duration: 150, padding: 0.15 }),

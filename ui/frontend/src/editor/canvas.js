@@ -10,7 +10,6 @@ export const WIDTH = 190;
 export const HEIGHT = 62;
 const FAR = 0.5;
 const BLOCK = 0.22;
-const WIRING_ZOOM_MIN = 0.35;
 
 const isFrame = (id) => id.startsWith('#');
 const ghostId = (name) => `-${name}`;
@@ -187,6 +186,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   // ---------------------------------------------------------------- wiring
   let isMade = false;
   let end = null;
+  let endedAt = -1e9;
   const isValid = (c) => {
     if ('id' in c) return true; // It comes from Python, which has looked at it.
     const reason = misfit(store, c);
@@ -200,6 +200,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   }
   function finish(event) {
     carrying.value = '';
+    endedAt = performance.now();
     const reason = store.refusal.text;
     store.refusal.text = '';
     const from = end;
@@ -225,6 +226,12 @@ export function makeCanvas(store, { root, emitSelect }) {
       if (!reason) return wire(c);
     }
     store.say(reason, 'bad');
+  }
+  // A tap on a port begins a wire that the next tap ends; Escape forgets it.
+  function cancelWire() {
+    carrying.value = '';
+    end = null;
+    flow.connectionClickStartHandle.value = null;
   }
   const wire = (c) => store.op({ op: 'wire', source: c.source, source_port: c.sourceHandle, target: c.target, target_port: c.targetHandle });
   flow.onConnectStart(begin);
@@ -275,7 +282,8 @@ export function makeCanvas(store, { root, emitSelect }) {
       return !!edge && (isOn(edge.sourceNode) || isOn(edge.targetNode));
     };
   };
-  const canWire = () => flow.viewport.value.zoom >= WIRING_ZOOM_MIN;
+  // A wire that is let go ends with a click on the canvas, which means nothing.
+  const hasJustWired = () => performance.now() - endedAt < 250;
 
   // ---------------------------------------------------------------- keys
   let pending = null;
@@ -312,7 +320,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   onBeforeUnmount(sendPending);
 
   return {
-    flow, reset, apply, select, reveal, focus, add, quick, centre, toCanvas, wireAt, pointOf, isValid, wire, canWire,
+    flow, reset, apply, select, reveal, focus, add, quick, centre, toCanvas, wireAt, pointOf, isValid, wire, cancelWire, hasJustWired,
     nudge, near, sendPending, isDragging, zoomClass, carrying, word,
   };
 }

@@ -25,3 +25,11 @@ export const iconPath = (card) => {
   const isEdge = ['source', 'sink', 'worker', 'connection'].includes(card.kind);
   return PATHS[card.family] || PATHS[isEdge ? card.kind : card.category] || PATHS.compute;
 };
+
+// Signs of the editor itself; a panel PC need not have a font with them.
+export const SIGNS = {
+  undo: 'M6 3 2.5 6.5 6 10M2.5 6.500h7a4 4 0 0 1 0 8H7', redo: 'M10 3l3.500 3.500L10 10M13.500 6.500h-7a4 4 0 0 0 0 8H9',
+  out: 'M3 8h10', in: 'M3 8h10M8 3v10', fit: 'M2.500 6V2.500H6M10 2.500h3.500V6M13.500 10v3.500H10M6 13.500H2.500V10',
+  search: 'M7 2.500a4.500 4.500 0 1 0 0 9 4.500 4.500 0 0 0 0-9zM10.300 10.300 14 14', help: 'M5.500 6a2.500 2.500 0 1 1 3.600 2.200C8.200 8.700 8 9.200 8 10M8 12.800v.1',
+  left: 'M2 3h12v10H2zM6 3v10', right: 'M2 3h12v10H2zM10 3v10', copy: 'M5.500 5.500h8v8h-8zM10.500 5.500v-3h-8v8h3', value: 'M3 5h10M3 8h10M3 11h6', close: 'M4 4l8 8M12 4l-8 8',
+};

@@ -4,10 +4,9 @@
 import { number } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 
-const STALE_TICKS = 3;
 // State of the engine -> [shape, word on the node]. A node that runs says nothing: it is normal.
 const STATES = {
-  running: ['ok', ''], starting: ['idle', 'starting'], disconnected: ['warn', 'not connected'],
+  running: ['ok', ''], connected: ['ok', ''], starting: ['idle', 'starting'], disconnected: ['warn', 'not connected'],
   faulted: ['bad', 'stopped by fault'], stopped: ['idle', 'stopped'],
 };
 export const stateWords = () => [t('starting'), t('not connected'), t('stopped by fault'), t('stopped')];
@@ -27,7 +26,7 @@ export function nodeRow(row) {
   const last = row.last;
   return {
     shape: row.errors && shape === 'ok' ? 'warn' : shape,
-    text: row.errors ? t('{n} errors', { n: row.errors }) : word ? t(word).slice(0, 20) : '',
+    text: row.errors ? row.errors === 1 ? t('1 error') : t('{n} errors', { n: row.errors }) : word ? t(word).slice(0, 20) : '',
     full: row.text || '',
     rate: rate(row.rows_s),
     tag: last ? leaf(last[0]) : '',
@@ -96,4 +95,3 @@ export class Status {
 export function put(node, text) {
   if (node.data !== text) node.data = text;
 }
-export { STALE_TICKS };
