@@ -283,7 +283,7 @@ async def test_a_formula_shows_where_it_is_wrong_and_what_it_gives(site: Site) -
     form = await site.add("compute.expression", "celsius", 300)
     wire = {"source_port": "out", "target": "celsius", "target_port": "in"}
     await site.op(op="wire", source="wave", **wire)
-    formula = form.get_by_role("combobox", name="Formula")
+    formula = form.get_by_role("textbox", name="Formula")
     await formula.press_sequentially("value * * 2")
     await expect(form.locator(".fm-behind mark")).to_have_text("*")
     await formula.fill("")
