@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -75,6 +77,26 @@ class AccountClient(Client):
     def install_certificate(self, chain: str) -> str:
         """Take a signed certificate; returns what became of it, in a sentence."""
         return str(self._ask("PUT", "/api/certificate", {"chain": chain})["text"])
+
+    def backup(self, passphrase: str, file: Path) -> int:
+        """Write a backup into a file that is there only when it is whole; returns its bytes.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        fresh = file.with_name(file.name + ".part")
+        written = 0
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(fresh, flags, 0o600), "wb") as out:
+                for part in self._stream("/api/backup", {"passphrase": passphrase}):
+                    written += out.write(part)
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.rename(file)
+        finally:
+            fresh.unlink(missing_ok=True)
+        return written
 
 
 __all__ = ["AccountClient"]

@@ -20,6 +20,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     routes_accounts,
+    routes_backup,
     routes_certificate,
     routes_connections,
     routes_drafts,
@@ -29,6 +30,7 @@ from gateway.api import (
     routes_live,
     routes_report,
     routes_secrets,
+    routes_setpoints,
     routes_texts,
 )
 from gateway.api.front import Front
@@ -118,7 +120,9 @@ def application(
     routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)
+    routes_backup.add(app, runtime)
     routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
@@ -239,6 +243,7 @@ class Server:
             log_level="error",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=30,  # Longer than the screens keep one: see `ui.engine`.
             proxy_headers=False,  # `Front` asks for a token before it believes them.
             ws="websockets-sansio",
             ws_max_size=MESSAGE_BYTES_MAX,

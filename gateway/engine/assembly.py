@@ -28,6 +28,8 @@ from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.wiring import rows
 from gateway.engine.workers import WorkerDriver
+from gateway.engine.writegate import WriteGate
+from gateway.engine.writeledger import WriteLedger
 from gateway.errors import ConfigError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
@@ -62,6 +64,7 @@ class Shop:
     book: AlarmBook
     tag_book: TagBook
     secrets: Secrets
+    writes: WriteLedger
     board: StatusBoard = field(default_factory=StatusBoard)
     node_tasks: Tasks = field(default_factory=lambda: Tasks("nodes"))
 
@@ -170,11 +173,18 @@ class Assembly:
         if isinstance(node, Source):
             return Ingress(node, ctx, runner.inbox, driver)
         keep = self._keeper(runner)
+        gate = WriteGate(
+            self.shop.writes,
+            ctx,
+            writes=cls.writes,
+            allowed=document.allow_write,
+            is_fresh=isinstance(node, Sink) and node.delivery == "fresh",
+        )
         if isinstance(node, Worker):
             read = self._read_block
-            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, options)
+            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, gate, options)
         if isinstance(node, Sink):
-            return Egress(node, ctx, driver, keep, self._read_block, options)
+            return Egress(node, ctx, driver, keep, self._read_block, gate, options)
         return None
 
     def _keeper(self, runner: FlowRunner) -> DeadLetter:

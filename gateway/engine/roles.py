@@ -44,6 +44,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "alarm.read": Rule("viewer", "see alarms"),
     "flow.read": Rule("viewer", "see flows and their revisions"),
     "letter.list": Rule("viewer", "see which dead letters there are"),
+    "setpoint.read": Rule("viewer", "see write grants and the last setpoints"),
     "alarm.act": Rule("operator", "acknowledge, reset and shelve alarms"),
     "alarm.suppress": Rule("engineer", "suppress alarms or take them out of service"),
     "letter.read": Rule("engineer", "see what is in dead letters"),
@@ -54,6 +55,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
     "secret.list": Rule("engineer", "see which secrets are set"),
     "certificate.edit": Rule("administrator", "have the certificate signed", fresh=True),
+    "backup.make": Rule("administrator", "make backups", fresh=True),
     "secret.edit": Rule("administrator", "set and remove secrets", fresh=True),
     "connection.test": Rule("engineer", "test connections and browse what is behind them"),
     "connection.trust": Rule("engineer", "trust and reject certificates of servers"),
@@ -61,6 +63,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),
     "token.edit": Rule("administrator", "make and revoke API tokens", fresh=True),
+    "grant.edit": Rule("administrator", "make, change and remove write grants", fresh=True),
     "setpoint.write": Rule("writer", "write setpoints to machines"),
 }
 """Every action there is. What is not in here nobody may do."""

@@ -511,7 +511,9 @@ def test_what_each_role_may_in_words() -> None:
     }
     assert first["administrator"] == {
         "audit.read",
+        "backup.make",
         "certificate.edit",
+        "grant.edit",
         "secret.edit",
         "token.edit",
         "user.edit",
