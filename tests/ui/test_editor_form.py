@@ -189,6 +189,25 @@ def test_two_people_at_two_rows_of_one_table_both_keep_what_they_wrote() -> None
     assert (tags["a/current"]["unit"], tags["a/b.c"]["unit"]) == ("mA", "kPa")
 
 
+def test_the_outbox_of_a_sink_is_set_like_any_option_and_goes_with_its_last_one() -> None:
+    text = "flow: f\nversion: 1\nnodes:\n  out: {type: sqlite.sink}\n"
+    tree = tree_of(Document.parse(text))
+
+    def put(value: Any) -> None:
+        nonlocal tree
+        option, after = form_edit.changed(tree["nodes"]["out"], ("outbox", "when_full"), value)
+        tree = done(tree, {"op": "set", "id": "out", "fields": {option: after}})
+
+    put("drop_newest")
+    options = document_of(tree).nodes["out"].outbox
+    assert options is not None
+    assert options.when_full == "drop_newest"
+    with pytest.raises(ConfigError, match="is not one of"):
+        put("explode")
+    put(None)
+    assert document_of(tree).nodes["out"].outbox is None
+
+
 def test_problems_stand_at_their_field_and_go_when_they_are_mended() -> None:
     fields = meter()
     found = form_edit.problems(fields)
