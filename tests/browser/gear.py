@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.plant.product import Product, free_port, until
@@ -38,8 +39,6 @@ async def gateway(folder: Path, flow: str) -> AsyncIterator[Gateway]:
         url = f"http://127.0.0.1:{port}"
 
         async def answers() -> bool:
-            import httpx
-
             async with httpx.AsyncClient(trust_env=False) as client:
                 with contextlib.suppress(httpx.HTTPError):
                     return (await client.get(f"{url}/flows")).status_code == 200

@@ -185,6 +185,14 @@ async def test_who_may_only_look_changes_nothing(site: Site) -> None:
         session.edit(viewer, SET)
     session.undo(viewer)
     assert session.text() == TEXT
+    session.edit(site.tab(session, "anna"), SET)
+    with pytest.raises(ConfigError, match="may look at flows"):
+        revert(session, viewer)
+    session.rival = session.running
+    with pytest.raises(ConfigError, match="may look at flows"):
+        merge(session, viewer, {})
+    assert session.changes() == 1
+    assert session.rival is not None
 
 
 async def test_a_deploy_runs_and_undo_goes_on(site: Site) -> None:

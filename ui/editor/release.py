@@ -66,8 +66,9 @@ def merge(session: Session, tab: Tab, choices: dict[str, Any]) -> None:
     """Put the rival's version and this one together; the result is not deployed yet.
 
     Raises:
-        ConfigError: A clash is not decided.
+        ConfigError: A clash is not decided, or this person may not edit.
     """
+    session.allow(tab)
     rival = session.rival
     if rival is None:
         return

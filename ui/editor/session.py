@@ -192,15 +192,18 @@ class Session:
         Raises:
             ConfigError: It cannot be done; the sentence says why.
         """
-        if not tab.may_edit:
-            raise ConfigError("Your account may look at flows, not change them.")
         before = self.tree
         self.turn_to(tab, whole(done(before, op)))
         parts = ("nodes", "connections", "frames")
         return [name for part in parts for name in self.tree[part] if name not in before[part]]
 
     def turn_to(self, tab: Tab, after: Tree) -> None:
-        """Go to another tree, as a step that this person can take back."""
+        """Go to another tree, as a step that this person can take back.
+
+        Raises:
+            ConfigError: They may not.
+        """
+        self.allow(tab)
         back = diff(after, self.tree)
         if not back:
             return
@@ -208,6 +211,15 @@ class Session:
         steps.undo.append(back)
         steps.redo.clear()
         self.take(after)
+
+    def allow(self, tab: Tab) -> None:
+        """Let only those go on who may edit.
+
+        Raises:
+            ConfigError: This one may not.
+        """
+        if not tab.may_edit:
+            raise ConfigError("Your account may look at flows, not change them.")
 
     def undo(self, tab: Tab) -> None:
         """Take back what this person did last.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ from gateway.flow.node import Node, Port
 from ui.editor.tree import Section, Tree, free_key, text_of_key
 
 _NONE: Final[tuple[Port, ...]] = ()
+_KNOWN_MAX: Final = 8
+_known: dict[tuple[int, int], tuple[Section, Section, tuple[Link, ...]]] = {}
+"""The wires of the trees that were looked at last: of one edit they are asked for several times."""
+_ends: Final = lru_cache(4096)(ends_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +81,23 @@ def port_of(ports: Iterable[Port], name: str) -> Port | None:
 
 def links_of(tree: Tree) -> list[Link]:
     """All wires with their ports, as `Document.wires` finds them."""
+    nodes, wires = tree["nodes"], tree["wires"]
+    key = id(nodes), id(wires)
+    if key not in _known:
+        while len(_known) >= _KNOWN_MAX:
+            del _known[next(iter(_known))]
+        # Sections are never changed in place; holding them keeps their ids theirs.
+        _known[key] = (nodes, wires, _links(tree))
+    return list(_known[key][2])
+
+
+def _links(tree: Tree) -> tuple[Link, ...]:
     found = []
     for key in tree["wires"]:
-        for place, ((source, out), (target, into)) in enumerate(pairwise(ends_of(_text(key)))):
+        for place, ((source, out), (target, into)) in enumerate(pairwise(_ends(text_of_key(key)))):
             first, last = _resolved(tree, source, out, target, into)
             found.append(Link(source, first, target, last, key, place))
-    return found
-
-
-def _text(key: str) -> str:
-    return text_of_key(key)
+    return tuple(found)
 
 
 def _resolved(tree: Tree, source: str, out: str, target: str, into: str) -> tuple[str, str]:
