@@ -21,13 +21,13 @@ export function useDraft(props, { show, parse }) {
     if (!isDirty.value) return;
     isDirty.value = false;
     const now = parse(text.value);
-    if (same(now, value.value) || text.value === show(value.value)) { refresh(); if (!wrong.value.length) return; check(now); return; }
+    if (same(now, value.value) || text.value === show(value.value)) { refresh(); if (wrong.value.length) check(now); form.settle(); return; }
     set(now);
   }
   function leave() { hasFocus = false; done(); if (!isDirty.value && parse(text.value) !== null) tidy(); }
   // "1h" becomes 3600 when it is done, not while it is typed.
   function tidy() { const shown = show(parse(text.value)); if (!hasFocus) text.value = shown; }
-  function back() { isDirty.value = false; text.value = show(value.value); check(value.value); }
+  function back() { isDirty.value = false; text.value = show(value.value); check(value.value); form.settle(); }
   const enter = () => { hasFocus = true; };
   function put(now) { text.value = show(now); isDirty.value = false; if (!same(now, value.value)) set(now); }
   return { form, value, wrong, text, isDirty, typed, done, leave, back, enter, put, set, check };

@@ -13,6 +13,7 @@ export function makeStore(props, emit) {
   const asked = new Map();
   let count = 0;
   let checking = 0;
+  let typing = null;
   const store = {
     props,
     may: new Set(props.may),
@@ -30,7 +31,9 @@ export function makeStore(props, emit) {
 
   store.hear = (news) => {
     for (const part of ['fields', 'wide', 'problems', 'context']) if (part in news) store[part].value = news[part];
-    if ('problems' in news) checking += 1;
+    if (!('problems' in news)) return;
+    checking += 1;
+    if (typing) store.check(typing.path, typing.value); // what is being typed is wrong all the same
   };
   store.ask = (what, args = {}) => new Promise((resolve, reject) => {
     const id = ++count;
@@ -53,12 +56,13 @@ export function makeStore(props, emit) {
     }
   };
   store.said = ref('');
-  store.set = (path, value) => { store.said.value = ''; return store.act('set', { path, value: value ?? null }); };
+  store.set = (path, value) => { store.said.value = ''; typing = null; return store.act('set', { path, value: value ?? null }); };
   store.many = (changes) => { store.said.value = ''; return store.act('many', { changes }); };
   // What would be wrong if a value were so, while it is typed.
   let timer = 0;
   store.check = (path, value) => {
     clearTimeout(timer);
+    typing = { path, value };
     const turn = ++checking;
     timer = setTimeout(async () => {
       try {
@@ -67,6 +71,9 @@ export function makeStore(props, emit) {
       } catch { /* The place is gone; what arrives next says so. */ }
     }, 200);
   };
+
+  // Nothing is being typed any more.
+  store.settle = () => { typing = null; };
 
   // ---------------------------------------------------------------- values and problems
   store.at = (path) => {
