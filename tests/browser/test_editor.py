@@ -308,7 +308,7 @@ async def _onto_a_wire(editor: Editor) -> None:
     await page.keyboard.press("Enter")
     await expect(editor.wire("deadband.out>out.in")).to_have_count(1)
     await expect(editor.wire("tank.out>out.in")).to_have_count(0)
-    await editor.set("Band *", "0.01")
+    await editor.set("Band", "0.01")
     await editor.node("deadband").click()
     await page.keyboard.press("d")
     await expect(editor.node("deadband").locator(".nd.off")).to_have_count(1)
