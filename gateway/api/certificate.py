@@ -137,13 +137,13 @@ def install(state: Path, chain: str, now: int) -> None:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"This is no certificate in PEM form: {error}.",
-            hint="Give the certificate that was made from `genba certificate request`.",
+            hint="Give the certificate that was made from `genba tls request`.",
         ) from error
     first = found[0]
     if first.public_key() != own:
         raise ConfigError(
             "This certificate is for another key than that of this gateway.",
-            hint="Have the text of `genba certificate request` signed.",
+            hint="Have the text of `genba tls request` signed.",
         )
     when = dt.datetime.fromtimestamp(now / 1e9, dt.UTC)
     if not first.not_valid_before_utc <= when <= first.not_valid_after_utc:

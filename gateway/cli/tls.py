@@ -1,4 +1,4 @@
-"""genba certificate: the certificate of the screens, and how your own authority signs it."""
+"""genba tls: the certificate of the screens, and how your own authority signs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.cli.words import local_time, printable
 def add(commands: Any) -> None:
     """Declare the subcommand."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "certificate", help="show the certificate of the screens, or have it signed"
+        "tls", help="show the certificate of the screens, or have it signed"
     )
     parser.add_argument("--api", help=f"address of the gateway; else $GENBA_API, else {URL}")
     parser.set_defaults(run=run, verb="show")
