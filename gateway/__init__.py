@@ -38,6 +38,7 @@ from gateway.flow.config import (
     Bytes,
     Config,
     ConnectionName,
+    DataPath,
     Expression,
     Hertz,
     Percent,
@@ -50,6 +51,7 @@ from gateway.flow.config import (
 )
 from gateway.flow.expression import Formula
 from gateway.flow.gaps import Cause, Gap
+from gateway.flow.jsonpath import MISSING, JsonPath
 from gateway.flow.node import (
     Alarms,
     Connection,
@@ -67,12 +69,16 @@ from gateway.flow.node import (
     Transform,
     Worker,
 )
+from gateway.flow.records import FIELDS, Record, key_of, records
 from gateway.flow.room import Room
 from gateway.flow.select import TagSelect
+from gateway.flow.template import Template
 from gateway.flow.units import converter
 
 __all__ = [
     "EMPTY",
+    "FIELDS",
+    "MISSING",
     "NO_WINDOWS",
     "AlarmEvent",
     "AlarmOptions",
@@ -88,6 +94,7 @@ __all__ = [
     "Connection",
     "ConnectionName",
     "Context",
+    "DataPath",
     "Disconnected",
     "Event",
     "Events",
@@ -99,6 +106,7 @@ __all__ = [
     "Gap",
     "GatewayError",
     "Hertz",
+    "JsonPath",
     "LimitError",
     "Message",
     "Node",
@@ -112,6 +120,7 @@ __all__ = [
     "PositiveSeconds",
     "Priority",
     "Reading",
+    "Record",
     "Rejected",
     "Room",
     "Rows",
@@ -128,14 +137,17 @@ __all__ = [
     "TagName",
     "TagSelect",
     "TagTable",
+    "Template",
     "Transform",
     "Windows",
     "Worker",
     "amount",
     "converter",
+    "key_of",
     "parse_table",
     "pattern_of",
     "quality",
+    "records",
     "transition",
     "windowing",
 ]

@@ -118,6 +118,8 @@ class Feeder:
         """Write until the sink fails or this is cancelled."""
         try:
             while True:
+                await self._next_lane()
+                await self._sink.ready()
                 await self._write_one(await self._next_lane())
         finally:
             self.outbox.not_taken()
