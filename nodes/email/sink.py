@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections.abc import Callable
 from email.utils import parseaddr
-from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from gateway import (
     Config,
@@ -27,34 +25,10 @@ from gateway import (
     Sink,
     records,
 )
-from nodes._notify import Allowance, Changes, Sent, check_template, told
+from nodes._notify import Allowance, Changes, Sent, told
+from nodes.email._fields import Address, PlainAddress, Words, ZoneName
 from nodes.email._letter import Letter, Writer
 from nodes.email._post import Office, Receipt, Security, Visit
-
-_ADDRESS = re.compile(r"[^\s@<>,;\"\x00-\x1f]{1,64}@[^\s@<>,;\"\x00-\x1f]{1,255}\Z")
-
-
-def _address(text: str) -> str:
-    if any(ord(c) < 32 for c in text) or not _ADDRESS.match(parseaddr(text)[1]):
-        raise ValueError(f"{text!r} is no mail address; write name@example.com")
-    return text
-
-
-def _plain_address(text: str) -> str:
-    if not _ADDRESS.match(text):
-        raise ValueError(f"{text!r} is no mail address; write name@example.com")
-    return text
-
-
-def _zone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"there is no time zone {text!r}; write one like Asia/Tokyo") from None
-    return text
-
-
-_Text = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(check_template)]
 
 
 class EmailSinkConfig(Config):
@@ -71,18 +45,16 @@ class EmailSinkConfig(Config):
     )
     user: str = Field("", max_length=255, description="For the login; empty for none.")
     password: Secret | None = Field(None, description="Of the login.")
-    sender: Annotated[str, AfterValidator(_address)] = Field(
-        description="Who the mail is from, such as Genba <genba@example.com>."
-    )
-    to: list[Annotated[str, AfterValidator(_plain_address)]] = Field(
+    sender: Address = Field(description="Who the mail is from, such as Genba <genba@example.com>.")
+    to: list[PlainAddress] = Field(
         min_length=1, max_length=100, description="Who gets it, an address each."
     )
-    subject: _Text = Field(
+    subject: Words = Field(
         "",
         examples=["{priority}: {tag} is {value} {unit}"],
         description="Subject of a mail of one row, with its fields in braces; empty for our own.",
     )
-    body: _Text = Field(
+    body: Words = Field(
         "",
         examples=["{time}\n{text}\nSee {data.page}"],
         description="Text of a mail of one row, with its fields in braces; empty for all fields.",
@@ -101,7 +73,7 @@ class EmailSinkConfig(Config):
     every_s: Seconds = Field(
         60.0, le=86_400, description="After a burst one mail each time, with all of that time."
     )
-    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+    time_zone: ZoneName = Field(
         "UTC", examples=["Asia/Tokyo"], description="Of the times in the mails."
     )
     timeout_s: PositiveSeconds = Field(20.0, le=120, description="Longest wait for an answer.")
