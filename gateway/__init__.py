@@ -51,6 +51,7 @@ from gateway.flow.config import (
 )
 from gateway.flow.expression import Formula
 from gateway.flow.gaps import Cause, Gap
+from gateway.flow.inbound import Answer, Call, GiveBack, Line
 from gateway.flow.jsonpath import MISSING, JsonPath
 from gateway.flow.node import (
     Alarms,
@@ -85,8 +86,10 @@ __all__ = [
     "AlarmState",
     "AlarmStatus",
     "Alarms",
+    "Answer",
     "Batch",
     "Bytes",
+    "Call",
     "Cause",
     "Certificate",
     "Config",
@@ -105,9 +108,11 @@ __all__ = [
     "Found",
     "Gap",
     "GatewayError",
+    "GiveBack",
     "Hertz",
     "JsonPath",
     "LimitError",
+    "Line",
     "Message",
     "Node",
     "OperatorAction",

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "rollback": "run an old revision of a flow again, as a new one",
     "remove": "end a flow; its revisions are kept",
     "users": "list, add and change accounts, and claim a new gateway",
+    "destinations": "list and change where webhooks and other nodes may send to",
     "secrets": "list, set and remove the secrets that flows name",
     "certificate": "show the certificate of the screens, or have it signed",
     "audit": "list who did what, and check that no record was altered",

@@ -16,6 +16,7 @@ from gateway.engine.assembly import Shop
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed, first_revision
+from gateway.engine.destinations import Destinations
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.history import History, HistoryLimits, kept_from
@@ -93,7 +94,9 @@ class Runtime:
             self.book,
             TagBook(self.tags),
             self.secrets,
+            Destinations(state_dir / "destinations.json"),
         )
+        self.doors, self.destinations = self._shop.doors, self._shop.destinations
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
         self.health: Health | None = None

@@ -27,6 +27,8 @@ class Template:
     '{"v": 3.5}'
     >>> Template("{tag}: {data.user}{gone}").fill({"tag": "a", "data": {"user": "Mo"}})
     'a: Mo'
+    >>> Template('{"t": "{x}"}').fill({"x": 'say "hi"'}, json=True)
+    '{"t": "say \\\\"hi\\\\""}'
     """
 
     def __init__(self, text: str) -> None:
@@ -47,9 +49,23 @@ class Template:
         if unknown := self.names - known:
             raise ValueError(f"there is no {{{min(unknown)}}}; there is {', '.join(sorted(known))}")
 
-    def fill(self, fields: Mapping[str, Any]) -> str:
-        """The text with its fields; one that is not there is empty."""
-        return _NAME.sub(lambda found: shown(self._paths[found[1]].find(fields)), self.text)
+    def fill(self, fields: Mapping[str, Any], *, json: bool = False) -> str:
+        """The text with its fields; one that is not there is empty.
+
+        Args:
+            fields: The values.
+            json: The text is JSON: what goes into it cannot end a text it stands in, and what is
+                not there is null.
+        """
+        show = _inside if json else shown
+        return _NAME.sub(lambda found: show(self._paths[found[1]].find(fields)), self.text)
+
+
+def _inside(value: Any) -> str:
+    """A value as it stands in JSON: a text without its quotes, which the template has."""
+    if value is MISSING or value is None or value != value:
+        return "null"
+    return orjson.dumps(value).decode()[1:-1] if isinstance(value, str) else shown(value)
 
 
 def shown(value: Any) -> str:

@@ -199,13 +199,9 @@ class EmailSink(Sink[EmailSinkConfig]):
     async def ready(self) -> None:
         """Gather, and keep to the allowance."""
         self._sent.begin()
-        if self._cut:  # It was tried and comes again.
-            return
-        if self.config.digest_s:
+        if not self._cut:  # Else it was tried and comes again.
             await asyncio.sleep(self.config.digest_s)
-        wait_s = self._allowance.wait_s(self.ctx.clock.monotonic())
-        if wait_s:
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(self._allowance.wait_s(self.ctx.clock.monotonic()))
 
     async def write(self, message: Message, port: str) -> None:
         """Send what people are told of, and forget what they need not know."""
