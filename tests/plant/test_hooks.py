@@ -76,9 +76,7 @@ async def test_what_was_answered_is_in_the_journal_whenever_it_is_killed(tmp_pat
     assert len(answered) >= 150
 
 
-async def test_through_the_front_door(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_through_the_front_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over TLS, with the token in the header or behind the question mark; and no page of ours."""
     flow = tmp_path / "hooks.flow.yaml"
     flow.write_text(FLOW)
