@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.api.local import find_token
@@ -35,6 +37,8 @@ class Client:
     def __init__(self, url: str | None = None, *, timeout_s: float = 10.0) -> None:
         self.url = (url or os.environ.get("GENBA_API") or URL).rstrip("/")
         self._timeout_s = timeout_s
+        self.cookie = ""
+        """A session of an account; else the request shows a token."""
         if not self.url.startswith(("http://", "https://")):
             raise ConfigError(
                 f"{self.url!r} is no address of a gateway.", hint=f"Write it like {URL}."
@@ -108,17 +112,53 @@ class Client:
         except ValueError as error:
             raise Disconnected(f"What answers at {self.url} is no gateway ({error}).") from error
 
+    def cookie_of(self, name: str, password: str) -> str:
+        """Log in; returns the cookie of the session."""
+        data = json.dumps({"name": name, "password": password}).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
+            f"{self.url}/api/login", data, headers, method="POST"
+        )
+        with self._answer(request) as answer:
+            return str(answer.headers.get("Set-Cookie", "")).partition(";")[0]
+
     def _get(self, path: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> bytes:
+        with self._answer(self._request(path, method, body)) as answer:
+            return bytes(answer.read(ANSWER_BYTES_MAX))
+
+    def _stream(self, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
+        """The answer to a POST as it comes; it ends only when it is whole.
+
+        Raises:
+            Disconnected: It was cut, or nobody answers.
+            Rejected: The gateway refuses; the message is its own.
+        """
+        with self._answer(self._request(path, "POST", body)) as answer:
+            try:
+                while part := answer.read(1 << 20):
+                    yield bytes(part)
+            except http.client.HTTPException as error:
+                raise Disconnected(f"The answer of {self.url} was cut ({error!r}).") from error
+
+    def _request(
+        self, path: str, method: str, body: Mapping[str, Any] | None
+    ) -> urllib.request.Request:
         data = None if body is None else json.dumps(body, allow_nan=False).encode()
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if token := find_token(self.url):  # It is another one after each start.
+        if self.cookie:  # A page says where it comes from, and so do we.
+            headers |= {"Cookie": self.cookie, "Origin": self.url}
+        elif token := find_token(self.url):  # It is another one after each start.
             headers["Authorization"] = f"Bearer {token}"
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
+        return urllib.request.Request(  # noqa: S310 - the scheme is checked in __init__
             self.url + path, data, headers, method=method
         )
+
+    @contextmanager
+    def _answer(self, request: urllib.request.Request) -> Iterator[Any]:
+        """The answer while it is read, and what goes wrong as an error of ours."""
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
-                return bytes(answer.read(ANSWER_BYTES_MAX))
+                yield answer
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read(10_000).decode(errors="replace").strip()

@@ -97,6 +97,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
             )
         except ConfigError as error:
             return PlainTextResponse(str(error), 404)
+        links.forget(driver)
         return _json({"text": text})
 
 

@@ -119,6 +119,8 @@ def _add_texts(app: FastAPI, runtime: Runtime, jobs: Jobs) -> None:
             words.append(f"-k={body.only}")
         try:
             _, rows = await jobs.once(words, {"flow.yaml": body.text}, TEST_S_MAX)
+        except Busy as error:
+            return PlainTextResponse(str(error), 409)
         except Rejected as error:
             return PlainTextResponse(str(error), 422)
         kept = ("title", "passed", "line", "seconds")

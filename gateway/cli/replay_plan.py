@@ -70,7 +70,9 @@ def plan_of(
     if end <= start:
         raise ConfigError(f"--to ({show(end)}) is not after --from ({show(start)}).")
     path = Path(args.flow)
-    document = load(path, values) if path.suffix in (".yaml", ".yml") or path.is_file() else None
+    # What the gateway asks for is a name, whatever files lie about where it runs.
+    is_file = not args.gently and (path.suffix in (".yaml", ".yml") or path.is_file())
+    document = load(path, values) if is_file else None
     name = args.flow if document is None else document.name
     journal = _journal(reader, name, start, end)
     edited = replace(load(args.against, values), name=name) if args.against else None

@@ -30,6 +30,8 @@ from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.wiring import rows
 from gateway.engine.workers import WorkerDriver
+from gateway.engine.writegate import WriteGate
+from gateway.engine.writeledger import WriteLedger
 from gateway.errors import ConfigError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
@@ -64,6 +66,7 @@ class Shop:
     book: AlarmBook
     tag_book: TagBook
     secrets: Secrets
+    writes: WriteLedger
     destinations: Destinations
     doors: Doors = field(default_factory=Doors)
     board: StatusBoard = field(default_factory=StatusBoard)
@@ -113,7 +116,7 @@ class Assembly:
         connection = new_node(document, name, cls, ctx, "connections")
         if not isinstance(connection, Connection):
             raise ConfigError(f"{entry.type} is no connection.", where=f"connections.{name}")
-        return ConnectionDriver(connection, ctx)
+        return ConnectionDriver(connection, ctx, is_off=entry.disabled)
 
     def node_context(
         self,
@@ -176,11 +179,18 @@ class Assembly:
         if isinstance(node, Source):
             return Ingress(node, ctx, runner.inbox, driver)
         keep = self._keeper(runner)
+        gate = WriteGate(
+            self.shop.writes,
+            ctx,
+            writes=cls.writes,
+            allowed=document.allow_write,
+            is_fresh=isinstance(node, Sink) and node.delivery == "fresh",
+        )
         if isinstance(node, Worker):
             read = self._read_block
-            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, options)
+            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, gate, options)
         if isinstance(node, Sink):
-            return Egress(node, ctx, driver, keep, self._read_block, options)
+            return Egress(node, ctx, driver, keep, self._read_block, gate, options)
         return None
 
     def _keeper(self, runner: FlowRunner) -> DeadLetter:

@@ -87,6 +87,7 @@ class Destinations:
         self._store(self.entries, only)
 
     def _store(self, entries: list[str], only: bool) -> None:
+        self._path.parent.mkdir(exist_ok=True)
         fresh = self._path.with_name(f"{self._path.name}.new")
         with fresh.open("w", encoding="utf-8") as file:
             json.dump({"allowed": entries, "only": only}, file, indent=1)

@@ -24,6 +24,7 @@ from gateway.engine.feeder import DeadLetter, Feeder, ReadBlock
 from gateway.engine.outbox import LANE, Outbox
 from gateway.engine.split import split
 from gateway.engine.tasks import Tasks
+from gateway.engine.writegate import WriteGate
 from gateway.errors import ConfigError, Disconnected
 from gateway.flow.entries import OutboxOptions
 from gateway.flow.node import Message, Sink
@@ -44,6 +45,7 @@ class Egress:
         connection: The connection it shares, if any.
         dead_letter: Keeps what the sink refused.
         read_block: Reads what waits on the disk.
+        gate: Judges every write to the world.
         options: How much may wait, and what happens beyond.
     """
 
@@ -54,6 +56,7 @@ class Egress:
         connection: ConnectionDriver | None,
         dead_letter: DeadLetter,
         read_block: ReadBlock,
+        gate: WriteGate,
         options: OutboxOptions | None = None,
     ) -> None:
         self.sink = sink
@@ -67,7 +70,7 @@ class Egress:
         self._is_up = False
         self._is_told = False
         self._share = self._share_of(options)
-        self._feeder = partial(Feeder, sink, ctx, dead_letter, read_block)
+        self._feeder = partial(Feeder, sink, gate.around(sink), ctx, dead_letter, read_block)
         self._feeders: list[Feeder] = []
         self._add(ctx.node_id, *(f"{ctx.node_id}{LANE}{i}" for i in range(1, sink.lanes)))
 
@@ -103,6 +106,20 @@ class Egress:
     def dropped_rows(self) -> int:
         """Rows that were given up since the state began."""
         return sum(feeder.outbox.books.dropped.total() for feeder in self._feeders)
+
+    @property
+    def is_up(self) -> bool:
+        """True while the sink can write: it and the connection it shares."""
+        return self._is_up and (self._connection is None or self._connection.ready.is_set())
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot write now, in words; empty while it can."""
+        if self.is_up:
+            return ""
+        is_open = self._connection is None or self._connection.ready.is_set()
+        status = self.ctx.status if is_open else self._connection.ctx.status  # type: ignore[union-attr]  # it is not open
+        return status.text or "It starts."
 
     @property
     def holds_up(self) -> bool:
@@ -154,7 +171,7 @@ class Egress:
             message: What to write.
             replay: True when it was made before a restart, and is made again.
         """
-        is_late = self.sink.delivery == "fresh" and (replay or not self._is_up)
+        is_late = self.sink.delivery == "fresh" and (replay or not self.is_up)
         for feeder, part in zip(self._feeders, split(message, self.sink.lanes), strict=False):
             if part is None:
                 continue
@@ -190,7 +207,7 @@ class Egress:
             state = "disconnected"
             try:
                 if self._connection is not None:
-                    await self._connection.ready.wait()
+                    await self._connection.opened(self.ctx)
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self.sink.connect()
                 self._opened()

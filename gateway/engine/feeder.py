@@ -31,6 +31,7 @@ class Feeder:
 
     Args:
         sink: The node.
+        write: Its `write` behind the gate: nothing else here writes.
         ctx: Its context.
         dead_letter: Keeps what the sink refused.
         read_block: Reads what waits on the disk.
@@ -41,6 +42,7 @@ class Feeder:
     def __init__(
         self,
         sink: Sink[Any],
+        write: Callable[[Message, str], Awaitable[None]],
         ctx: NodeContext,
         dead_letter: DeadLetter,
         read_block: ReadBlock,
@@ -53,7 +55,9 @@ class Feeder:
         """True once it was said that rows are dropped, until none waits."""
         self.left: Callable[[bool], None] = lambda is_taken: None
         """Called when rows have left, with whether the sink took them."""
-        self._sink = sink
+        self._is_latest = sink.delivery == "latest"
+        self._write_out = write
+        self._ready = sink.ready
         self._ctx = ctx
         self._dead_letter = dead_letter
         self._read_block = read_block
@@ -74,8 +78,7 @@ class Feeder:
     def add(self, port: str, message: Message) -> None:
         """Take a message from the flow; never waits."""
         at_s = self._ctx.clock.monotonic() if self._is_fresh else 0.0
-        is_latest = self._sink.delivery == "latest"
-        shed = self.outbox.add(port, message, at_s, newest_only=is_latest)
+        shed = self.outbox.add(port, message, at_s, newest_only=self._is_latest)
         if shed:
             self._ctx.count("dropped_full", shed)
             if not self.is_dropping:
@@ -119,7 +122,7 @@ class Feeder:
         try:
             while True:
                 await self._next_lane()
-                await self._sink.ready()
+                await self._ready()
                 await self._write_one(await self._next_lane())
         finally:
             self.outbox.not_taken()
@@ -135,7 +138,7 @@ class Feeder:
         if self._is_fresh:  # At most once: whatever becomes of this write, it is not repeated.
             outbox.taken(lane, last)
         try:
-            await self._sink.write(message, port)
+            await self._write_out(message, port)
         except Rejected as error:
             if not alone and head.number < last:
                 self._alone = (head.number, last)
@@ -205,7 +208,7 @@ class Feeder:
         """Keep what a sink refuses as dead letters, and write the rest of the message."""
         parts = [(message, error)]
         if not self._is_fresh:
-            parts = await sift(self._sink.write, message, port, error)
+            parts = await sift(self._write_out, message, port, error)
         dead = sum(rows(part) for part, _ in parts)
         for part, reason in parts:
             self._ctx.count("rejected", rows(part))

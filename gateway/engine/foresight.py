@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from gateway.data.tag import TagTable
+from gateway.data.tag import Tag, TagTable
 from gateway.engine.change import closed, is_such, node_of
 from gateway.engine.graph import Graph
 from gateway.engine.host import FlowHost
@@ -95,9 +95,7 @@ async def _fates(
     host: FlowHost | None, document: Document, tags: TagTable
 ) -> tuple[list[Outlook], list[Outlook]]:
     """The fate of each node and of each connection."""
-    own = TagTable(tags.limit)
-    own.load(tags.dump())
-    graph = await asyncio.to_thread(Graph, document, own)
+    graph = await asyncio.to_thread(_graph, document, tags.limit, list(tags))
     if host is None:
         return (
             [Outlook(name, "new") for name in graph.classes],
@@ -109,6 +107,14 @@ async def _fates(
     nodes = _transforms(host, graph) | _borders(host, document, graph, same)
     order = [name for name in (*document.nodes, *host.document.nodes) if name in nodes]
     return [nodes[name] for name in dict.fromkeys(order)], connections
+
+
+def _graph(document: Document, limit: int, known: Sequence[Tag]) -> Graph:
+    """The graph over tags of its own: the same codes, and room for what only it names."""
+    tags = TagTable(limit)
+    for tag in known:
+        tags.add(tag)
+    return Graph(document, tags)
 
 
 def _transforms(host: FlowHost, graph: Graph) -> dict[str, Outlook]:

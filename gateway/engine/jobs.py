@@ -28,6 +28,8 @@ OUTPUT_BYTES_MAX: Final = 8 * 1024 * 1024
 ERROR_CHARS_MAX: Final = 4_000
 KEPT_S: Final = 3600.0
 KEPT_MAX: Final = 20
+WAITING_MAX: Final = 5
+"""Short commands that run or wait for their turn."""
 END_S: Final = 3.0
 """How long a child may take to end when it is asked to, before it is killed [s]."""
 State = Literal["running", "done", "failed", "cancelled"]
@@ -84,6 +86,7 @@ class Jobs:
         self._tasks = Tasks("jobs")
         self._known: dict[str, Job] = {}
         self._asked = asyncio.Lock()
+        self._waiting = 0
 
     def start(
         self,
@@ -145,13 +148,25 @@ class Jobs:
 
         Raises:
             Rejected: It took too long or said nothing; the message is its own where it has one.
+            Busy: Too many wait for theirs.
         """
-        async with self._asked:
-            job = Job("", "", "", "", self._clock.now())
-            try:
-                return await self._command(job, words, files, limit_s)
-            except TimeoutError:
-                raise Rejected(f"It was ended: it took longer than {limit_s:g} s.") from None
+        if self._waiting >= WAITING_MAX:
+            raise Busy("Others wait for theirs. Try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._asked:
+                return await self._once(words, files, limit_s)
+        finally:
+            self._waiting -= 1
+
+    async def _once(
+        self, words: Sequence[str], files: Mapping[str, str], limit_s: float
+    ) -> tuple[int, Any]:
+        job = Job("", "", "", "", self._clock.now())
+        try:
+            return await self._command(job, words, files, limit_s)
+        except TimeoutError:
+            raise Rejected(f"It was ended: it took longer than {limit_s:g} s.") from None
 
     async def stop(self) -> None:
         """End all."""

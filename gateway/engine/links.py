@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.host import FlowHost
+from gateway.flow.browsing import Certificate
 from gateway.flow.effects import address_of
 from gateway.flow.node import Clock
 
 RATE_S: Final = 10.0
 """Rows a second are the mean of so long [s]."""
 _LOOK_S: Final = 1.0
+_FILES_S: Final = 5.0
 _KEPT: Final = round(RATE_S / _LOOK_S)
 
 
@@ -30,6 +33,9 @@ class Links:
     def __init__(self, hosts: Callable[[], Mapping[str, FlowHost]], clock: Clock) -> None:
         self._hosts = hosts
         self._clock = clock
+        self._certificates: WeakKeyDictionary[
+            ConnectionDriver, tuple[float, Sequence[Certificate]]
+        ] = WeakKeyDictionary()
         self._seen: deque[tuple[float, dict[tuple[str, str], int]]] = deque(maxlen=_KEPT + 1)
 
     async def rows(self) -> list[dict[str, Any]]:
@@ -57,7 +63,7 @@ class Links:
     async def _row(self, host: FlowHost, name: str, driver: ConnectionDriver) -> dict[str, Any]:
         entry = host.document.connections[name]
         status = driver.ctx.status
-        certificates = await asyncio.to_thread(driver.connection.certificates)
+        certificates = await self._certificates_of(driver)
         return {
             "flow": host.name,
             "name": name,
@@ -73,6 +79,19 @@ class Links:
             "browses": driver.connection.browses,
             "certificates": [asdict(one) for one in certificates],
         }
+
+    def forget(self, driver: ConnectionDriver) -> None:
+        """What was decided about a certificate is to be seen at once."""
+        self._certificates.pop(driver, None)
+
+    async def _certificates_of(self, driver: ConnectionDriver) -> Sequence[Certificate]:
+        """They stand in files, which are not read for each screen each second."""
+        now = self._clock.monotonic()
+        at, found = self._certificates.get(driver, (float("-inf"), ()))
+        if now - at >= _FILES_S:
+            found = await asyncio.to_thread(driver.connection.certificates)
+            self._certificates[driver] = now, found
+        return found
 
     def _totals(self) -> dict[tuple[str, str], int]:
         """Rows that sources brought and sinks were given, by connection."""

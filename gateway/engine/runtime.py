@@ -6,40 +6,46 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway.data.event import Event
-from gateway.data.tag import TagTable
+from gateway.data.tag import DERIVED_SHARE, TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
-from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.destinations import Destinations
 from gateway.engine.flows import DRAIN_S, Flows
+from gateway.engine.flowsinks import FlowSinks
 from gateway.engine.health import OWN, Condition, Health, own_flow
 from gateway.engine.history import History, HistoryLimits, kept_from
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
+from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
+from gateway.engine.report import status_of
 from gateway.engine.runner import FlowRunner
 from gateway.engine.secrets import Secrets
+from gateway.engine.setpoints import SetpointDesk
 from gateway.engine.shadows import Shadows
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.trial import Trials
-from gateway.engine.view import flow_status, wires_of
+from gateway.engine.view import wires_of
 from gateway.engine.wear import WearMeter
+from gateway.engine.writeledger import WriteLedger
 from gateway.errors import Disconnected
 from gateway.flow.document import Document
 from gateway.flow.node import Clock
 
 _log = logging.getLogger("genba.runtime")
 CHECKPOINT_S = 60.0
+_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
 
 class Runtime:
@@ -71,7 +77,7 @@ class Runtime:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
         self.clock: Clock = clock or SystemClock()
-        self.tags = TagTable(tags_max)
+        self.tags = TagTable(tags_max, reserve=int(tags_max * DERIVED_SHARE))
         self.live = Live(self.tags)
         self.lines = Lines()
         self.book = AlarmBook()
@@ -84,6 +90,8 @@ class Runtime:
         self.secrets = Secrets(state_dir / "secrets")
         self._documents = list(documents)
         self._tasks = Tasks("engine")
+        self._lookup = Lookup(self.live, self.clock)
+        writes = WriteLedger.stored(self.store, self.clock, self._lookup)
         self._shop = Shop(
             state_dir,
             self.clock,
@@ -94,7 +102,11 @@ class Runtime:
             self.book,
             TagBook(self.tags),
             self.secrets,
-            Destinations(state_dir / "destinations.json"),
+            writes,
+            Destinations(state_dir / "destinations" / "allowed.json"),
+        )
+        self.setpoints = SetpointDesk(
+            writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
         self.doors, self.destinations = self._shop.doors, self._shop.destinations
         self.history: History | None = kept_from(self._shop, history)
@@ -116,6 +128,12 @@ class Runtime:
         """The flows that run, by name."""
         return {name: host.runner for name, host in self.hosts.items()}
 
+    @property
+    def booked(self) -> dict[str, FlowRunner]:
+        """All flows that have books: those that run, and the gateway's own, which is last."""
+        hosts = [*self.hosts.values(), *filter(None, [self._own])]
+        return {host.name: host.runner for host in hosts}
+
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
@@ -136,6 +154,7 @@ class Runtime:
             newest = await newest_record(self.store)
             behind = self.clock.begin(newest) if isinstance(self.clock, SystemClock) else 0
             self.book.apply(await self.store.alarm_events())
+            await self.setpoints.load(self.store)
             await self._add_own(damaged)
             await self.flows.open(self._documents)
             if behind and self.health is not None:
@@ -145,10 +164,12 @@ class Runtime:
             await self.store.close()
             raise
         self._is_running = True
+        self._lookup.begin()
         for host in self._all():
             host.start()
         assert self.health is not None
         self._tasks.start("health", self.health.run())
+        self._tasks.start("setpoints", self.setpoints.run())
         self._tasks.start("checkpoint", self._checkpoints())
         if self.history is not None:
             self._tasks.start("history", self.history.run())
@@ -219,7 +240,7 @@ class Runtime:
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
     def _say(self, level: str, where: str, text: str) -> None:
-        _log.log({"error": logging.ERROR, "info": logging.INFO}[level], "%s: %s", where, text)
+        _log.log(_LEVELS[level], "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
 
     # ------------------------------------------------------------------ what people do
@@ -274,18 +295,4 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
-        books = {name: flow_books(runner) for name, runner in self.runners.items()}
-        return {
-            "now": self.clock.now(),
-            "since": self.since,
-            "uptime_s": self.clock.monotonic() - self.started_s,
-            "tags": len(self.tags),
-            "nodes": [status.as_dict() for status in self.statuses],
-            "wires": self.wires(),
-            "flows": {name: flow_status(runner) for name, runner in self.runners.items()},
-            "books": books,
-            "unbalanced": sum(book["unbalanced"] for book in books.values()),
-            "commits": self.store.commits,
-            "bytes_written": self.store.bytes_written,
-            "lines": [list(line) for line in self.lines.kept],
-        }
+        return status_of(self)

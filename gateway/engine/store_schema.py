@@ -9,7 +9,7 @@ from typing import Final
 from gateway.engine.sealed import seal
 from gateway.engine.store_audit import AUDIT, chain_all
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 _SCHEMA_2: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -72,6 +72,7 @@ def create(db: sqlite3.Connection) -> None:
         db.execute(statement)
     _to_3(db)
     _to_4(db)
+    _to_5(db)
     db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     db.execute("COMMIT")
 
@@ -117,10 +118,19 @@ def _to_4(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _to_5(db: sqlite3.Connection) -> None:
+    """Version 4 knew no write grants."""
+    from gateway.engine.store_grants import GRANTS  # It needs what needs this file.
+
+    for statement in GRANTS:
+        db.execute(statement)
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {
     1: _to_2,
     2: _to_3,
     3: _to_4,
+    4: _to_5,
 }
 """What brings a file from a version to the next."""
 

@@ -19,6 +19,7 @@ from gateway.engine.inbox import Inbox
 from gateway.engine.lane import Block, Waiting
 from gateway.engine.outbox import Outbox
 from gateway.engine.wiring import rows
+from gateway.engine.writegate import WriteGate
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.entries import OutboxOptions
 from gateway.flow.node import Message, Outputs, Worker
@@ -43,12 +44,14 @@ class WorkerDriver:
         connection: ConnectionDriver | None,
         dead_letter: DeadLetter,
         read_block: ReadBlock,
+        gate: WriteGate,
         options: OutboxOptions | None = None,
     ) -> None:
         self.worker = worker
         self.ctx = ctx
         self.outbox = Outbox(options or OPTIONS)
         self._inbox = inbox
+        self._gate = gate
         self._read_block = read_block
         self._connection = connection
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
@@ -101,7 +104,7 @@ class WorkerDriver:
             state = "disconnected"
             try:
                 if self._connection is not None:
-                    await self._connection.ready.wait()
+                    await self._connection.opened(self.ctx)
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self.worker.connect()
                 await self._work()
@@ -158,6 +161,7 @@ class WorkerDriver:
     async def _answer(self, question: Waiting) -> None:
         outputs: Outputs = {}
         try:
+            await self._gate.command(question.message)
             outputs = await self.worker.handle(question.message, question.port)
         except Rejected as error:
             self.ctx.count("rejected", rows(question.message))

@@ -6,6 +6,7 @@ A finding names file, line, node, field, what is wrong and what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from gateway.flow.lint_outbox import waiting_findings
 from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
+from gateway.flow.lint_writes import write_findings
 from gateway.flow.node import Node
 from gateway.flow.variables import resolve
 from gateway.flow.yaml_read import Path as Place
@@ -82,6 +84,7 @@ def lint(document: Document, variables: Mapping[str, str] | None = None) -> list
     findings += linter.secrets(document)
     findings += wire_findings(whole)
     findings += waiting_findings(whole)
+    findings += write_findings(whole, linter.configs)
     findings += unit_clashes(whole, linter.configs)
     findings += test_findings(whole)
     if not whole.nodes:
@@ -119,7 +122,10 @@ class _Linter:
         for name, entry in entries.items():
             place: Place = (section, name)
             if entry.disabled:
-                yield self.found("warning", place, (), "It is disabled.", "")
+                text = "It is disabled."
+                if section == "connections":
+                    text = "It is disabled: what uses it reads and writes nothing meanwhile."
+                yield self.found("warning", place, (), text, "")
             try:
                 cls = registry.node_class(entry.type)
             except ConfigError as error:
@@ -158,7 +164,7 @@ class _Linter:
             cls = document.class_of(node)
             if cls is None:  # Which option names a connection cannot be known.
                 used.update(value for value in entry.config.values() if isinstance(value, str))
-            for name in _connection_fields(cls):
+            for name in _connection_fields(cls):  # type: ignore[arg-type]  # a class is hashable
                 wanted = entry.config.get(name)
                 if not isinstance(wanted, str):
                     continue
@@ -230,16 +236,17 @@ def _unknown_option(name: str, known: Iterable[str]) -> str:
     return near(name, known)
 
 
-def _connection_fields(cls: type[Node[Any]] | None) -> list[str]:
-    """Options that name a connection, by their widget."""
+@cache
+def _connection_fields(cls: type[Node[Any]] | None) -> tuple[str, ...]:
+    """Options that name a connection, by their widget; a schema takes longer than all the rest."""
     if cls is None:
-        return []
+        return ()
     properties = cls.Config.model_json_schema().get("properties", {})
-    return [
+    return tuple(
         name
         for name, part in properties.items()
         if any(p.get("widget") == "connection" for p in (part, *part.get("anyOf", ())))
-    ]
+    )
 
 
 def _clear_secrets(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:

@@ -30,9 +30,11 @@ from gateway.flow.nodered_export import (
 )
 from gateway.flow.nodered_types import make
 
-_BOX_X: Final = 180.0
-_BOX_Y: Final = 60.0
-"""Points of Node-RED's canvas for one box of ours."""
+_GRID: Final = 10
+_WIDER: Final = 1.5
+_HIGHER: Final = 2.0
+"""Our boxes are wider and higher than those of Node-RED, so the canvas is stretched."""
+_TAB_GAP: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Converted:
 
     Args:
         text: The flow file, in its canonical form; it may need work, which lint names.
-        layout: (x, y) of each node, in boxes.
+        layout: (x, y) of each node [px at zoom 1].
         notes: One for every node of the export.
     """
 
@@ -79,7 +81,7 @@ def convert(flows: str | Sequence[Any], name: str) -> Converted:
         name: The name of the new flow.
 
     Raises:
-        ConfigError: It is no export of Node-RED.
+        ConfigError: It is no export of Node-RED, or no flow may have this name.
     """
     export = Export(items_of(flows))
     made: dict[str, Made] = {}
@@ -105,7 +107,9 @@ def convert(flows: str | Sequence[Any], name: str) -> Converted:
         chains=tuple(wires),
         comments=export.comments(),
     )
-    return Converted(document.text(), _layout(export, names), tuple(notes))
+    text = document.text()
+    Document.parse(text, f"{name}.flow.yaml")  # Such as a name that no flow may have.
+    return Converted(text, _layout(export, names), tuple(notes))
 
 
 # ---------------------------------------------------------------------- putting it together
@@ -184,7 +188,7 @@ def _note(item: Item, verdict: Verdict, text: str, becomes: str = "") -> Note:
 
 
 def _layout(export: Export, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Positions in boxes; one tab stands below the other."""
+    """Positions on the canvas [px]; one tab stands below the other."""
     found: dict[str, tuple[float, float]] = {}
     base = 0.0
     tabs = list(dict.fromkeys(text_of(export.by_id[key], "z") for key in names))
@@ -195,9 +199,13 @@ def _layout(export: Export, names: Mapping[str, str]) -> dict[str, tuple[float, 
             x = number_of(export.by_id[key], "x") or 0.0
             y = number_of(export.by_id[key], "y") or 0.0
             x, y = min(max(x, 0.0), 1e5), min(max(y, 0.0), 1e5)
-            found[names[key]] = (round(x / _BOX_X, 2), round(top + y / _BOX_Y, 2))
-            base = max(base, found[names[key]][1] + 2)
+            found[names[key]] = (_snapped(x * _WIDER), _snapped(top + y * _HIGHER))
+            base = max(base, found[names[key]][1] + _TAB_GAP)
     return found
+
+
+def _snapped(value: float) -> float:
+    return float(round(value / _GRID) * _GRID)
 
 
 __all__ = ["Converted", "Note", "convert", "slug"]

@@ -107,6 +107,8 @@ def take(document: Document, node: str, text: str, mode: Mode = "merge") -> Take
     for number, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
+        if len(errors) >= ERRORS_MAX:
+            break  # Saying why takes longer than taking it.
         given = dict(zip(header, map(_plain, cells), strict=False))
         name = given.pop(TAG, "").strip()
         wrong = list(_row(kind, name, given, has_commas, found))

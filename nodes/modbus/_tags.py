@@ -123,6 +123,11 @@ class WriteTag(PointConfig):
     min: Least = None
     max: Greatest = None
 
+    @property
+    def is_bit(self) -> bool:
+        """Whether it is 0 or 1 by itself."""
+        return (self.type or default_type(parse_address(self.address, 0))) == "bool"
+
     @model_validator(mode="after")
     def _can_be_written(self) -> WriteTag:
         address = parse_address(self.address, 0)

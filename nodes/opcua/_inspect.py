@@ -16,7 +16,8 @@ from nodes.opcua._session import Session, content
 from nodes.opcua._trust import Decision, TrustList
 from nodes.opcua._ua import ua
 
-CHILDREN_MAX: Final = 2_000
+CHILDREN_MAX: Final = 2_001
+"""One more than a screen is given, so that it is seen that there are more."""
 TOP: Final = "/Objects"
 _KINDS: Final = {"variable": "variable", "method": "method"}
 

@@ -20,6 +20,7 @@ from nodes.mqtt import _listen
 from nodes.mqtt._codec import Hello
 from nodes.mqtt._wire import Outgoing
 from tests.api.desk import Desk, closed, opened
+from tests.api.serving import served
 from tests.engine.gear import until
 from tests.nodes.modbus_slaves import TcpSlave, device, read_reply, tcp_server
 from tests.nodes.mqtt.conftest import Broker, make_broker  # noqa: F401 - a fixture
@@ -146,6 +147,24 @@ async def test_browsing_is_bounded(
     assert Chatty.ended == 2, "what it holds is let go in any case"
 
 
+async def test_who_goes_away_ends_what_was_asked(desk: Desk, strangers: None) -> None:
+    """Over a real socket: a browser that is closed must not keep a device busy."""
+    async with served(desk.runtime) as url:
+        host, port = url.removeprefix("http://").split(":")
+        body = b'{"type": "my.chatty", "config": {"url": ""}, "path": "slow"}'
+        head = (
+            f"POST /api/connections/browse HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode() + body)
+        await writer.drain()
+        await until(lambda: desk.runtime.trials._running == 1)
+        assert Chatty.ended == 0
+        writer.close()
+        await until(lambda: Chatty.ended == 1 and desk.runtime.trials._running == 0)
+
+
 async def test_what_is_wrong_is_said_before_anything_is_opened(desk: Desk) -> None:
     for body, text in (
         ({"type": "no.such"}, "no.such"),
@@ -266,6 +285,13 @@ async def test_an_absent_server_is_listed_with_its_error_and_the_next_try(tmp_pa
     await closed(desk)
 
 
+async def until_listed(desk: Desk, path: str, number: int) -> None:
+    """Certificates are read anew every few seconds."""
+    async with asyncio.timeout(20):
+        while len(await desk.get(path)) < number:
+            await asyncio.sleep(0.1)
+
+
 async def test_opcua_a_certificate_is_trusted_by_a_person(tmp_path: Path) -> None:
     async with running(pki=tmp_path / "plc") as plc:
         desk = await opened(press(plc, **SECURE), tmp_path / "state")
@@ -275,6 +301,7 @@ async def test_opcua_a_certificate_is_trusted_by_a_person(tmp_path: Path) -> Non
         driver = desk.runtime.hosts["press"].drivers["plc"]
         await until(lambda: driver.next_try)
         path = "/api/connections/press/plc/trust"
+        await until_listed(desk, path, 2)
         own, server = await desk.get(path)
         assert (own["whose"], own["state"], own["subject"]) == ("own", "own", "Genba")
         assert (server["whose"], server["state"]) == ("server", "rejected")

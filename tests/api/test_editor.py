@@ -367,6 +367,18 @@ async def test_an_export_of_node_red_is_converted(desk: Desk) -> None:
     ]
     found = await desk.post("/api/flows/press/convert", flows_json=flows)
     assert "inject -> sink" in found["text"]
-    assert found["layout"]["sink"] == [2.0, 1.0]
+    assert found["layout"]["sink"] == [540, 120]
     assert [note["verdict"] for note in found["notes"]] == ["changed", "changed", "left_out"]
     assert "no JSON" in await desk.post("/api/flows/press/convert", 422, flows_json="{")
+
+
+async def test_a_large_draft_is_taken_and_a_huge_one_is_not(desk: Desk) -> None:
+    large = "#" * 1_500_000
+    first = await desk.put("/api/drafts/press", text=large, version=0)
+    assert (await desk.get("/api/drafts/press"))["text"] == large
+    answer = await desk.client.put(
+        "/api/drafts/press", json={"text": "#" * 5_000_000, "version": first["version"]}
+    )
+    assert answer.status_code == 413
+    findings = await desk.post("/api/flows/press/lint", text=TEXT + "\n" + "# x\n" * 50_000)
+    assert not [row for row in findings if row["severity"] == "error"]

@@ -125,7 +125,7 @@ def test_a_hall_with_mqtt() -> None:
     }
     assert errors(found, besides=("Nothing is wired to its input",)) == []
     assert "# The hall" in found.text and "# Ask Kenji." in found.text
-    assert found.layout["source"] == (1.0, 2.0) and found.layout["power"] == (4.0, 2.0)
+    assert found.layout["source"] == (270, 240) and found.layout["power"] == (1080, 240)
     notes = by_id(found)
     assert "value * 1.8 + 32" in notes["fn"].text and notes["fn"].verdict == "left_out"
     assert notes["lim"].text.endswith("1 of its wires lead to what was left out.")
@@ -284,7 +284,7 @@ def test_tabs_subflows_and_disabled_ones() -> None:
     notes = by_id(found)
     assert notes["sd"].text == "It is inside the subflow 'Smooth'; see there."
     assert "'Smooth'" in notes["su"].text and notes["g"].verdict == "left_out"
-    assert found.layout["n_1_l_co_2"][1] > found.layout["n_1_l_co"][1] + 1
+    assert found.layout["n_1_l_co_2"][1] > found.layout["n_1_l_co"][1] + 100
 
 
 @pytest.mark.parametrize(
@@ -302,6 +302,11 @@ def test_tabs_subflows_and_disabled_ones() -> None:
 def test_what_is_no_export_is_refused(text: str, part: str) -> None:
     with pytest.raises(ConfigError, match=part):
         convert(text, "f")
+
+
+def test_a_name_that_no_flow_may_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a b"):
+        convert(HALL, "a b")
 
 
 _TYPES = st.sampled_from(

@@ -127,9 +127,9 @@ async def test_it_resumes_after_what_the_journal_has(tmp_path: Path) -> None:
         found: list[int] = []
         for last in (4, 9):
             with lent(Script()) as script:
-                (tmp_path / "destinations.json").write_text(
-                    '{"allowed": ["127.0.0.0/8"], "only": false}'
-                )
+                allowed = tmp_path / "destinations" / "allowed.json"
+                allowed.parent.mkdir(exist_ok=True)
+                allowed.write_text('{"allowed": ["127.0.0.0/8"], "only": false}')
                 runtime = await started(Document.parse(text), tmp_path)
                 await until(lambda s=script, last=last: last in _numbers(s))
                 found += _numbers(script)
