@@ -38,6 +38,7 @@ from gateway.flow.config import (
     Bytes,
     Config,
     ConnectionName,
+    DataPath,
     Expression,
     Hertz,
     Percent,
@@ -50,6 +51,8 @@ from gateway.flow.config import (
 )
 from gateway.flow.expression import Formula
 from gateway.flow.gaps import Cause, Gap
+from gateway.flow.inbound import Answer, Call, GiveBack, Line
+from gateway.flow.jsonpath import MISSING, JsonPath
 from gateway.flow.node import (
     Alarms,
     Connection,
@@ -67,20 +70,26 @@ from gateway.flow.node import (
     Transform,
     Worker,
 )
+from gateway.flow.records import FIELDS, Record, key_of, records
 from gateway.flow.room import Room
 from gateway.flow.select import TagSelect
+from gateway.flow.template import Template
 from gateway.flow.units import converter
 
 __all__ = [
     "EMPTY",
+    "FIELDS",
+    "MISSING",
     "NO_WINDOWS",
     "AlarmEvent",
     "AlarmOptions",
     "AlarmState",
     "AlarmStatus",
     "Alarms",
+    "Answer",
     "Batch",
     "Bytes",
+    "Call",
     "Cause",
     "Certificate",
     "Config",
@@ -88,6 +97,7 @@ __all__ = [
     "Connection",
     "ConnectionName",
     "Context",
+    "DataPath",
     "Disconnected",
     "Event",
     "Events",
@@ -98,8 +108,11 @@ __all__ = [
     "Found",
     "Gap",
     "GatewayError",
+    "GiveBack",
     "Hertz",
+    "JsonPath",
     "LimitError",
+    "Line",
     "Message",
     "Node",
     "OperatorAction",
@@ -112,6 +125,7 @@ __all__ = [
     "PositiveSeconds",
     "Priority",
     "Reading",
+    "Record",
     "Rejected",
     "Room",
     "Rows",
@@ -128,14 +142,17 @@ __all__ = [
     "TagName",
     "TagSelect",
     "TagTable",
+    "Template",
     "Transform",
     "Windows",
     "Worker",
     "amount",
     "converter",
+    "key_of",
     "parse_table",
     "pattern_of",
     "quality",
+    "records",
     "transition",
     "windowing",
 ]

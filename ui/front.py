@@ -88,7 +88,7 @@ class Front:
         if not self._is_our_name(scope):
             answer: Response = PlainTextResponse("This gateway has another name.", 421)
             await answer(scope, receive, send)
-        elif path.startswith("/api/") or path in TO_API:
+        elif path.startswith(("/api/", "/hook/")) or path in TO_API:
             await self._proxy.http(scope, receive, send)
         elif path.startswith(("/assets/", "/fonts/")):
             await self._static(scope, receive, send)
@@ -167,7 +167,8 @@ class Front:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if scope["path"] == "/live" and self._is_our_name(scope):
+        is_live = scope["path"] == "/live" or str(scope["path"]).startswith("/hook/")
+        if is_live and self._is_our_name(scope):
             await self._proxy.websocket(scope, receive, send)
             return
         is_pages = str(scope["path"]).startswith("/_nicegui_ws/")

@@ -102,7 +102,7 @@ class Proxy:
             origin = next((value for key, value in headers if key == "origin"), None)
             skip = ("origin", "sec-websocket", "content-")
             upstream = await connect(
-                f"ws://127.0.0.1:{port}{scope['path']}",
+                f"ws://127.0.0.1:{port}{scope['path']}{_query(scope)}",
                 additional_headers=[(k, v) for k, v in headers if not k.startswith(skip)],
                 origin=Origin(origin) if origin else None,
                 user_agent_header=None,
@@ -125,6 +125,11 @@ class Proxy:
                 both.start_soon(_down, upstream, send)
                 await _up(upstream, receive)
                 both.cancel_scope.cancel()
+
+
+def _query(scope: Scope) -> str:
+    query = scope["query_string"].decode("latin-1")
+    return f"?{query}" if query else ""
 
 
 async def _refuse(receive: Receive, send: Send, code: int) -> None:

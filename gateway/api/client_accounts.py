@@ -119,6 +119,19 @@ class AccountClient(Client):
         """Take a signed certificate; returns what became of it, in a sentence."""
         return str(self._ask("PUT", "/api/certificate", {"chain": chain})["text"])
 
+    def destinations(self) -> dict[str, Any]:
+        """Where nodes of the web may send to: ``allowed`` and ``only``."""
+        return dict(self._ask("GET", "/api/destinations"))
+
+    def change_destinations(self, **what: Any) -> dict[str, Any]:
+        """Allow one more (`allow`), or nothing else (`only`)."""
+        return dict(self._ask("PUT", "/api/destinations", what))
+
+    def forbid_destination(self, name: str) -> str:
+        """Take back what was allowed; returns what became of it, in a sentence."""
+        path = f"/api/destinations/{quote(name, safe='')}"
+        return str(self._ask("DELETE", path)["text"])
+
     def backup(self, passphrase: str, file: Path) -> int:
         """Write a backup into a file that is there only when it is whole; returns its bytes.
 

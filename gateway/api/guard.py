@@ -13,10 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from gateway.api.scope import FRONT, App, Message, Receive, Scope, Send, names_this_machine
+from gateway.engine.doors import BODY_BYTES_MAX as DOOR_BODY_BYTES_MAX
+from gateway.engine.doors import PREFIX
 
 BODY_BYTES_MAX: Final = 64 * 1024
 FLOW_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """A flow file, escaped as JSON."""
+HOOK_BODY_BYTES_MAX: Final = DOOR_BODY_BYTES_MAX
+"""What no node may exceed; each has its own limit below it."""
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -48,7 +52,9 @@ class Guard:
                 headers.update({**_HEADERS, "Cache-Control": own})
             await send(message)
 
-        limit = FLOW_BODY_BYTES_MAX if _takes_a_flow(str(scope["path"])) else BODY_BYTES_MAX
+        limit = HOOK_BODY_BYTES_MAX if _is_hook(scope) else BODY_BYTES_MAX
+        if _takes_a_flow(str(scope["path"])):
+            limit = FLOW_BODY_BYTES_MAX
         refused = _refused(scope, headers, limit)
         if refused is not None:
             await refused(scope, receive, dressed)
@@ -67,6 +73,10 @@ class Guard:
             return message
 
         await self._app(scope, counted, dressed)
+
+
+def _is_hook(scope: Scope) -> bool:
+    return str(scope["path"]).startswith(PREFIX)
 
 
 def _takes_a_flow(path: str) -> bool:

@@ -25,9 +25,11 @@ from gateway.api import (
     routes_certificate,
     routes_connections,
     routes_dashboards,
+    routes_destinations,
     routes_drafts,
     routes_editor,
     routes_history,
+    routes_hooks,
     routes_letters,
     routes_live,
     routes_report,
@@ -145,6 +147,8 @@ def application(
     routes_drafts.add(app, runtime)
     routes_connections.add(app, runtime)
     routes_texts.add(app)
+    routes_hooks.add(app, runtime)
+    routes_destinations.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)

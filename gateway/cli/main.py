@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "rollback": "run an old revision of a flow again, as a new one",
     "remove": "end a flow; its revisions are kept",
     "users": "list, add and change accounts, and claim a new gateway",
+    "destinations": "list and change where webhooks and other nodes may send to",
     "setpoint": "write a value to a machine: look, confirm, see what came of it",
     "grants": "list, set and remove write grants",
     "secrets": "list, set and remove the secrets that flows name",

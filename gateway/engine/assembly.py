@@ -12,6 +12,8 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.codec import pack_inputs
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.context import NodeContext
+from gateway.engine.destinations import Destinations
+from gateway.engine.doors import Doors
 from gateway.engine.egress import DeadLetter, Egress
 from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
@@ -65,6 +67,8 @@ class Shop:
     tag_book: TagBook
     secrets: Secrets
     writes: WriteLedger
+    destinations: Destinations
+    doors: Doors = field(default_factory=Doors)
     board: StatusBoard = field(default_factory=StatusBoard)
     node_tasks: Tasks = field(default_factory=lambda: Tasks("nodes"))
 
@@ -95,6 +99,8 @@ class Assembly:
             secrets=shop.secrets,
             lines=shop.lines,
             connections=connections,
+            destinations=shop.destinations,
+            doors=shop.doors,
         )
 
     def connection(self, document: Document, name: str) -> ConnectionDriver:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gateway.data.tag import TagTable
+from gateway.engine.destinations import Destinations
+from gateway.engine.doors import BODY_BYTES_MAX, Door, Doors
 from gateway.engine.metrics import Lines, NodeStatus
 from gateway.engine.secrets import Secrets
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.flow.config import Secret
+from gateway.flow.inbound import GiveBack, OnCall, OnLine
 from gateway.flow.node import Clock, Connection
 
 K = TypeVar("K")
@@ -34,6 +37,8 @@ class NodeContext:
         secrets: Secrets,
         lines: Lines,
         connections: Mapping[str, Connection[Any]],
+        destinations: Destinations,
+        doors: Doors,
     ) -> None:
         self.node_id = status.node
         self.flow = status.flow
@@ -48,6 +53,8 @@ class NodeContext:
         self._secrets = secrets
         self._lines = lines
         self._connections = connections
+        self._destinations = destinations
+        self._doors = doors
         self._log = logging.getLogger(f"genba.{status.flow}.{status.node}")
 
     def connection(self, kind: type[K], name: str) -> K:
@@ -67,6 +74,20 @@ class NodeContext:
 
     def secret(self, ref: Secret) -> str:
         return self._secrets(ref)
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        return await self._destinations.resolve(host, port)
+
+    def serve(
+        self,
+        path: str,
+        *,
+        on_call: OnCall | None = None,
+        on_line: OnLine | None = None,
+        body_bytes_max: int = 65_536,
+    ) -> GiveBack:
+        limit = min(body_bytes_max, BODY_BYTES_MAX)
+        return self._doors.open(path, Door(f"{self.flow}/{self.node_id}", on_call, on_line, limit))
 
     def count(self, name: str, n: int = 1) -> None:
         self.status.counts[name] += n

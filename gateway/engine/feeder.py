@@ -57,6 +57,7 @@ class Feeder:
         """Called when rows have left, with whether the sink took them."""
         self._is_latest = sink.delivery == "latest"
         self._write_out = write
+        self._ready = sink.ready
         self._ctx = ctx
         self._dead_letter = dead_letter
         self._read_block = read_block
@@ -120,6 +121,8 @@ class Feeder:
         """Write until the sink fails or this is cancelled."""
         try:
             while True:
+                await self._next_lane()
+                await self._ready()
                 await self._write_one(await self._next_lane())
         finally:
             self.outbox.not_taken()

@@ -37,6 +37,7 @@ class Rule:
 
 ACTIONS: Final[Mapping[str, Rule]] = {
     "open": Rule("nobody", "see whether the gateway lives, log in and claim it"),
+    "hook.call": Rule("nobody", "call a path that a node answers: the node asks who it is"),
     "me.read": Rule("anybody", "see who they are"),
     "me.edit": Rule("anybody", "see and end their own sessions, change their own password"),
     "status.read": Rule("viewer", "see how the gateway is"),
@@ -61,6 +62,8 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "secret.edit": Rule("administrator", "set and remove secrets", fresh=True),
     "connection.test": Rule("engineer", "test connections and browse what is behind them"),
     "connection.trust": Rule("engineer", "trust and reject certificates of servers"),
+    "destination.read": Rule("engineer", "see where nodes of the web may send to"),
+    "destination.edit": Rule("administrator", "change where nodes may send to", fresh=True),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),

@@ -16,6 +16,7 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed, first_revision
+from gateway.engine.destinations import Destinations
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.flowsinks import FlowSinks
 from gateway.engine.health import OWN, Condition, Health, own_flow
@@ -102,10 +103,12 @@ class Runtime:
             TagBook(self.tags),
             self.secrets,
             writes,
+            Destinations(state_dir / "destinations" / "allowed.json"),
         )
         self.setpoints = SetpointDesk(
             writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
+        self.doors, self.destinations = self._shop.doors, self._shop.destinations
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
         self.health: Health | None = None

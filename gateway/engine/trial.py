@@ -18,6 +18,7 @@ from gateway.data.tag import TagTable
 from gateway.engine.assembly import Shop
 from gateway.engine.connections import ConnectionDriver, close_quietly
 from gateway.engine.context import NodeContext
+from gateway.engine.doors import Doors
 from gateway.engine.metrics import Lines, NodeStatus
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
@@ -134,6 +135,8 @@ class Trials:
             secrets=self._shop.secrets,
             lines=lines,
             connections={},
+            destinations=self._shop.destinations,
+            doors=Doors(),
         )
         cls = registry.node_class(type_name)
         entry = document.connections["trial"]

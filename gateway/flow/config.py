@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from gateway.flow.jsonpath import JsonPath
 
 
 class Config(BaseModel):
@@ -64,4 +66,10 @@ Expression = Annotated[
     StringConstraints(min_length=1, max_length=2000),
     Field(json_schema_extra={"widget": "expression"}),
 ]
+DataPath = Annotated[
+    str,
+    StringConstraints(max_length=255),
+    AfterValidator(lambda text: JsonPath(text).text),
+]
+"""A path into a JSON document, see `JsonPath`; the empty one is the whole."""
 Advanced = Field(json_schema_extra={"advanced": True})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gateway.data.tag import TagTable
 from gateway.flow.config import Secret
+from gateway.flow.inbound import GiveBack, OnCall, OnLine
 
 K = TypeVar("K")
 
@@ -43,6 +44,26 @@ class Context(Protocol):
 
     def secret(self, ref: Secret) -> str:
         """The secret behind a reference; ConfigError if it is not set."""
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a destination of the web; connect to one of them, not to the name.
+
+        Raises ConfigError when an administrator has not allowed it, Disconnected when the name
+        is not known.
+        """
+
+    def serve(
+        self,
+        path: str,
+        *,
+        on_call: OnCall | None = None,
+        on_line: OnLine | None = None,
+        body_bytes_max: int = 65_536,
+    ) -> GiveBack:
+        """Answer at ``/hook/<path>`` of the gateway until what is returned is called.
+
+        Raises ConfigError when the path is taken.
+        """
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter of this node, shown in metrics and status."""

@@ -20,6 +20,7 @@ from gateway.data.windows import Windows
 from gateway.errors import ConfigError
 from gateway.flow import notation
 from gateway.flow.config import Secret
+from gateway.flow.inbound import GiveBack, OnCall, OnLine
 from gateway.flow.node import Carries, Example, Message, Node, Outputs, Port, Transform
 
 K = TypeVar("K")
@@ -57,6 +58,19 @@ class BenchContext:
         if ref.secret not in self.secrets:
             raise ConfigError(f"The secret {ref.secret!r} is not set.")
         return self.secrets[ref.secret]
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        return [host]
+
+    def serve(
+        self,
+        path: str,
+        *,
+        on_call: OnCall | None = None,
+        on_line: OnLine | None = None,
+        body_bytes_max: int = 65_536,
+    ) -> GiveBack:
+        raise AssertionError("A transform serves nothing.")
 
     def count(self, name: str, n: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + n

@@ -146,8 +146,10 @@ def _optional(cls: type[Node[Any]], port: Port) -> bool:
     """True where nothing is amiss without a wire.
 
     A sink offers an input for each kind of wire; operators' actions come from the gateway
-    itself, and events are always extra.
+    itself, events are always extra, and where events are taken alarms may come as well.
     """
+    if port.carries == "alarms" and cls.inputs[0].carries == "events":
+        return True
     return cls.kind != "transform" or port.carries == "events" or port.name == "operator"
 
 

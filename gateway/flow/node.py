@@ -253,6 +253,13 @@ class Sink(Node[C]):
     async def connect(self) -> None:
         """Get ready to write. Raises Disconnected or ConfigError."""
 
+    async def ready(self) -> None:
+        """Wait until the next write may begin; what arrives meanwhile becomes part of it.
+
+        For receivers of which one asks little: a mail a minute with all alarms of it, instead of
+        five hundred mails. Called before every write, while something waits.
+        """
+
     async def write(self, message: Message, port: str) -> None:
         """Send one message. Raises Disconnected (kept, tried again) or Rejected (dead letter)."""
         raise NotImplementedError

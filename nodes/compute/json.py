@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
-import orjson
 from pydantic import Field
 
 from gateway import (
+    MISSING,
     Batch,
     Config,
     Context,
+    DataPath,
     Event,
     Events,
     Example,
+    JsonPath,
     Outputs,
     Port,
     TagName,
@@ -25,16 +26,15 @@ from gateway import quality as q
 
 
 class JsonConfig(Config):
-    values: dict[TagName, str] = Field(
+    values: dict[TagName, DataPath] = Field(
         min_length=1,
         max_length=1_000,
         examples=[{"market/price": "trade.price"}],
         description="Where each tag's number stands: a path of keys and list positions with dots.",
     )
     topic: str = Field("", max_length=255, description="Only events of this topic; empty is all.")
-    ts: str = Field(
+    ts: DataPath = Field(
         "",
-        max_length=200,
         description="Path of the time in seconds since 1970; empty takes the event's.",
     )
 
@@ -81,8 +81,8 @@ class Json(Transform[JsonConfig, Events]):
 
     def __init__(self, config: JsonConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._paths = [(ctx.tags.code(tag), path.split(".")) for tag, path in config.values.items()]
-        self._time = config.ts.split(".") if config.ts else None
+        self._paths = [(ctx.tags.code(tag), JsonPath(path)) for tag, path in config.values.items()]
+        self._time = JsonPath(config.ts) if config.ts else None
 
     def process(self, events: Events, port: str) -> Outputs:
         rows: list[tuple[int, int, float, int]] = []
@@ -91,8 +91,8 @@ class Json(Transform[JsonConfig, Events]):
                 continue
             ts = self._ts(event)
             for tag, path in self._paths:
-                found = _at(event.data, path)
-                if found is not _NOTHING:
+                found = path.find(event.data)
+                if found is not MISSING:
                     value = number(found)
                     status = q.GOOD if math.isfinite(value) else q.BAD_DECODING
                     rows.append((tag, ts, value, status))
@@ -101,37 +101,11 @@ class Json(Transform[JsonConfig, Events]):
     def _ts(self, event: Event) -> int:
         if self._time is None:
             return event.ts
-        seconds = number(_at(event.data, self._time))
+        seconds = number(self._time.find(event.data))
         if not math.isfinite(seconds) or not 0 <= seconds < 9.2e9:
             self.ctx.count("bad_time")
             return event.ts
         return round(seconds * 1e9)
-
-
-_NOTHING = object()
-
-
-def _at(data: Any, path: list[str]) -> Any:
-    """What stands at a path; `_NOTHING` when it leads nowhere."""
-    for key in path:
-        if isinstance(data, str):
-            data = _parsed(data)
-        if isinstance(data, dict) and key in data:
-            data = data[key]
-        elif isinstance(data, list | tuple) and key.isdigit() and int(key) < len(data):
-            data = data[int(key)]
-        else:
-            return _NOTHING
-    return data
-
-
-@functools.lru_cache(maxsize=1)  # The paths of one event share what is parsed.
-def _parsed(text: str) -> Any:
-    """What a text holds as JSON; `_NOTHING` when it is none."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return _NOTHING
 
 
 def number(found: Any) -> float:

@@ -246,3 +246,16 @@ async def test_first_boot_to_restart(tmp_path: Path, monkeypatch: pytest.MonkeyP
         await gateway.stop()
     assert "30 minutes" not in gateway.log, "a gateway that is claimed prints no code"
     assert "Stopped" in gateway.log
+
+
+async def test_destinations_are_an_administrators(server: Server, genba: Terminal) -> None:
+    assert "all is allowed but this machine" in await genba("destinations")
+    assert "is allowed" in await genba("destinations", "allow", "127.0.0.1:8080")
+    assert "no destination" in await genba("destinations", "allow", "http://x/", code=1)
+    assert "Nothing else" in await genba("destinations", "only", "on")
+    listed = await genba("destinations", "list")
+    assert listed.splitlines() == ["127.0.0.1:8080", "Nothing else is allowed."]
+    assert "no longer allowed" in await genba("destinations", "forbid", "127.0.0.1:8080")
+    assert "was not allowed" in await genba("destinations", "forbid", "10.0.0.0/8", code=1)
+    said = await genba("audit", "list")
+    assert said.count(" destination ") >= 4
