@@ -13,7 +13,7 @@ from gateway.flow.lint import lint_file
 from gateway.flow.variables import resolve
 
 FOLDER = Path(__file__).resolve().parent.parent / "flows"
-FLOWS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("examples/*.yaml")])
+FLOWS = sorted([*FOLDER.glob("*.flow.yaml"), *FOLDER.glob("examples/*.yaml")])
 
 
 def test_there_are_flows() -> None:

@@ -38,7 +38,7 @@ COMMANDS: Final = {
     "secrets": "list, set and remove the secrets that flows name",
     "tls": "show the certificate of the screens, or have it signed",
     "backup": "write everything of the running gateway into one sealed file",
-    "restore": "put a backup in the place of the state of a gateway that is stopped",
+    "restore": "put a backup in the place of the state of a gateway",
     "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }
