@@ -31,6 +31,7 @@ from gateway.api import (
     routes_secrets,
     routes_setpoints,
     routes_texts,
+    routes_trace,
 )
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
@@ -127,6 +128,7 @@ def application(
     routes_drafts.add(app, runtime)
     routes_connections.add(app, runtime)
     routes_texts.add(app)
+    routes_trace.add(app, runtime, jobs)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
