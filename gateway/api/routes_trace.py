@@ -6,7 +6,7 @@ Nothing here touches what a flow computes.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import FastAPI, Response
@@ -25,6 +25,7 @@ from gateway.flow.yaml_read import FLOW_BYTES_MAX
 
 JOB_S_MAX: Final = 60.0
 _NODE: Final = r"^[A-Za-z][A-Za-z0-9_/-]*$"
+_Node = Annotated[str, Field(max_length=512, pattern=_NODE)]
 
 
 class Trace(BaseModel):
@@ -61,6 +62,19 @@ class Catching(BaseModel):
     before: int = Field(20, ge=0, le=BEFORE_MAX, description="And so many rows before each.")
 
 
+class Making(BaseModel):
+    """What a test is made of."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    begin: str = Field("-1min", alias="from", max_length=64, pattern=r"^[^\n]+$")
+    end: str = Field("now", alias="to", max_length=64, pattern=r"^[^\n]+$")
+    nodes: list[_Node] = Field(
+        default_factory=list, max_length=100, description="Whose outputs; none means all ends."
+    )
+    title: str = Field("", max_length=200, pattern=r"^[^\n]*$", description="What it is called.")
+    text: str = Field("", max_length=FLOW_BYTES_MAX, description="The flow that gets it.")
+
+
 def add(app: FastAPI, runtime: Runtime, jobs: Jobs) -> None:
     """Declare the routes over a running gateway."""
 
@@ -75,6 +89,25 @@ def add(app: FastAPI, runtime: Runtime, jobs: Jobs) -> None:
             return _json(await _written(runtime, name, body))
         except (ConfigError, LimitError, ValueError) as error:
             return PlainTextResponse(str(error), 422)
+
+    @app.post("/api/flows/{name}/make_test")
+    @needs("flow.tap")
+    async def make_test(name: str, body: Making) -> Response:
+        if name not in runtime.runners or name.startswith("-"):
+            return PlainTextResponse(f"There is no flow {name!r} that runs.", 404)
+        words = ["maketest", name, f"--from={body.begin}", f"--to={body.end}", "--json", "--gently"]
+        words += [f"--state={runtime.state_dir}", f"--title={body.title}"]
+        words += [f"--node={node}" for node in body.nodes]
+        words += [f"--set={key}={value}" for key, value in runtime.flows.variables.items()]
+        if body.text:
+            words += ["--file", "flow.yaml"]
+        return await _asked(jobs, words, {"flow.yaml": body.text} if body.text else {})
+
+    _add_catch(app, runtime)
+
+
+def _add_catch(app: FastAPI, runtime: Runtime) -> None:
+    """What waits for a condition at a wire."""
 
     @app.post("/api/flows/{name}/catch")
     @needs("flow.tap")
@@ -123,8 +156,13 @@ async def _recorded(runtime: Runtime, jobs: Jobs, name: str, body: Trace) -> Res
     end = f"{body.node}.{body.port}" if body.port else body.node
     words = ["trace", name, end, f"--last={body.last}", "--json", "--gently"]
     words.append(f"--state={runtime.state_dir}")
+    return await _asked(jobs, words, {})
+
+
+async def _asked(jobs: Jobs, words: list[str], files: dict[str, str]) -> Response:
+    """What a command of ours says, in a process of its own."""
     try:
-        _, found = await jobs.once(words, {}, JOB_S_MAX)
+        _, found = await jobs.once(words, files, JOB_S_MAX)
     except Busy as error:
         return PlainTextResponse(str(error), 409)
     except Rejected as error:

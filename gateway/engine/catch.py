@@ -32,6 +32,7 @@ HITS_MAX: Final = 50
 BEFORE_MAX: Final = 100
 HIT_ROWS_MAX: Final = 50
 """Rows of one message that are kept of a hit."""
+_CANNOT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 NAMES: Final = ("value", "good", "limit", "rows")
 """What a condition may name: of samples `value` and `good` (1 or 0), of alarms `value` and
 `limit`, of windows `rows`. What a message does not have is no number, so it fulfils nothing."""
@@ -109,7 +110,7 @@ class Catch(Tap):
                 self.hits.append(self._hit(message, chosen))
             if self._has_before:
                 super().take(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the flow goes on
+        except _CANNOT as error:  # Whatever it is, the flow goes on.
             self.error = f"It failed: {type(error).__name__}: {error}."
 
     def _chosen(self, message: Message) -> NDArray[np.bool_]:

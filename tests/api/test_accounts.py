@@ -161,6 +161,7 @@ POST /api/flows/{name}/catch flow.tap
 DELETE /api/flows/{name}/catch/{id} flow.tap
 POST /api/flows/{name}/deploy flow.edit
 POST /api/flows/{name}/inject flow.inject
+POST /api/flows/{name}/make_test flow.tap
 POST /api/flows/{name}/rollback flow.edit
 POST /api/flows/{name}/shadow flow.shadow
 POST /api/flows/{name}/trace flow.tap

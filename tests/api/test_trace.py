@@ -15,7 +15,9 @@ from gateway import ConfigError, Reading
 from gateway.cli.trace import _trace, lines
 from gateway.engine import store_writer
 from gateway.engine.catch import CATCHES_MAX
+from gateway.engine.flowtest import run_tests
 from gateway.engine.trace import CALLS_MAX
+from gateway.flow.document import Document
 from tests.api.test_live import House, opened
 from tests.engine.gear import flow, samples, until, values
 
@@ -233,3 +235,30 @@ async def test_catches_are_bounded_and_say_what_is_wrong(house: House) -> None:
     rows = (await call(house, "GET", "catch")).json()
     assert {len(one["hits"][0]["samples"]) for one in rows} == {50}
     assert {one["hits"][0]["count"] for one in rows} == {500}
+
+
+async def test_a_test_is_made_of_what_was_recorded_and_passes(real: House) -> None:
+    runner = real.runtime.runners["test"]
+    await until(lambda: runner._done_seq > 30)
+    answer = await post(real, "make_test", title="As it was")
+    assert answer.status_code == 200, answer.text
+    made = answer.json()
+    assert (made["passed"], made["failures"]) == (True, [])
+    assert set(made["test"]["expect"]) == {"high.alarms", "log"}
+    document = Document.parse(made["text"])
+    assert [test.title for test in document.tests] == ["As it was"]
+    assert [outcome.failures for outcome in run_tests(document)] == [()]
+    assert len(made["test"]["given"]["src"].split("|")) >= 10
+    edited = made["text"].replace("gain: 0.5", "gain: 0.25")
+    (outcome,) = run_tests(Document.parse(edited))
+    assert "log.in differs" in "\n".join(outcome.failures), "and it holds what it saw"
+    again = await post(real, "make_test", text=made["text"], title="As it was", nodes=["half"])
+    assert again.json()["title"] == "As it was (2)"
+    assert set(again.json()["test"]["expect"]) == {"half"}
+    for body, said in (
+        ({"nodes": ["nobody"]}, "There is no node 'nobody'."),
+        ({"from": "-1h", "to": "-30min"}, "Nothing is recorded of test"),
+        ({"from": "soon"}, "is no time"),
+    ):
+        answer = await post(real, "make_test", **body)
+        assert (answer.status_code, said in answer.text) == (422, True), answer.text
