@@ -33,7 +33,10 @@ class Engine:
     def __init__(self, state: Path) -> None:
         self._file = state / FILE
         self._read: tuple[float, int, str] = (0.0, 0, "")
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
+        # Shorter than the API keeps a connection, or a request would meet its end now and then.
+        limits = httpx.Limits(
+            max_connections=200, max_keepalive_connections=20, keepalive_expiry=5.0
+        )
         self.http = httpx.AsyncClient(
             timeout=httpx.Timeout(TIMEOUT_S, connect=3.0), limits=limits, trust_env=False
         )

@@ -91,6 +91,7 @@ async def _serve(args: argparse.Namespace) -> None:
         ssl_keyfile=args.key,
         ssl_version=ssl.PROTOCOL_TLS_SERVER,
         timeout_graceful_shutdown=2,
+        timeout_keep_alive=30,
         server_header=False,
     )
     server = _Quiet(config)

@@ -145,7 +145,9 @@ async def _down(upstream: ClientConnection, send: Send) -> None:
         code = upstream.close_code or 1012
     except ConnectionClosed as error:
         code = error.rcvd.code if error.rcvd else 1012
-    with suppress(RuntimeError, OSError):  # It has gone meanwhile.
+    except (OSError, RuntimeError):  # The browser has gone; `_up` is told so as well.
+        return
+    with suppress(RuntimeError, OSError):
         await send({"type": "websocket.close", "code": code})
 
 

@@ -59,6 +59,7 @@ class Shell(ui.element, component=component("shell"), esm=modules()):
                 "links": [{"path": link.path, "title": _(link.title)} for link in links],
                 "actor": who.name,
                 "role": _(who.role),
+                "mayAct": "alarm.act" in who.may,
                 "language": language(),
                 "languages": LANGUAGES,
                 "theme": theme,
@@ -85,7 +86,7 @@ def screen(
         async def shown(**parameters: str) -> None:
             theme = _prepare(title)
             Shell(context.client.request.url.path, theme)
-            with ui.element("main").props("id=main").classes("g-main" + (" full" if full else "")):
+            with ui.element("div").props("id=main").classes("g-main" + (" full" if full else "")):
                 if needs not in me().may:
                     ui.label(_("Your account may not see this page.")).classes("g-bad")
                     return

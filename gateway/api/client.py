@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -122,17 +123,35 @@ class Client:
             return str(answer.headers.get("Set-Cookie", "")).partition(";")[0]
 
     def _get(self, path: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> bytes:
+        with self._answer(self._request(path, method, body)) as answer:
+            return bytes(answer.read(ANSWER_BYTES_MAX))
+
+    def _stream(self, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
+        """The answer to a POST as it comes; it ends only when it is whole.
+
+        Raises:
+            Disconnected: It was cut, or nobody answers.
+            Rejected: The gateway refuses; the message is its own.
+        """
+        with self._answer(self._request(path, "POST", body)) as answer:
+            try:
+                while part := answer.read(1 << 20):
+                    yield bytes(part)
+            except http.client.HTTPException as error:
+                raise Disconnected(f"The answer of {self.url} was cut ({error!r}).") from error
+
+    def _request(
+        self, path: str, method: str, body: Mapping[str, Any] | None
+    ) -> urllib.request.Request:
         data = None if body is None else json.dumps(body, allow_nan=False).encode()
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self.cookie:  # A page says where it comes from, and so do we.
             headers |= {"Cookie": self.cookie, "Origin": self.url}
         elif token := find_token(self.url):  # It is another one after each start.
             headers["Authorization"] = f"Bearer {token}"
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
+        return urllib.request.Request(  # noqa: S310 - the scheme is checked in __init__
             self.url + path, data, headers, method=method
         )
-        with self._answer(request) as answer:
-            return bytes(answer.read(ANSWER_BYTES_MAX))
 
     @contextmanager
     def _answer(self, request: urllib.request.Request) -> Iterator[Any]:

@@ -81,7 +81,7 @@ def _takes_a_flow(path: str) -> bool:
         "/tags",
         "/layout",
     )
-    return path.startswith("/api/drafts/") or (
+    return path.startswith(("/api/drafts/", "/api/dashboards/", "/api/pictures")) or (
         path.startswith("/api/flows/") and path.endswith(ends)
     )
 

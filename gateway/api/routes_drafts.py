@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -28,14 +28,39 @@ from gateway.flow.yaml_read import FLOW_BYTES_MAX
 BOXES_MAX: Final = 5_000
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Place = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Boxes = Annotated[dict[Name, tuple[Place, Place]], Field(max_length=BOXES_MAX)]
+
+
+class Frame(BaseModel):
+    """What stands on the canvas and is no node: a group around some nodes, or a comment."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: Literal["group", "note"]
+    x: Place
+    y: Place
+    w: Place
+    h: Place
+    text: str = Field("", max_length=2_000)
+    nodes: list[Name] = Field(default_factory=list, max_length=BOXES_MAX)
+
+
+Boxes = Annotated[dict[Name, tuple[Place, Place] | Frame], Field(max_length=BOXES_MAX)]
 
 
 class Layout(BaseModel):
     """Where boxes stand."""
 
     model_config = ConfigDict(extra="forbid")
-    layout: Boxes = Field(default_factory=dict, description="(x, y) of each node.")
+    layout: Boxes = Field(
+        default_factory=dict,
+        description="(x, y) of each node [px at zoom 1]; frames by ids that begin with #.",
+    )
+
+    def plain(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            name: place.model_dump() if isinstance(place, Frame) else list(place)
+            for name, place in self.layout.items()
+        }
 
 
 class Saved(Layout):
@@ -65,9 +90,8 @@ def add(app: FastAPI, runtime: Runtime) -> None:
     @app.put("/api/drafts/{flow}")
     @needs("flow.edit")
     async def save(flow: Name, body: Saved, request: Request) -> Response:
-        boxes = {name: list(place) for name, place in body.layout.items()}
         by, now = actor_of(request), runtime.clock.now()
-        new = Draft(flow, body.text, boxes, body.base, body.version, by, now)
+        new = Draft(flow, body.text, body.plain(), body.base, body.version, by, now)
         try:
             return _json((await save_draft(store, new)).row(with_text=False))
         except Overwritten as error:
@@ -103,7 +127,7 @@ def _add_layout(app: FastAPI, runtime: Runtime) -> None:
         if not await runtime.flows.known(flow):
             return PlainTextResponse(f"There is no flow {flow!r}.", 404)
         try:
-            await save_layout(store, flow, {n: list(xy) for n, xy in body.layout.items()})
+            await save_layout(store, flow, body.plain())
         except LimitError as error:
             return PlainTextResponse(str(error), 413)
         return _json({"done": True})

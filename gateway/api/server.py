@@ -19,9 +19,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
+    routes_about,
     routes_accounts,
+    routes_backup,
     routes_certificate,
     routes_connections,
+    routes_dashboards,
     routes_drafts,
     routes_editor,
     routes_history,
@@ -41,6 +44,7 @@ from gateway.api.messages import AlarmAction
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
+from gateway.data.tag import Tag
 from gateway.engine.accounts import Accounts
 from gateway.engine.jobs import Jobs
 from gateway.engine.passwords import Cost
@@ -55,12 +59,23 @@ def _json(value: Any) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
+def facts(tag: Tag) -> dict[str, Any]:
+    """What is known of a tag; the ends of its range are null when they are not known."""
+    return {
+        "unit": tag.unit,
+        "low": tag.low if math.isfinite(tag.low) else None,
+        "high": tag.high if math.isfinite(tag.high) else None,
+        "kind": tag.kind,
+        "about": tag.about,
+    }
+
+
 def tag_rows(runtime: Runtime) -> list[dict[str, Any]]:
     """Every tag with its newest value, by code."""
     return [
         {
             "tag": runtime.tags[code].name,
-            "unit": runtime.tags[code].unit,
+            **facts(runtime.tags[code]),
             "value": value,
             "ts": ts,
             "quality": quality.name(status),
@@ -116,12 +131,15 @@ def application(
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
     _add_own(app, runtime, screens)
     _add_alarms(app, runtime)
+    routes_about.add(app, runtime)
     routes_report.add(app, runtime)
     routes_history.add(app, runtime)
     routes_letters.add(app, runtime)
+    routes_dashboards.add(app, runtime)
     routes_accounts.add(app, runtime, access)
     routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)
+    routes_backup.add(app, runtime)
     routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
@@ -243,6 +261,7 @@ class Server:
             log_level="error",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=30,  # Longer than the screens keep one: see `ui.engine`.
             proxy_headers=False,  # `Front` asks for a token before it believes them.
             ws="websockets-sansio",
             ws_max_size=MESSAGE_BYTES_MAX,

@@ -16,6 +16,7 @@ from typing import Any
 from gateway.cli.main import log_to_stderr
 from gateway.cli.run import PORT, load, port, run_loop, serve, stop_on_signals
 from gateway.cli.screens import add_listen, screens
+from gateway.engine.dashboards import seed
 from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
 from gateway.engine.tasks import Tasks
@@ -91,6 +92,7 @@ async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
     documents, problems = load([args.flows], _ANYWHERE)
     if problems:
         raise ConfigError("Not all flows can run:\n  " + "\n  ".join(problems))
+    seed(folder / "state", [args.flows])
     notes: list[str] = []
 
     def happened(event: PlantEvent) -> None:

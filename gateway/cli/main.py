@@ -38,6 +38,8 @@ COMMANDS: Final = {
     "grants": "list, set and remove write grants",
     "secrets": "list, set and remove the secrets that flows name",
     "certificate": "show the certificate of the screens, or have it signed",
+    "backup": "write everything of the running gateway into one sealed file",
+    "restore": "put a backup in the place of the state of a gateway that is stopped",
     "audit": "list who did what, and check that no record was altered",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }

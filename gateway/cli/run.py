@@ -19,6 +19,7 @@ from gateway.cli._history import limits_of, take_limits
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.cli.screens import Screens, add_listen, screens
 from gateway.data.tag import TAGS_MAX
+from gateway.engine.dashboards import seed
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
 from gateway.engine.tasks import Tasks
@@ -42,11 +43,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--tags-max", type=count, default=20_000, help="how many tags there may be, at most 65535"
     )
-    parser.add_argument(
-        "--accounts", action="store_true", help="ask for a login also before the first account"
-    )
-    take_limits(parser)
+    parser.add_argument("--accounts", action="store_true", help="ask for a login from the start")
     add_listen(parser)
+    take_limits(parser)
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
     parser.set_defaults(run=run)
@@ -146,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(documents: list[Document], problems: list[str], args: argparse.Namespace) -> int:
+    seed(args.state, args.flows or [Path("flows")])
     runtime = Runtime(
         documents,
         args.state,

@@ -271,6 +271,7 @@ class Flows:
             about = host.document.about if host is not None else ""
             nodes = len(host.document.nodes) if host is not None else 0
             row |= {"flow": name, "state": state, "about": about, "nodes": nodes}
+            row["durability"] = host.document.durability if host is not None else None
             found.append({**row, "from_file": has_file and revision.author == FILE})
         return found
 

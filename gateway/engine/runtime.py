@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.data.event import Event
-from gateway.data.tag import TagTable
+from gateway.data.tag import DERIVED_SHARE, TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
-from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed, first_revision
 from gateway.engine.flows import DRAIN_S, Flows
@@ -26,6 +25,7 @@ from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
+from gateway.engine.report import status_of
 from gateway.engine.runner import FlowRunner
 from gateway.engine.secrets import Secrets
 from gateway.engine.setpoints import SetpointDesk
@@ -35,7 +35,7 @@ from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.trial import Trials
-from gateway.engine.view import flow_status, wires_of
+from gateway.engine.view import wires_of
 from gateway.engine.wear import WearMeter
 from gateway.engine.writeledger import WriteLedger
 from gateway.errors import Disconnected
@@ -76,7 +76,7 @@ class Runtime:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
         self.clock: Clock = clock or SystemClock()
-        self.tags = TagTable(tags_max)
+        self.tags = TagTable(tags_max, reserve=int(tags_max * DERIVED_SHARE))
         self.live = Live(self.tags)
         self.lines = Lines()
         self.book = AlarmBook()
@@ -124,6 +124,12 @@ class Runtime:
     def runners(self) -> dict[str, FlowRunner]:
         """The flows that run, by name."""
         return {name: host.runner for name, host in self.hosts.items()}
+
+    @property
+    def booked(self) -> dict[str, FlowRunner]:
+        """All flows that have books: those that run, and the gateway's own, which is last."""
+        hosts = [*self.hosts.values(), *filter(None, [self._own])]
+        return {host.name: host.runner for host in hosts}
 
     # ------------------------------------------------------------------ life
 
@@ -286,18 +292,4 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """Everything a screen shows but the tags, as plain values."""
-        books = {name: flow_books(runner) for name, runner in self.runners.items()}
-        return {
-            "now": self.clock.now(),
-            "since": self.since,
-            "uptime_s": self.clock.monotonic() - self.started_s,
-            "tags": len(self.tags),
-            "nodes": [status.as_dict() for status in self.statuses],
-            "wires": self.wires(),
-            "flows": {name: flow_status(runner) for name, runner in self.runners.items()},
-            "books": books,
-            "unbalanced": sum(book["unbalanced"] for book in books.values()),
-            "commits": self.store.commits,
-            "bytes_written": self.store.bytes_written,
-            "lines": [list(line) for line in self.lines.kept],
-        }
+        return status_of(self)

@@ -8,6 +8,7 @@ Source: sqlite.org/wal.html, pragma.html and lockingv3.html.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -139,10 +140,20 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise StateError(f"it is of version {version}, this program knows {SCHEMA_VERSION}")
         elif _tables(db) != _tables_of_this_version():
             raise StateError("its tables are not those of this version")
+        _keep_private(path)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _keep_private(path: Path) -> None:
+    """Nobody but our own user reads what people and machines did here."""
+    for suffix in ("", "-wal", "-shm"):
+        side = Path(f"{path}{suffix}")
+        with contextlib.suppress(OSError):  # A file system without modes, or one of another user.
+            if side.stat().st_mode & 0o077:
+                side.chmod(0o600)
 
 
 def _as_text(stored: bytes) -> str:

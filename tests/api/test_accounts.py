@@ -143,6 +143,10 @@ async def test_without_a_login_little_answers(house: House) -> None:
 CHANGING = """
 POST /api/alarms/action alarm.act
 POST /api/claim open
+PUT /api/dashboards/{name} dashboard.edit
+DELETE /api/dashboards/{name} dashboard.edit
+POST /api/pictures dashboard.edit
+DELETE /api/pictures/{name} dashboard.edit
 POST /api/connections/browse connection.test
 POST /api/connections/test connection.test
 POST /api/connections/{flow}/{name}/trust connection.trust
@@ -185,6 +189,7 @@ POST /api/users user.edit
 PATCH /api/users/{name} user.edit
 POST /api/users/{name}/password user.edit
 PUT /api/secrets/{name} secret.edit
+POST /api/backup backup.make
 POST /api/certificate/request certificate.edit
 PUT /api/certificate certificate.edit
 DELETE /api/secrets/{name} secret.edit
@@ -325,6 +330,39 @@ async def test_the_cookie(house: House) -> None:
         answer = await client.post("/api/login", json={"name": "anna", "password": GOOD})
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
     assert "https" in answer.text
+
+
+async def test_the_audit_is_searched(house: House) -> None:
+    await house.add("bob", "viewer")
+    client = await house.browser("anna", GOOD)
+    rows = (await client.get("/api/audit", params={"text": "USER/ADD"})).json()
+    assert {row["action"] for row in rows} == {"user/add"}
+    rows = (await client.get("/api/audit", params={"text": "bob", "limit": 1})).json()
+    assert len(rows) == 1
+    before = {"text": "100%_nothing", "before": rows[0]["id"]}
+    assert (await client.get("/api/audit", params=before)).json() == []
+
+
+async def test_what_the_gateway_is_made_of(house: House) -> None:
+    client = await house.browser("anna", GOOD)
+    about = (await client.get("/api/about")).json()
+    packages = {row["name"]: row for row in about["packages"]}
+    assert packages["numpy"]["version"]
+    assert "BSD" in packages["numpy"]["licence"]
+
+
+async def test_what_an_alarms_designer_says(house: House) -> None:
+    client = await house.browser("anna", GOOD)
+
+    async def about(alarm: str) -> httpx.Response:
+        return await client.get("/api/alarms/about", params={"alarm": alarm})
+
+    row = (await about("test/high:a/b:c:HI")).json()
+    assert row == {"flow": "test", "node": "high", "type": "alarm.limit", "about": ""}
+    assert (await about("test/communication:src:COMM")).json()["type"] == "alarm.communication"
+    assert (await about("gateway/health:x:HEALTH")).json()["type"] == "alarm.health"
+    for nothing in ("test/none:a:HI", "none/high:a:HI", "", "x"):
+        assert (await about(nothing)).status_code == 404
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", f"http://{HOST}", None])

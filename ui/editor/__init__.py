@@ -1,0 +1,1 @@
+"""The flow editor: Python owns the graph, the browser shows it and asks for changes."""

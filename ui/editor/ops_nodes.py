@@ -1,0 +1,229 @@
+"""Ops on nodes and connections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from gateway.errors import ConfigError
+from gateway.flow import registry
+from gateway.flow.entries import RESERVED
+from gateway.flow.shape import NODES_MAX
+from ui.editor.ops_canvas import reframed
+from ui.editor.ops_wires import added, cut_out, joined, spliced
+from ui.editor.place import free_place
+from ui.editor.tree import Fields, Tree, entry_of
+from ui.editor.wires import Link, links_of, misfit, renamed
+
+Op = Mapping[str, Any]
+ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+
+def add(tree: Tree, op: Op) -> Tree:
+    """A new node; with it the connection it needs, where there is none to choose from."""
+    kind = str(op["type"])
+    cls = registry.node_class(kind)
+    section = "connections" if cls.kind == "connection" else "nodes"
+    if len(tree[section]) >= NODES_MAX:
+        raise ConfigError(f"A flow has at most {NODES_MAX:,} nodes (flow_nodes_max).")
+    name = free_name(tree, str(op.get("id") or base_name(kind)))
+    fields: Fields = {"type": kind, **dict(op.get("fields") or {})}
+    tree = _with_connection(tree, cls.Config, kind, fields)
+    tree = {**tree, section: {**tree[section], name: fields}}
+    entry_of(name, fields)
+    if section == "nodes":
+        at = float(op.get("x", 0)), float(op.get("y", 0))
+        x, y = free_place(tree, *at, is_chosen=not op.get("anywhere"))
+        tree = {**tree, "boxes": {**tree["boxes"], name: {"x": x, "y": y}}}
+    if op.get("wire"):
+        tree = spliced(tree, name, str(op["wire"]))
+    elif op.get("end"):
+        tree = joined(tree, name, op["end"])
+    return tree
+
+
+def _with_connection(tree: Tree, config: Any, kind: str, fields: Fields) -> Tree:
+    """Name the one connection there is, or make the first one."""
+    option = config.model_fields.get("connection")
+    if option is None or "connection" in fields or not option.is_required():
+        return tree
+    family = kind.partition(".")[0]
+    wanted = f"{family}.connection"
+    known = [name for name, entry in tree["connections"].items() if entry["type"] == wanted]
+    if known:
+        fields["connection"] = known[0]
+        return tree
+    name = fields["connection"] = free_name(tree, f"{family}1")
+    return {**tree, "connections": {**tree["connections"], name: {"type": wanted}}}
+
+
+def base_name(kind: str) -> str:
+    """What a new node of a type is called.
+
+    >>> base_name("mqtt.source"), base_name("alarm.limit"), base_name("filter.deadband")
+    ('mqtt', 'limit_alarm', 'deadband')
+    """
+    family, _, name = kind.partition(".")
+    if name == "source":
+        return family
+    if name == "connection":
+        return f"{family}1"
+    if name == "sink":
+        return f"{family}_out"
+    return f"{name}_alarm" if family == "alarm" else name
+
+
+def free_name(tree: Tree, wanted: str) -> str:
+    """An id nobody has: the wanted one, or with a number behind it."""
+    if not ID.match(wanted):
+        raise ConfigError(
+            f"{wanted!r} cannot be a name.",
+            hint="Begin with a letter; use letters, digits, - and _, 64 at most.",
+        )
+    taken = tree["nodes"].keys() | tree["connections"].keys()
+    if wanted not in taken:
+        return wanted
+    stem = re.sub(r"_?[0-9]+\Z", "", wanted)[:58] or wanted[:58]
+    number = 2
+    while f"{stem}_{number}" in taken:
+        number += 1
+    return f"{stem}_{number}"
+
+
+def section_of(tree: Tree, name: str) -> str:
+    """Where an id stands.
+
+    Raises:
+        ConfigError: Nowhere.
+    """
+    for section in ("nodes", "connections"):
+        if name in tree[section]:
+            return section
+    raise ConfigError(f"There is no node {name!r} any more.", hint="Somebody may have deleted it.")
+
+
+def delete(tree: Tree, op: Op) -> Tree:
+    """Take nodes, connections, wires and frames away; with ``heal`` close the gaps."""
+    gone = {str(name) for name in op.get("nodes", ())}
+    for name in sorted(gone):
+        section_of(tree, name)
+    keys = {str(key) for key in op.get("wires", ())}
+    links = links_of(tree)
+    cut = [a for a in links if a.key in keys or a.source in gone or a.target in gone]
+    bridges = _bridges(tree, links, gone) if op.get("heal") else []
+    tree = cut_out(tree, cut)
+    for section in ("nodes", "connections", "boxes"):
+        tree = {**tree, section: {k: v for k, v in tree[section].items() if k not in gone}}
+    frames = {k: v for k, v in tree["frames"].items() if k not in set(op.get("frames", ()))}
+    tree = reframed({**tree, "frames": frames}, gone, gone)
+    for link in bridges:
+        if not misfit(tree, link, links_of(tree)):
+            tree = added(tree, link)
+    return tree
+
+
+def _bridges(tree: Tree, links: Iterable[Link], gone: set[str]) -> list[Link]:
+    """Wires from what came before the nodes that go to what comes after them."""
+    links = list(links)
+    found = []
+    for first in links:
+        if first.source in gone or first.target not in gone:
+            continue
+        seen, waiting = set(), [first.target]
+        while waiting:
+            node = waiting.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            for last in links:
+                if last.source == node and last.target in gone:
+                    waiting.append(last.target)
+                elif last.source == node:
+                    ends = (first.source, first.source_port, last.target, last.target_port)
+                    found.append(Link(*ends))
+    return found
+
+
+def rename(tree: Tree, op: Op) -> Tree:
+    """Another name for a node or a connection, everywhere it is named in this flow."""
+    before, after = str(op["id"]), str(op["to"])
+    if before == after:
+        return tree
+    section = section_of(tree, before)
+    if free_name(tree, after) != after:
+        raise ConfigError(f"The name {after!r} is taken.", hint="Choose another one.")
+    tree = {**tree, section: _rekeyed(tree[section], before, after)}
+    if section == "connections":
+        nodes = {
+            name: {**fields, "connection": after} if fields.get("connection") == before else fields
+            for name, fields in tree["nodes"].items()
+        }
+        return {**tree, "nodes": nodes}
+    tests = {key: _test_renamed(test, before, after) for key, test in tree["tests"].items()}
+    frames = {
+        key: {**frame, "nodes": [after if n == before else n for n in frame["nodes"]]}
+        if before in frame.get("nodes", ())
+        else frame
+        for key, frame in tree["frames"].items()
+    }
+    wires = renamed(tree["wires"], before, after)
+    boxes = _rekeyed(tree["boxes"], before, after)
+    return {**tree, "tests": tests, "frames": frames, "wires": wires, "boxes": boxes}
+
+
+def _rekeyed(section: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+    return {after if key == before else key: value for key, value in section.items()}
+
+
+def _test_renamed(test: Fields, before: str, after: str) -> Fields:
+    """A test names nodes as ``node`` or ``node.port``."""
+    new = dict(test)
+    for part in ("given", "expect", "config"):
+        keys = [str(key) for key in test.get(part, ())]
+        if not any(key.partition(".")[0] == before for key in keys):
+            continue
+        new[part] = {
+            after + key[len(before) :] if key.partition(".")[0] == before else key: value
+            for key, value in test[part].items()
+        }
+    return new
+
+
+def set_fields(tree: Tree, op: Op) -> Tree:
+    """Some fields of a node or a connection; None takes one away, so that its default counts."""
+    name = str(op["id"])
+    section = section_of(tree, name)
+    fields = dict(tree[section][name])
+    for key, value in dict(op["fields"]).items():
+        if key == "type":
+            raise ConfigError("The type of a node cannot change.", hint="Add another node.")
+        if value is None or (key in RESERVED and not value):
+            fields.pop(key, None)
+        else:
+            fields[key] = value
+    entry_of(name, fields)
+    ordered = [key for key in ("type", "disabled", "about", "outbox") if key in fields]
+    whole: Fields = {key: fields[key] for key in ordered}
+    whole.update(fields)
+    return {**tree, section: {**tree[section], name: whole}}
+
+
+def disable(tree: Tree, op: Op) -> Tree:
+    """Switch nodes off or on."""
+    for name in op["ids"]:
+        tree = set_fields(tree, {"id": name, "fields": {"disabled": bool(op["on"]) or None}})
+    return tree
+
+
+__all__ = [
+    "ID",
+    "add",
+    "base_name",
+    "delete",
+    "disable",
+    "free_name",
+    "rename",
+    "section_of",
+    "set_fields",
+]

@@ -1,0 +1,169 @@
+"""Tree: a flow and its layout as plain ordered values, there and back without losing a byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gateway.flow.document import Document
+from gateway.flow.entries import TEST_KEYS, Entry, FlowTest, OutboxOptions, entry_data
+from gateway.flow.entries import flow_test_data as test_data
+from gateway.flow.findings import valid_config
+from gateway.flow.yaml_read import Path
+
+Fields = dict[str, Any]
+Section = dict[str, Fields]
+Tree = dict[str, Section]
+"""Section, then id, then field; the order of each is that of the file."""
+
+SECTIONS: Final = ("head", "connections", "nodes", "wires", "tests", "boxes", "frames", "remarks")
+"""``boxes`` and ``frames`` are the layout, the rest is the file."""
+LAYOUT: Final = ("boxes", "frames")
+HEAD: Final = "flow"
+"""The one id in the section ``head``."""
+COMMENT: Final = "#"
+"""The field with the comment lines above an entry; no option has this name."""
+_AGAIN: Final = "\t"
+"""Stands before the number of a chain or a test that is there more than once."""
+
+
+def tree_of(document: Document, layout: Mapping[str, Any] | None = None) -> Tree:
+    """The tree of a document.
+
+    Args:
+        document: A flow.
+        layout: ``[x, y]`` of each box, and frames by ids that begin with ``#``.
+    """
+    said = document.comments
+    head = {"about": document.about, "allow_write": document.allow_write}
+    tests = [test_data(test) for test in document.tests]
+    own = {"connections", "nodes", "wires", "tests"}
+    tree: Tree = {
+        "head": {HEAD: {"flow": document.name, **head, "durability": document.durability}},
+        "wires": _numbered(
+            (chain, _with({}, said.get(("wires", i)))) for i, chain in enumerate(document.chains)
+        ),
+        "tests": _numbered(
+            (str(test.get("title", "")), _with(test, said.get(("tests", i))))
+            for i, test in enumerate(tests)
+        ),
+        "boxes": {},
+        "frames": {},
+        "remarks": {
+            repr(place): {"place": place, COMMENT: lines}
+            for place, lines in said.items()
+            if len(place) != 2 or place[0] not in own
+        },
+    }
+    for section in ("connections", "nodes"):
+        entries: Mapping[str, Entry] = getattr(document, section)
+        tree[section] = {
+            name: _with(entry_data(entry), said.get((section, name)))
+            for name, entry in entries.items()
+        }
+    for name, place in (layout or {}).items():
+        if isinstance(place, Mapping):
+            tree["frames"][name] = dict(place)
+        else:
+            tree["boxes"][name] = {"x": float(place[0]), "y": float(place[1])}
+    return {section: tree[section] for section in SECTIONS}
+
+
+def _with(fields: Mapping[str, Any], lines: list[str] | None) -> Fields:
+    return {**fields, COMMENT: lines} if lines else dict(fields)
+
+
+def _numbered(pairs: Iterator[tuple[str, Fields]]) -> Section:
+    found: Section = {}
+    for name, fields in pairs:
+        found[free_key(found, name)] = fields
+    return found
+
+
+def free_key(section: Mapping[str, Any], text: str) -> str:
+    """A key for a chain or a test with a text that may be there already."""
+    key, number = text, 1
+    while key in section:
+        number += 1
+        key = f"{text}{_AGAIN}{number}"
+    return key
+
+
+def text_of_key(key: str) -> str:
+    """The chain behind a key."""
+    return key.partition(_AGAIN)[0]
+
+
+def document_of(tree: Tree, file: str = "") -> Document:
+    """The document of a tree.
+
+    Raises:
+        ConfigError: The options of an outbox are wrong.
+    """
+    head = tree["head"][HEAD]
+    comments: dict[Path, list[str]] = {}
+    for fields in tree["remarks"].values():
+        comments[fields["place"]] = fields[COMMENT]
+    for section in ("connections", "nodes"):
+        for name, fields in tree[section].items():
+            if COMMENT in fields:
+                comments[section, name] = fields[COMMENT]
+    for section in ("wires", "tests"):
+        for i, fields in enumerate(tree[section].values()):
+            if COMMENT in fields:
+                comments[section, i] = fields[COMMENT]
+    return Document(
+        name=head["flow"],
+        about=head["about"],
+        allow_write=head["allow_write"],
+        durability=head["durability"],
+        connections={name: entry_of(name, f) for name, f in tree["connections"].items()},
+        nodes={name: entry_of(name, fields) for name, fields in tree["nodes"].items()},
+        chains=tuple(text_of_key(key) for key in tree["wires"]),
+        tests=tuple(_test(fields) for fields in tree["tests"].values()),
+        file=file or f"{head['flow']}.flow.yaml",
+        comments=comments,
+    )
+
+
+def entry_of(name: str, fields: Mapping[str, Any]) -> Entry:
+    """A node or a connection from its fields.
+
+    Raises:
+        ConfigError: The options of its outbox are wrong.
+    """
+    rest = {key: value for key, value in fields.items() if key != COMMENT}
+    kind, about = str(rest.pop("type")), str(rest.pop("about", ""))
+    disabled, outbox = bool(rest.pop("disabled", False)), rest.pop("outbox", None)
+    if outbox is None:
+        return Entry(kind, rest, about, disabled)
+    options = valid_config(OutboxOptions, outbox, lambda *more: ".".join((name, "outbox", *more)))
+    return Entry(kind, rest, about, disabled, options)
+
+
+def _test(fields: Mapping[str, Any]) -> FlowTest:
+    known = {key: fields[key] for key in TEST_KEYS if key in fields}
+    return FlowTest(**{"title": "", "given": {}, "expect": {}, **known})
+
+
+def layout_of(tree: Tree) -> dict[str, Any]:
+    """The layout of a tree, as it is stored."""
+    boxes = {name: [at["x"], at["y"]] for name, at in tree["boxes"].items()}
+    return {**boxes, **{name: dict(frame) for name, frame in tree["frames"].items()}}
+
+
+__all__ = [
+    "COMMENT",
+    "HEAD",
+    "LAYOUT",
+    "SECTIONS",
+    "Fields",
+    "Section",
+    "Tree",
+    "document_of",
+    "entry_of",
+    "free_key",
+    "layout_of",
+    "text_of_key",
+    "tree_of",
+]
