@@ -20,7 +20,7 @@ from gateway.flow.entries import Entry
 from gateway.flow.findings import Finding, config_problems, near
 from gateway.flow.layout import layout_path, load_layout
 from gateway.flow.lint_outbox import waiting_findings
-from gateway.flow.lint_subflow import placed, subflow_findings
+from gateway.flow.lint_subflow import boxes_of, placed, subflow_findings
 from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
@@ -62,7 +62,7 @@ def _layout_findings(document: Document, path: str | Path) -> list[Finding]:
         return [Finding("warning", file, 1, "", "", error.text, error.hint)]
     text = "The layout places this box, but the flow has no such node."
     hint = "Save the flow in the editor, or delete the line."
-    known = document.nodes.keys() | document.connections.keys()
+    known = {*document.nodes, *document.connections, *boxes_of(document)}
     return [Finding("warning", file, 1, box, "", text, hint) for box in boxes if box not in known]
 
 

@@ -202,6 +202,13 @@ def placed(findings: Iterable[Finding], document: Document) -> list[Finding]:
     return found
 
 
+def boxes_of(document: Document) -> Iterator[str]:
+    """Names under which a layout places what stands inside subflows: ``subflow.hot/clean``."""
+    for name, subflow in document.subflows.items():
+        for box in (*subflow.nodes, *subflow.inputs, *subflow.outputs):
+            yield f"{FAMILY}.{name}{SEPARATOR}{box}"
+
+
 def _at(
     document: Document, severity: Severity, place: Place, path: Place, text: str, hint: str
 ) -> Finding:
@@ -214,4 +221,4 @@ def _at(
     return Finding(severity, document.file, line, node, field, text, hint)
 
 
-__all__ = ["placed", "subflow_findings"]
+__all__ = ["boxes_of", "placed", "subflow_findings"]

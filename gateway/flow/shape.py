@@ -206,8 +206,13 @@ class Shape:
         return ConfigError(text, where=self.at(place), hint=hint)
 
 
+def is_id(text: str) -> bool:
+    """True for what a node or a subflow may be called."""
+    return _ID.match(text) is not None
+
+
 def _show(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
 
 
-__all__ = ["FORMAT", "NODES_MAX", "SECTIONS", "Shape"]
+__all__ = ["FORMAT", "NODES_MAX", "SECTIONS", "Shape", "is_id"]

@@ -157,6 +157,7 @@ POST /api/flows/{flow}/convert flow.edit
 POST /api/flows/{flow}/lint flow.edit
 POST /api/flows/{flow}/plan flow.edit
 POST /api/flows/{flow}/replay flow.edit
+POST /api/flows/{flow}/subflows flow.edit
 POST /api/flows/{flow}/tags flow.edit
 POST /api/flows/{flow}/test flow.edit
 PUT /api/flows/{flow}/layout flow.edit
