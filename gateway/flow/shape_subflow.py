@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from gateway.flow.findings import near
@@ -15,7 +16,7 @@ from gateway.flow.subflow import (
     Subflow,
     kind_of,
 )
-from gateway.flow.yaml_read import Path
+from gateway.flow.yaml_read import Parsed, Path
 
 if TYPE_CHECKING:
     from gateway.flow.shape import Shape
@@ -69,6 +70,17 @@ def subflow(shape: Shape, place: Path, value: Any) -> Subflow:
     )
 
 
+def subflow_from(name: str, data: Mapping[str, Any]) -> Subflow:
+    """A subflow from plain values, as `subflow_data` gives them.
+
+    Raises:
+        ConfigError: Its shape is wrong.
+    """
+    from gateway.flow.shape import Shape
+
+    return subflow(Shape(Parsed(None, {}), ""), ("subflows", name), data)
+
+
 def _ports(shape: Shape, place: Path, value: Any) -> dict[str, Carries]:
     found: dict[str, Carries] = {}
     for name, text in shape.texts(place, value if value is not None else {}).items():
@@ -107,4 +119,4 @@ def _parameter(shape: Shape, place: Path, value: Any) -> Parameter:
     )
 
 
-__all__ = ["SUBFLOWS_MAX", "subflow", "subflows"]
+__all__ = ["SUBFLOWS_MAX", "subflow", "subflow_from", "subflows"]

@@ -262,3 +262,22 @@ async def test_a_test_is_made_of_what_was_recorded_and_passes(real: House) -> No
     ):
         answer = await post(real, "make_test", **body)
         assert (answer.status_code, said in answer.text) == (422, True), answer.text
+
+
+async def test_subflows_of_a_text_and_a_new_one_of_some_of_its_nodes(house: House) -> None:
+    asked = {"nodes": ["near", "high"], "name": "watch", "instance": "one"}
+    answer = await post(house, "subflows", text=FLOW.text(), gather=asked)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert [one["type"] for one in found["subflows"]] == ["subflow.watch"]
+    assert [(p["name"], p["carries"]) for p in found["subflows"][0]["outputs"]] == [
+        ("out", "samples"),
+        ("alarms", "alarms"),
+    ]
+    deployed = await call(house, "POST", "deploy", json={"text": found["text"]})
+    assert deployed.status_code == 200, deployed.text
+    assert {"one/near", "one/high"} <= house.runtime.runners["test"].graph.transforms().keys()
+    await send(house, "A 0s 91 | 11s 92")
+    await until(lambda: any(e.alarm == "test/one/high:A:HI" for e in house.runtime.book.current()))
+    refused = await post(house, "subflows", text=FLOW.text(), gather={**asked, "nodes": ["x"]})
+    assert (refused.status_code, "no node 'x'" in refused.text) == (422, True)
