@@ -145,7 +145,7 @@ def application(
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
     routes_connections.add(app, runtime)
-    routes_texts.add(app)
+    routes_texts.add(app, runtime)
     routes_trace.add(app, runtime, jobs)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)

@@ -1,4 +1,4 @@
-"""Gather: some nodes of a flow become a subflow, and one instance of it takes their place."""
+"""Gather: some nodes of a flow become a subflow; take: a subflow comes from another flow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.flow.document import Document
 from gateway.flow.entries import Entry, FlowTest, Wire, ends_of
 from gateway.flow.port import Carries
 from gateway.flow.shape import is_id
-from gateway.flow.subflow import FAMILY, SEPARATOR, Subflow
+from gateway.flow.subflow import FAMILY, SEPARATOR, Subflow, subflow_of
 from gateway.flow.yaml_read import Path as Place
 
 End = tuple[str, str]
@@ -65,6 +65,38 @@ def gather(document: Document, nodes: Collection[str], name: str, instance: str)
         comments=comments,
         lines={},
     )
+
+
+def take(document: Document, other: Document, name: str) -> Document:
+    """The flow with a subflow of another flow, and those that it needs.
+
+    It is a copy: what becomes of the other flow does not matter to this one.
+
+    Raises:
+        ConfigError: There is none of this name, or another one has it here.
+    """
+    if name not in other.subflows:
+        raise ConfigError(f"The flow {other.name!r} has no subflow {name!r}.")
+    subflows, comments = dict(document.subflows), dict(document.comments)
+    waiting, seen = [name], {name}
+    while waiting:
+        wanted = waiting.pop()
+        subflow = other.subflows.get(wanted)
+        if subflow is None:
+            continue  # Lint says so in either flow.
+        if subflows.get(wanted, subflow) != subflow:
+            text = f"This flow has another subflow {wanted!r}."
+            raise ConfigError(text, hint="Rename one of them.")
+        if wanted not in subflows:
+            subflows[wanted] = subflow
+            head: Place = ("subflows", wanted)
+            comments |= {at: said for at, said in other.comments.items() if at[:2] == head}
+        for entry in subflow.nodes.values():
+            inner = subflow_of(entry.type)
+            if inner is not None and inner not in seen:
+                seen.add(inner)
+                waiting.append(inner)
+    return replace(document, subflows=subflows, comments=comments, lines={})
 
 
 def _check(document: Document, nodes: Collection[str], name: str, instance: str) -> None:
@@ -189,4 +221,4 @@ def _moved(test: FlowTest, inside: Collection[str], instance: str) -> FlowTest:
     return replace(test, given=over(test.given), expect=over(test.expect), config=config)
 
 
-__all__ = ["gather"]
+__all__ = ["gather", "take"]

@@ -279,5 +279,18 @@ async def test_subflows_of_a_text_and_a_new_one_of_some_of_its_nodes(house: Hous
     assert {"one/near", "one/high"} <= house.runtime.runners["test"].graph.transforms().keys()
     await send(house, "A 0s 91 | 11s 92")
     await until(lambda: any(e.alarm == "test/one/high:A:HI" for e in house.runtime.book.current()))
+    async with httpx.AsyncClient(base_url=house.server.url) as client:
+        library = (await client.get("/api/subflows")).json()
+    assert [(one["flow"], one["type"]) for one in library] == [("test", "subflow.watch")]
+    empty, wanted = "flow: other\nnodes: {}\n", {"flow": "test", "name": "watch"}
+    taken = await post(house, "subflows", flow="other", text=empty, take=wanted)
+    other = Document.parse(taken.json()["text"])
+    assert other.subflows == Document.parse(found["text"]).subflows
+    assert (await post(house, "subflows", text=taken.json()["text"], take=wanted)).json() == {
+        **taken.json()
+    }, "once is enough"
+    clash = taken.json()["text"].replace("band: 0.5", "band: 0.6")
+    refused = await post(house, "subflows", text=clash, take=wanted)
+    assert (refused.status_code, "another subflow 'watch'" in refused.text) == (422, True)
     refused = await post(house, "subflows", text=FLOW.text(), gather={**asked, "nodes": ["x"]})
     assert (refused.status_code, "no node 'x'" in refused.text) == (422, True)
