@@ -15,7 +15,6 @@ from weakref import WeakValueDictionary
 
 from gateway import ConfigError, Context, Disconnected, Message
 
-
 PATIENCE_S: Final = 2.0
 """Flows of a gateway start one after the other."""
 

@@ -14,7 +14,7 @@ from gateway.flow.document import Document
 
 async def main(folder: Path) -> None:
     runner.STEP_ROWS_MAX = 20  # type: ignore[misc]  # many small steps, so that a kill hits one
-    store_writer.COMMIT_INTERVAL_S = 0.01  # type: ignore[misc]
+    store_writer.COMMIT_INTERVAL_S = 0.01  # type: ignore[misc]  # and a run of seconds
     documents = [Document.load(path) for path in sorted(folder.glob("*.flow.yaml"))]
     runtime = Runtime(documents, folder, checkpoint_s=0.3)
     stop = asyncio.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from gateway.engine import store_writer
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.crash import POINTS
 from gateway.engine.runtime import Runtime
+from gateway.engine.store import Entry, Store
 from gateway.engine.store_read import StateReader
 from gateway.flow.document import Document
 from gateway.flow.lint import lint
@@ -143,6 +145,19 @@ def journalled(folder: Path, flow: str, source: str) -> list[float]:
                 if (node, port) == (source, "out") and isinstance(message, Batch):
                     found += message.value.tolist()
     return found
+
+
+async def test_positions_by_an_outbox_go_with_it(tmp_path: Path) -> None:
+    """A flow that takes and does not run must not know numbers that are given out anew."""
+    store = Store(tmp_path / "genba.db")
+    await store.open()
+    known = {"take": json.dumps({"from": "gives/give", "number": 57}), "file": '{"row": 5}'}
+    await store.commit(Entry("takes", 1, 1, positions=known))
+    await store.commit(Entry("gives", 1, 1, closed={"giv": 0}))
+    assert len(await store.positions("takes")) == 2
+    await store.commit(Entry("gives", 2, 1, closed={"give": 0}))
+    assert await store.positions("takes") == {"file": {"row": 5}}
+    await store.close()
 
 
 async def test_one_end_gives_and_one_takes(script: Script, tmp_path: Path) -> None:
