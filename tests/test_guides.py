@@ -42,7 +42,9 @@ def test_every_command_that_is_named_exists(guide: str) -> None:
 def test_every_flow_and_part_of_one_can_be_read_and_its_options_are_right(guide: str) -> None:
     for block in TEXTS[guide].split("```yaml\n")[1:]:
         text = block.partition("```")[0]
-        document = Document.parse(text if text.startswith("flow:") else f"flow: part\n{text}")
+        document = Document.parse(
+            text if text.startswith("flow:") else f"flow: part\n{text}"
+        ).expanded()
         for entry in (*document.nodes.values(), *document.connections.values()):
             assert config_problems(registry.node_class(entry.type).Config, entry.config) == []
         if text.startswith("flow:"):

@@ -36,6 +36,7 @@ from gateway.api import (
     routes_secrets,
     routes_setpoints,
     routes_texts,
+    routes_trace,
 )
 from gateway.api.front import Front
 from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
@@ -146,7 +147,8 @@ def application(
     routes_editor.add(app, runtime, jobs)
     routes_drafts.add(app, runtime)
     routes_connections.add(app, runtime)
-    routes_texts.add(app)
+    routes_texts.add(app, runtime)
+    routes_trace.add(app, runtime, jobs)
     routes_hooks.add(app, runtime)
     routes_destinations.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))

@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "test": "run the tests inside flows",
     "convert": "make a flow from an export of Node-RED",
     "replay": "run recorded input through a flow again",
+    "maketest": "make a flow test of what was recorded",
+    "trace": "follow recorded samples through a flow, node by node",
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",
     "alarms": "list, acknowledge and shelve alarms",

@@ -46,6 +46,7 @@ class NodeContext:
         self.clock = clock
         self.now = 0
         self.position: Any = None
+        self.number = 0
         self.data_dir = data_dir
         self.status = status
         self._tasks = tasks

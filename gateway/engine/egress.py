@@ -210,6 +210,9 @@ class Egress:
                     await self._connection.opened(self.ctx)
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self.sink.connect()
+                for feeder in self._feeders:
+                    if known := self.sink.received(feeder.outbox.offered):
+                        feeder.receiver_has(known)
                 self._opened()
                 await self._write()
             except Disconnected as error:

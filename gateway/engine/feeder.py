@@ -111,6 +111,10 @@ class Feeder:
             text = "Rows that cannot be written at once are dropped and counted (dropped_stale)."
             self._ctx.say("warning", text)
 
+    def receiver_has(self, number: int) -> None:
+        """Write one by one up to a number: the receiver knows those and takes none twice."""
+        self._alone = (0, number)
+
     def wake(self) -> None:
         """Look into the outbox, which may be that of another before."""
         self._filled.set()
@@ -135,6 +139,7 @@ class Feeder:
         alone = self._is_fresh or self._alone[0] <= head.number <= self._alone[1]
         last, port, message = outbox.next(lane, alone=alone)
         self._tried = (head.number, last)
+        self._ctx.number = last
         if self._is_fresh:  # At most once: whatever becomes of this write, it is not repeated.
             outbox.taken(lane, last)
         try:

@@ -54,9 +54,16 @@ class Outcome:
 
 
 @dataclass
-class _Trace:
-    """What left each port and reached each sink, in order."""
+class Played:
+    """What left each port and reached each sink, in order.
 
+    Args:
+        tags: The tags of the run.
+        shift: When it began [ns].
+    """
+
+    tags: TagTable
+    shift: int = 0
     messages: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
@@ -65,6 +72,13 @@ class _Trace:
         for node, port, message in [*result.trace, *reached]:
             self.messages.setdefault((node, port), []).append(message)
         self.faults += [f"Node {f.node!r} failed: {f.text.rstrip('.')}." for f in result.faults]
+
+    def text(self, end: tuple[str, str]) -> str:
+        """What left or reached a port, times from the beginning; empty for nothing."""
+        whole = notation.concat(self.messages.get(end, []))
+        if whole is None:
+            return ""
+        return notation.show(notation.moved(whole, -self.shift), self.tags)
 
 
 def run_tests(document: Document, title: str = "") -> list[Outcome]:
@@ -105,6 +119,25 @@ def run_test(document: Document, test: FlowTest) -> list[str]:
         ValueError: A text of the test cannot be read.
     """
     document = document.with_config(test.config)
+    played = play(document, test)
+    failures = list(played.faults)
+    for end, text in test.expect.items():
+        failures += _differences(document, end, text, played)
+    return failures
+
+
+def play(document: Document, test: FlowTest, *, shift: int = 0) -> Played:
+    """Run what a test gives.
+
+    Args:
+        document: The flow, with the options of the test.
+        test: What is given, until when, and the tags.
+        shift: The time at which the test begins [ns]; 0 as tests run.
+
+    Raises:
+        ConfigError: The flow or the test names what is not there.
+        ValueError: A text of the test cannot be read.
+    """
     for node, entry in document.nodes.items():
         if (cls := document.class_of(node)) is not None and not entry.disabled:
             valid_config(cls.Config, entry.config, partial(document.where, "nodes", node))
@@ -118,16 +151,15 @@ def run_test(document: Document, test: FlowTest) -> list[str]:
                 hint="There is unit, low, high, kind and about.",
             ) from error
     graph = Graph(document, tags, trace=True)
+    graph.now = shift
     sinks = {node for node, cls in graph.classes.items() if not cls.outputs or cls.kind == "sink"}
-    trace = _Trace()
+    played = Played(tags, shift)
     for now, inputs in _inputs(document, test.given, tags):
-        trace.add(graph.step(inputs, now), sinks)
+        later = [(node, port, notation.moved(message, shift)) for node, port, message in inputs]
+        played.add(graph.step(later if shift else inputs, now + shift), sinks)
     if test.until is not None:
-        trace.add(graph.wake(parse_time(test.until)), sinks)
-    failures = list(trace.faults)
-    for end, text in test.expect.items():
-        failures += _differences(document, end, text, trace, tags)
-    return failures
+        played.add(graph.wake(parse_time(test.until) + shift), sinks)
+    return played
 
 
 def _inputs(
@@ -153,13 +185,10 @@ def _inputs(
     return steps
 
 
-def _differences(
-    document: Document, end: str, text: str, trace: _Trace, tags: TagTable
-) -> list[str]:
+def _differences(document: Document, end: str, text: str, played: Played) -> list[str]:
     node, cls = _node(document, end)
     port = _port(cls, end, "inputs" if cls.kind == "sink" else "outputs")
-    whole = notation.concat(trace.messages.get((node, port.name), []))
-    found = "" if whole is None else notation.show(whole, tags)
+    found = played.text((node, port.name))
     wanted = notation.normal(text, port.carries)
     if found == wanted:
         return []
@@ -229,4 +258,4 @@ def _xml(text: str) -> str:
     return escape("".join(c if c.isprintable() or c in "\n\t" else "?" for c in text))
 
 
-__all__ = ["Outcome", "junit", "run_test", "run_tests"]
+__all__ = ["Outcome", "Played", "junit", "play", "run_test", "run_tests"]

@@ -65,7 +65,7 @@ class Graph:
         observe: Observer | None = None,
     ) -> None:
         self.name = document.name
-        self.document = document
+        self.document = document = document.expanded()
         self.tags = tags
         self.now = 0
         self._trace = trace

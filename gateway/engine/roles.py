@@ -54,6 +54,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "flow.edit": Rule("engineer", "deploy, roll back and remove flows"),
     "dashboard.edit": Rule("engineer", "make, change and delete dashboards and their pictures"),
     "flow.tap": Rule("engineer", "see every row that goes over a wire"),
+    "catch.read": Rule("engineer", "see what was caught on wires"),
     "flow.inject": Rule("engineer", "hand values to nodes of a flow that runs"),
     "flow.shadow": Rule("engineer", "run flows in the shadow of others"),
     "secret.list": Rule("engineer", "see which secrets are set"),

@@ -181,6 +181,11 @@ def _close(db: sqlite3.Connection, flow: str, sink: str, rows: int) -> None:
     for table in ("outbox", "outlet"):  # With its lanes, named like `out#1`; the tables are ours.
         where = "flow=?1 AND (sink=?2 OR substr(sink, 1, length(?2) + 1) = ?2 || '#')"
         gone += db.execute(f"DELETE FROM {table} WHERE {where}", (flow, sink)).rowcount  # noqa: S608
+    # Who takes what that sink gave counts by its numbers, and the next sink counts anew.
+    db.execute(
+        "DELETE FROM position WHERE instr(value, ?) > 0",
+        (json.dumps({"from": f"{flow}/{sink}"})[1:-1],),
+    )
     if gone and rows:
         db.execute(
             "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE"

@@ -20,6 +20,7 @@ from gateway.engine.codec_json import plain
 from gateway.flow.node import Message
 
 if TYPE_CHECKING:
+    from gateway.engine.catch import Catch
     from gateway.engine.graph import Graph, Observer
 
 TAP_ROWS_MAX: Final = 200
@@ -125,6 +126,8 @@ class Taps:
     """
 
     def __init__(self, graph: Callable[[], Graph]) -> None:
+        self.catches: dict[str, Catch] = {}
+        """What waits for a condition, by id; see `gateway.engine.catch`."""
         self._graph = graph
         self._taps: dict[Port, list[Tap]] = {}
         self._newest: list[dict[Port, Message]] = []

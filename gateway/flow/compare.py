@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from gateway.errors import ConfigError
 from gateway.flow.document import Document
 from gateway.flow.effects import effects
 from gateway.flow.entries import Entry, entry_data
@@ -138,6 +139,7 @@ def compare(old: Document, new: Document) -> Difference:
     >>> compare(a, b).lines()
     ['~ node d (filter.deadband)', '    band: 1 -> 2']
     """
+    old, new = _expanded(old), _expanded(new)
     before, after = _wires(old), _wires(new)
     old_effects, new_effects = effects(old), effects(new)
     return Difference(
@@ -154,6 +156,14 @@ def compare(old: Document, new: Document) -> Difference:
         effects_added=tuple(text for text in new_effects if text not in old_effects),
         effects_removed=tuple(text for text in old_effects if text not in new_effects),
     )
+
+
+def _expanded(document: Document) -> Document:
+    """What it means; a flow whose subflows are wrong is compared as it is written."""
+    try:
+        return document.expanded()
+    except ConfigError:
+        return document
 
 
 def _wires(document: Document) -> dict[str, None]:

@@ -36,6 +36,9 @@ class Context(Protocol):
     """The time of the step that runs [ns]: the only time a transform may know."""
     position: Any
     """For a source: the position stored with its last committed reading, or None."""
+    number: int
+    """For a sink: the number of the message that is written now, in its outbox. A restart gives
+    each message the number that it had."""
     data_dir: Path
     """A folder of the gateway's own, for certificates and files; relative paths start here."""
 

@@ -21,6 +21,7 @@ from gateway.flow import registry
 from gateway.flow.entries import Entry, FlowTest, Wire, ends_of, entry_data, flow_test_data
 from gateway.flow.node import Node, Port
 from gateway.flow.shape import FORMAT, SECTIONS, Shape
+from gateway.flow.subflow import SUBFLOW_SECTIONS, Origin, Subflow, subflow_data, subflow_of
 from gateway.flow.yaml_read import FLOW_BYTES_MAX, read
 from gateway.flow.yaml_read import Path as Place
 from gateway.flow.yaml_write import write
@@ -35,6 +36,7 @@ class Document:
     allow_write: bool = False
     durability: Literal["journal", "memory"] = "journal"
     connections: Mapping[str, Entry] = field(default_factory=dict)
+    subflows: Mapping[str, Subflow] = field(default_factory=dict)
     nodes: Mapping[str, Entry] = field(default_factory=dict)
     chains: tuple[str, ...] = ()
     """Wires as text: ``oil -> clean -> high``, ``high.alarms -> log``."""
@@ -42,6 +44,10 @@ class Document:
     file: str = field(default="", compare=False)
     lines: Mapping[Place, int] = field(default_factory=dict, compare=False, repr=False)
     comments: Mapping[Place, list[str]] = field(default_factory=dict, compare=False, repr=False)
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+    """Of an expanded flow: where the nodes come from that stood in a subflow."""
+    inside: Subflow | None = field(default=None, compare=False, repr=False)
+    """The subflow whose inside this is: its inputs and outputs are ends of wires."""
 
     @classmethod
     def parse(cls, text: str, file: str = "flow.yaml") -> Document:
@@ -102,12 +108,15 @@ class Document:
             data["durability"] = self.durability
         if self.connections:
             data["connections"] = {key: entry_data(e) for key, e in self.connections.items()}
+        if self.subflows:
+            data["subflows"] = {key: subflow_data(one) for key, one in self.subflows.items()}
         data["nodes"] = {key: entry_data(e) for key, e in self.nodes.items()}
         if self.chains:
             data["wires"] = list(self.chains)
         if self.tests:
             data["tests"] = [flow_test_data(test) for test in self.tests]
-        return write(data, sections=SECTIONS, comments=self.comments)
+        inner = {"subflows": SUBFLOW_SECTIONS}
+        return write(data, sections=SECTIONS, inner=inner, comments=self.comments)
 
     @cached_property
     def wires(self) -> tuple[Wire, ...]:
@@ -120,7 +129,8 @@ class Document:
         for i, chain in enumerate(self.chains):
             line = self.lines.get(("wires", i), 0)
             for (source, out), (target, into) in pairwise(ends_of(chain)):
-                outputs, inputs = self._ports(source, "outputs"), self._ports(target, "inputs")
+                outputs = self.ports_of(source, "outputs") or ()
+                inputs = self.ports_of(target, "inputs") or ()
                 first = out or (outputs[0].name if outputs else "out")
                 carried = next((port.carries for port in outputs if port.name == first), None)
                 fits = [port.name for port in inputs if port.carries == carried]
@@ -128,8 +138,21 @@ class Document:
                 found.append(Wire(source, first, target, last, line))
         return tuple(found)
 
-    def _ports(self, node: str, side: Literal["inputs", "outputs"]) -> tuple[Port, ...]:
-        return getattr(self.class_of(node), side, ())
+    def ports_of(self, end: str, side: Literal["inputs", "outputs"]) -> tuple[Port, ...] | None:
+        """The ports on one side of a node, or of an instance of a subflow.
+
+        Returns: None where there is no such node, or its type is not known.
+        """
+        if self.inside is not None and end not in self.nodes:
+            ends = self.inside.inputs if side == "outputs" else self.inside.outputs
+            return (Port(end, ends[end], ""),) if end in ends else None
+        entry = self.nodes.get(end)
+        if entry is not None and (name := subflow_of(entry.type)) is not None:
+            subflow = self.subflows.get(name)
+            if subflow is None:
+                return None
+            return tuple(Port(n, c, "") for n, c in getattr(subflow, side).items())
+        return getattr(self.class_of(end), side, None)
 
     def class_of(self, node: str) -> type[Node[Any]] | None:
         """The class of a node or a connection; None when there is no such node or type."""
@@ -138,6 +161,41 @@ class Document:
             return registry.node_class(entry.type) if entry is not None else None
         except ConfigError:
             return None
+
+    def body(self, name: str) -> Document:
+        """The inside of a subflow as a document, whose wires may end at the subflow's ports."""
+        subflow, head = self.subflows[name], ("subflows", name)
+        return Document(
+            name=self.name,
+            connections=self.connections,
+            subflows=self.subflows,
+            nodes=subflow.nodes,
+            chains=subflow.chains,
+            file=self.file,
+            lines={place[2:]: line for place, line in self._inner_lines.get(head, {}).items()},
+            inside=subflow,
+        )
+
+    @cached_property
+    def _inner_lines(self) -> Mapping[Place, Mapping[Place, int]]:
+        """The lines of each subflow, by its place."""
+        found: dict[Place, dict[Place, int]] = {}
+        for place, line in self.lines.items():
+            if place[:1] == ("subflows",):
+                found.setdefault(place[:2], {})[place] = line
+        return found
+
+    def expanded(self) -> Document:
+        """The flow with each instance of a subflow replaced by its nodes.
+
+        Also what is bypassed is wired around. A flow that needs neither is returned as it is.
+
+        Raises:
+            ConfigError: An instance or its subflow is wrong, or there are too many nodes.
+        """
+        from gateway.flow.expand import expanded
+
+        return expanded(self)
 
     def where(self, *place: str | int) -> str:
         """Where something stands, for messages: ``press.yaml:12 nodes.clean.band``."""
@@ -150,15 +208,16 @@ class Document:
         return self.lines.get(place, 1)
 
     def with_values(self, change: Callable[[Any], Any]) -> Document:
-        """The document with every config changed, such as by `gateway.flow.variables.resolve`.
+        """The expanded document with every config changed, such as by `variables.resolve`.
 
         Raises:
-            ConfigError: The change refused; the message names the node and its line.
+            ConfigError: The change refused, or a subflow is wrong; the message names the place.
         """
+        flow = self.expanded()
         return replace(
-            self,
-            nodes=self._changed("nodes", self.nodes, change),
-            connections=self._changed("connections", self.connections, change),
+            flow,
+            nodes=flow._changed("nodes", flow.nodes, change),
+            connections=flow._changed("connections", flow.connections, change),
         )
 
     def _changed(

@@ -14,7 +14,11 @@ from gateway.flow.config import Bytes, Config
 RESERVED: Final = ("type", "about", "disabled", "outbox")
 """Keys of a node that are no option; no Config may use them."""
 TEST_KEYS: Final = ("title", "given", "expect", "until", "tags", "config")
-_END: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\.([A-Za-z][A-Za-z0-9_]*))?\Z")
+_END: Final = re.compile(
+    r"([A-Za-z][A-Za-z0-9_-]*(?:/[A-Za-z][A-Za-z0-9_-]*)*)(?:\.([A-Za-z][A-Za-z0-9_]*))?\Z"
+)
+BYPASS: Final = "bypass"
+"""``disabled: bypass``: the node does nothing, and what comes in goes out as it came."""
 
 
 class OutboxOptions(Config):
@@ -42,13 +46,23 @@ class OutboxOptions(Config):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A node or a connection as the flow writes it; `config` is not validated here."""
+    """A node or a connection as the flow writes it; `config` is not validated here.
+
+    Args:
+        type: ``family.node``.
+        config: Its options.
+        about: A sentence of the engineer.
+        disabled: It does nothing.
+        outbox: How much may wait for it.
+        bypassed: It is disabled, and what comes into it goes on as it came.
+    """
 
     type: str
     config: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
     disabled: bool = False
     outbox: OutboxOptions | None = None
+    bypassed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,7 @@ def ends_of(chain: str) -> list[tuple[str, str]]:
 def entry_data(entry: Entry) -> dict[str, Any]:
     head: dict[str, Any] = {"type": entry.type}
     if entry.disabled:
-        head["disabled"] = True
+        head["disabled"] = BYPASS if entry.bypassed else True
     if entry.about:
         head["about"] = entry.about
     if entry.outbox is not None:
@@ -122,6 +136,7 @@ def flow_test_data(test: FlowTest) -> dict[str, Any]:
 
 
 __all__ = [
+    "BYPASS",
     "RESERVED",
     "TEST_KEYS",
     "Entry",

@@ -46,6 +46,7 @@ class BenchContext:
     clock: Any = field(default_factory=_NoClock)
     now: int = 0
     position: Any = None
+    number: int = 0
     data_dir: Path = Path()
     counts: dict[str, int] = field(default_factory=dict)
     said: list[tuple[str, str]] = field(default_factory=list)

@@ -6,6 +6,7 @@ A finding names file, line, node, field, what is wrong and what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from gateway.flow.entries import Entry
 from gateway.flow.findings import Finding, config_problems, near
 from gateway.flow.layout import layout_path, load_layout
 from gateway.flow.lint_outbox import waiting_findings
+from gateway.flow.lint_subflow import boxes_of, placed, subflow_findings
 from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
 from gateway.flow.lint_wires import wire_findings
 from gateway.flow.lint_writes import write_findings
 from gateway.flow.node import Node
+from gateway.flow.subflow import subflow_of
 from gateway.flow.variables import resolve
 from gateway.flow.yaml_read import Path as Place
 
@@ -59,7 +62,7 @@ def _layout_findings(document: Document, path: str | Path) -> list[Finding]:
         return [Finding("warning", file, 1, "", "", error.text, error.hint)]
     text = "The layout places this box, but the flow has no such node."
     hint = "Save the flow in the editor, or delete the line."
-    known = document.nodes.keys() | document.connections.keys()
+    known = {*document.nodes, *document.connections, *boxes_of(document)}
     return [Finding("warning", file, 1, box, "", text, hint) for box in boxes if box not in known]
 
 
@@ -70,26 +73,46 @@ def lint(document: Document, variables: Mapping[str, str] | None = None) -> list
         document: As parsed.
         variables: Values for ``${name}``; without one its default counts.
     """
-    findings: list[Finding] = []
+    findings = subflow_findings(document)
+    if any(finding.severity == "error" for finding in findings):
+        plain = {n: e for n, e in document.nodes.items() if subflow_of(e.type) is None}
+        linter = _Linter(replace(document, nodes=plain))
+        findings += [*linter.entries("nodes", plain), *linter.secrets(document)]
+        return _sorted(findings)
+    whole: Document | None
     try:
         whole = document.with_values(lambda value: resolve(value, variables or {}))
     except ConfigError as error:
         findings.append(_from_error(error, document.file))
-        whole = document
-    linter = _Linter(whole)
-    findings += linter.entries("connections", whole.connections)
-    findings += linter.entries("nodes", whole.nodes)
-    findings += linter.connections()
-    findings += linter.writes()
-    findings += linter.secrets(document)
-    findings += wire_findings(whole)
-    findings += waiting_findings(whole)
-    findings += write_findings(whole, linter.configs)
-    findings += unit_clashes(whole, linter.configs)
-    findings += test_findings(whole)
+        whole = None
+    try:
+        written = document.expanded()
+    except ConfigError:
+        return _sorted(findings)
+    whole = whole or written
+    findings += placed(_whole_findings(whole, written), whole)
     if not whole.nodes:
         text, hint = "The flow has no node.", "Write `nodes:`; `genba docs start` shows a flow."
         findings.append(Finding("warning", whole.file, whole.line("nodes"), "", "", text, hint))
+    return _sorted(findings)
+
+
+def _whole_findings(whole: Document, written: Document) -> Iterator[Finding]:
+    """Findings of a flow without subflows, its variables replaced, and as it was written."""
+    linter = _Linter(whole)
+    yield from linter.entries("connections", whole.connections)
+    yield from linter.entries("nodes", whole.nodes)
+    yield from linter.connections()
+    yield from linter.writes()
+    yield from linter.secrets(written)
+    yield from wire_findings(whole)
+    yield from waiting_findings(whole)
+    yield from write_findings(whole, linter.configs)
+    yield from unit_clashes(whole, linter.configs)
+    yield from test_findings(whole)
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(set(findings), key=lambda f: (f.line, f.node, f.field, f.text))
 
 
@@ -121,7 +144,7 @@ class _Linter:
         """Types that are not known, options that are wrong, nodes that are switched off."""
         for name, entry in entries.items():
             place: Place = (section, name)
-            if entry.disabled:
+            if entry.disabled and not entry.bypassed:
                 text = "It is disabled."
                 if section == "connections":
                     text = "It is disabled: what uses it reads and writes nothing meanwhile."

@@ -20,6 +20,7 @@ def waiting_findings(document: Document) -> Iterator[Finding]:
             "windows, its alarms and all that waits for a sink.",
             "Take `journal` (the default), unless all of it comes again.",
         )
+        yield from _streams(document)
     for name in document.connections:
         if document.connections[name].outbox is not None:
             text = "A connection has no outbox: only sinks and workers have one."
@@ -50,6 +51,14 @@ def waiting_findings(document: Document) -> Iterator[Finding]:
                 "takes rows again.",
                 "Give what must be lossless a flow of its own.",
             )
+
+
+def _streams(document: Document) -> Iterator[Finding]:
+    """Streams to and from other flows count by the numbers of a journal."""
+    for name, entry in document.nodes.items():
+        if entry.type in ("flow.sink", "flow.source"):
+            text = "A stream between flows is exactly once only where both are journalled."
+            yield _at(document, "error", ("nodes", name), text, "Take `durability: journal`.")
 
 
 def _at(

@@ -17,7 +17,7 @@ from gateway.flow.findings import Finding
 from gateway.flow.yaml_read import Path
 
 # Families that pass values on in the unit in which they came.
-_KEEPS = ("filter", "alarm", "detect", "log", "window")
+_KEEPS = ("filter", "alarm", "detect", "link", "log", "window")
 
 
 @dataclass(frozen=True)

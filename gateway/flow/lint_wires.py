@@ -28,6 +28,12 @@ def wire_findings(document: Document) -> Iterator[Finding]:
     yield from _alone(document, good)
 
 
+def end_findings(document: Document) -> Iterator[Finding]:
+    """What is wrong with the ends of wires, those at subflows among them."""
+    for wire in document.wires:
+        yield from _ends(document, wire)
+
+
 def _ends(document: Document, wire: Wire) -> Iterator[Finding]:
     ports: list[Port | None] = []
     ends: tuple[tuple[str, str, Literal["outputs", "inputs"], str], ...] = (
@@ -36,23 +42,24 @@ def _ends(document: Document, wire: Wire) -> Iterator[Finding]:
     )
     for node, name, side, word in ends:
         ports.append(None)
-        if node not in document.nodes:
+        there = document.ports_of(node, side)
+        if there is None and node not in document.nodes:
             hint = near(node, document.nodes)
             if node in document.connections:
                 hint = "A connection has no wires; name it in a node's `connection`."
             yield _at(document, "error", wire, f"There is no node {node!r}.", hint)
             continue
-        cls = document.class_of(node)
-        if cls is None:
+        if there is None:
             continue  # The unknown type is told where it stands.
-        known: dict[str, Port] = {port.name: port for port in getattr(cls, side)}
+        known: dict[str, Port] = {port.name: port for port in there}
         if name in known:
             ports[-1] = known[name]
             continue
-        kind = document.nodes[node].type
-        text = f"{node!r} ({kind}) has no {word} {name!r}."
+        entry = document.nodes.get(node)
+        kind = f" ({entry.type})" if entry is not None else ""
+        text = f"{node!r}{kind} has no {word} {name!r}."
         if not known:
-            text = f"{node!r} ({kind}) has no {word}s."
+            text = f"{node!r}{kind} has no {word}s."
         yield _at(document, "error", wire, text, near(name, known))
     out, into = ports
     if out is not None and into is not None and out.carries != into.carries:
@@ -68,11 +75,10 @@ def _ends(document: Document, wire: Wire) -> Iterator[Finding]:
 
 def _bridge(document: Document, wire: Wire, out: Port, into: Port) -> str:
     """Another port of either node that would fit, or what kind of node to put between."""
-    source, target = document.class_of(wire.source), document.class_of(wire.target)
-    for port in source.outputs if source is not None else ():
+    for port in document.ports_of(wire.source, "outputs") or ():
         if port.carries == into.carries:
             return f"Wire {wire.source}.{port.name} instead?"
-    for port in target.inputs if target is not None else ():
+    for port in document.ports_of(wire.target, "inputs") or ():
         if port.carries == out.carries:
             return f"Wire it to {wire.target}.{port.name} instead?"
     if (out.carries, into.carries) == ("samples", "windows"):
@@ -134,12 +140,28 @@ def _alone(document: Document, wires: Sequence[Wire]) -> Iterator[Finding]:
                         f"Nothing is wired to its input {port.name!r} ({port.about.rstrip('.')})."
                     )
                     yield _node(document, "warning", node, text, "Wire it if it is needed.")
-            if node not in reached:
-                text = "No source is upstream of it, so it never gets anything."
-                yield _node(document, "error", node, text, "Wire a source to it or before it.")
+            if node not in reached and node in fed:
+                yield _unreached(document, wires, node)
         if node not in sends and _gives_only(cls):
             text = "Nothing takes what it gives."
             yield _node(document, "warning", node, text, f"Write a wire like `{node} -> sink`.")
+
+
+def _unreached(document: Document, wires: Sequence[Wire], node: str) -> Finding:
+    """Why a node never gets anything: somebody switched off what feeds it, or forgot a wire."""
+    found, waiting = {node}, [node]
+    while waiting:
+        here = waiting.pop()
+        before = [wire.source for wire in wires if wire.target == here]
+        off = next((one for one in before if document.nodes[one].disabled), None)
+        if off is not None:
+            text = f"It gets nothing while {off!r} is disabled."
+            hint = "`disabled: bypass` lets pass what comes, where that makes sense."
+            return _node(document, "warning", node, text, hint)
+        waiting += [one for one in before if one not in found]
+        found.update(before)
+    text = "No source is upstream of it, so it never gets anything."
+    return _node(document, "error", node, text, "Wire a source to it or before it.")
 
 
 def _optional(cls: type[Node[Any]], port: Port) -> bool:
@@ -188,4 +210,4 @@ def _node(document: Document, severity: Severity, node: str, text: str, hint: st
     return Finding(severity, document.file, line, node, "", text, hint)
 
 
-__all__ = ["wire_findings"]
+__all__ = ["end_findings", "wire_findings"]

@@ -260,6 +260,17 @@ class Sink(Node[C]):
         five hundred mails. Called before every write, while something waits.
         """
 
+    def received(self, offered: int) -> int:
+        """After `connect`: the number of the newest message that the receiver has, if it knows.
+
+        Messages up to it come one by one, each with its number in ``ctx.number``, so that what
+        was written before a crash can be told from what was not.
+
+        Args:
+            offered: The number of the newest message there is.
+        """
+        return 0
+
     async def write(self, message: Message, port: str) -> None:
         """Send one message. Raises Disconnected (kept, tried again) or Rejected (dead letter)."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -49,6 +50,18 @@ def show(message: Message, tags: TagTable) -> str:
     return "\n".join(
         _show_alarm(item) if isinstance(item, AlarmEvent) else _show_event(item) for item in message
     )
+
+
+def moved(message: Message, ns: int) -> Message:
+    """The same message at another time: every time in it later by `ns`."""
+    if isinstance(message, Batch):
+        return Batch(message.tag, message.ts + ns, message.value, message.quality)
+    if isinstance(message, Windows):
+        rows = message.rows
+        later = Batch(rows.tag, rows.ts + ns, rows.value, rows.quality)
+        times = message.start + ns, message.end + ns
+        return Windows(message.tag, *times, message.offset, later)
+    return tuple(replace(item, ts=item.ts + ns) for item in message)  # type: ignore[return-value]  # one kind a port
 
 
 def concat(messages: list[Message]) -> Message | None:
@@ -159,4 +172,4 @@ def normal(text: str, carries: Carries) -> str:
     return show(parse(text, carries, tags), tags) if text.strip() else ""
 
 
-__all__ = ["concat", "normal", "parse", "show"]
+__all__ = ["concat", "moved", "normal", "parse", "show"]

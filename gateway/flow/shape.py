@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from gateway.errors import ConfigError
-from gateway.flow.entries import TEST_KEYS, Entry, FlowTest, OutboxOptions, ends_of
+from gateway.flow.entries import BYPASS, TEST_KEYS, Entry, FlowTest, OutboxOptions, ends_of
 from gateway.flow.findings import near, valid_config
+from gateway.flow.shape_subflow import subflows
 from gateway.flow.yaml_read import Parsed, Path
 
 FORMAT: Final = 1
 NODES_MAX: Final = 2_000  # Chosen: an editor shows some hundred; a step visits every node.
-SECTIONS: Final = ("connections", "nodes", "wires", "tests")
+SECTIONS: Final = ("connections", "subflows", "nodes", "wires", "tests")
 _KEYS: Final = ("flow", "version", "about", "allow_write", "durability", *SECTIONS)
 _ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+_INNER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}(/[A-Za-z][A-Za-z0-9_-]{0,63})+\Z")
+"""The id of a node inside an instance of a subflow, as the text of an expanded flow has it."""
 
 
 class Shape:
@@ -49,8 +52,8 @@ class Shape:
                 f"This file has format {version!r}; this gateway reads format {FORMAT}.",
                 "Update the gateway, or write `version: 1`.",
             )
-        nodes = self.entries("nodes", top.get("nodes"))
-        connections = self.entries("connections", top.get("connections"))
+        nodes = self.entries(("nodes",), top.get("nodes"))
+        connections = self.entries(("connections",), top.get("connections"))
         for both in nodes.keys() & connections.keys():
             raise self.wrong(
                 ("nodes", both), f"A node and a connection are both named {both!r}.", "Rename one."
@@ -61,31 +64,36 @@ class Shape:
             "allow_write": self.boolean(("allow_write",), top.get("allow_write", False)),
             "durability": self.durability(top.get("durability", "journal")),
             "connections": connections,
+            "subflows": subflows(self, top.get("subflows")),
             "nodes": nodes,
-            "chains": tuple(self.chain(i, c) for i, c in self.items("wires", top.get("wires"))),
-            "tests": tuple(self.test(i, t) for i, t in self.items("tests", top.get("tests"))),
+            "chains": self.chains(("wires",), top.get("wires")),
+            "tests": tuple(self.test(i, t) for i, t in self.items(("tests",), top.get("tests"))),
             "file": self.file,
             "lines": self.parsed.lines,
             "comments": self.parsed.comments,
         }
 
-    def entries(self, section: str, value: Any) -> dict[str, Entry]:
-        found = self.mapping((section,), value if value is not None else {})
+    def entries(self, section: Path, value: Any) -> dict[str, Entry]:
+        found = self.mapping(section, value if value is not None else {})
         if len(found) > NODES_MAX:
             raise self.wrong(
-                (section,),
-                f"More than {NODES_MAX:,} {section} (flow_nodes_max).",
+                section,
+                f"More than {NODES_MAX:,} {section[-1]} (flow_nodes_max).",
                 "Split the flow.",
             )
-        return {key: self.entry((section, key), item) for key, item in found.items()}
+        return {key: self.entry((*section, key), item) for key, item in found.items()}
 
-    def entry(self, place: Path, value: Any) -> Entry:
+    def id(self, place: Path) -> None:
         if not _ID.match(str(place[-1])):
             raise self.wrong(
                 place,
                 f"{place[-1]!r} cannot be an id.",
                 "Begin with a letter; use letters, digits, - and _.",
             )
+
+    def entry(self, place: Path, value: Any) -> Entry:
+        if place[0] != "nodes" or not _INNER.match(str(place[-1])):
+            self.id(place)
         if isinstance(value, str) and "." in value:
             hint = f"Write `{place[-1]}: {{type: {value}}}`."
             raise self.wrong(place, f"{place[-1]!r} is no mapping.", hint)
@@ -94,22 +102,27 @@ class Shape:
             raise self.wrong(place, "The type is missing.", "Write `type: family.node`.")
         kind = self.text((*place, "type"), data.pop("type"))
         about = self.text((*place, "about"), data.pop("about", ""))
-        disabled = self.boolean((*place, "disabled"), data.pop("disabled", False))
+        said = data.pop("disabled", False)
+        bypassed = said == BYPASS and place[0] != "connections"
+        disabled = bypassed or self.boolean((*place, "disabled"), said)
         options = data.pop("outbox", None)
         if options is None:
-            return Entry(kind, data, about, disabled)
+            return Entry(kind, data, about, disabled, None, bypassed)
         within = (*place, "outbox")
         checked = valid_config(
             OutboxOptions, self.mapping(within, options), lambda *more: self.at((*within, *more))
         )
-        return Entry(kind, data, about, disabled, checked)
+        return Entry(kind, data, about, disabled, checked, bypassed)
 
-    def chain(self, i: int, value: Any) -> str:
-        text = self.text(("wires", i), value)
+    def chains(self, section: Path, value: Any) -> tuple[str, ...]:
+        return tuple(self.chain((*section, i), c) for i, c in self.items(section, value))
+
+    def chain(self, place: Path, value: Any) -> str:
+        text = self.text(place, value)
         try:
             return " -> ".join(f"{n}.{p}" if p else n for n, p in ends_of(text))
         except ValueError as error:
-            raise self.wrong(("wires", i), f"{text!r} is no wire.", str(error)) from error
+            raise self.wrong(place, f"{text!r} is no wire.", str(error)) from error
 
     def test(self, i: int, value: Any) -> FlowTest:
         place: Path = ("tests", i)
@@ -143,13 +156,12 @@ class Shape:
     def tables(self, place: Path, value: Any) -> dict[str, Mapping[str, Any]]:
         return {k: self.mapping((*place, k), v) for k, v in self.mapping(place, value).items()}
 
-    def items(self, section: str, value: Any) -> list[tuple[int, Any]]:
+    def items(self, section: Path, value: Any) -> list[tuple[int, Any]]:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self.wrong(
-                (section,), f"`{section}` must be a list.", "Begin each line with `- `."
-            )
+            name = ".".join(map(str, section))
+            raise self.wrong(section, f"`{name}` must be a list.", "Begin each line with `- `.")
         return list(enumerate(value))
 
     def mapping(self, place: Path, value: Any) -> Mapping[str, Any]:
@@ -194,8 +206,13 @@ class Shape:
         return ConfigError(text, where=self.at(place), hint=hint)
 
 
+def is_id(text: str) -> bool:
+    """True for what a node or a subflow may be called."""
+    return _ID.match(text) is not None
+
+
 def _show(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
 
 
-__all__ = ["FORMAT", "NODES_MAX", "SECTIONS", "Shape"]
+__all__ = ["FORMAT", "NODES_MAX", "SECTIONS", "Shape", "is_id"]

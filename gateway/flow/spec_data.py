@@ -44,9 +44,9 @@ def spec_data(spec: Spec) -> dict[str, Any]:
         "stage": spec.stage,
         "about": spec.summary,
         "doc": {heading or "text": text for heading, text in spec.paragraphs.items()},
-        "inputs": [_port(port) for port in spec.inputs],
-        "outputs": [_port(port) for port in spec.outputs],
-        "fields": [_field(field, family) for field in spec.fields],
+        "inputs": [port_data(port) for port in spec.inputs],
+        "outputs": [port_data(port) for port in spec.outputs],
+        "fields": [field_data(field, family) for field in spec.fields],
         "schema": plain(spec.yaml_schema),
         "examples": [_example(example) for example in spec.examples],
         "effect": effect_of(spec.cls),
@@ -86,14 +86,15 @@ def catalogue() -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()[:32]
 
 
-def _port(port: Port) -> dict[str, str]:
+def port_data(port: Port) -> dict[str, str]:
+    """A port as plain values."""
     return {"name": port.name, "carries": port.carries, "about": port.about}
 
 
-def _field(field: Field, family: str) -> dict[str, Any]:
+def field_data(field: Field, family: str) -> dict[str, Any]:
     """A field; one that names a connection says of which type."""
     row: dict[str, Any] = dict(plain(asdict(field)))
-    row["fields"] = [_field(inner, family) for inner in field.fields]
+    row["fields"] = [field_data(inner, family) for inner in field.fields]
     if field.widget == "connection":
         row["connection"] = f"{family}.connection"
     return row
@@ -110,4 +111,4 @@ def _example(example: Example) -> dict[str, Any]:
     }
 
 
-__all__ = ["catalogue", "effect_of", "plain", "spec_data"]
+__all__ = ["catalogue", "effect_of", "field_data", "plain", "port_data", "spec_data"]

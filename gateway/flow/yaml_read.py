@@ -48,7 +48,8 @@ class Parsed:
         value: Mappings (keys are text), lists, text, numbers, bool and None.
         lines: The line of every value, counted from 1, by its path.
         comments: Full comment lines without indent, by the path of the entry they precede:
-            a section or one entry of a section; `END` for those after the last.
+            a section or one entry of a section, also inside a subflow; `END` for those after
+            the last.
     """
 
     value: Any
@@ -200,7 +201,7 @@ class _Builder:
         return found
 
     def _anchor(self, event: Any, path: Path) -> None:
-        if len(path) <= 2:
+        if len(path) <= (4 if path[0] == "subflows" else 2):
             self.anchors.append((event.start_mark.line, event.start_mark.column, path))
 
     def _refuse(self, event: Any, path: Path) -> None:

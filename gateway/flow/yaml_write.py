@@ -31,6 +31,7 @@ def write(
     value: Mapping[str, Any],
     *,
     sections: tuple[str, ...] = (),
+    inner: Mapping[str, tuple[str, ...]] | None = None,
     comments: Mapping[Path, list[str]] | None = None,
 ) -> str:
     """The canonical text of a mapping.
@@ -38,6 +39,8 @@ def write(
     Args:
         value: Mappings, lists, text, numbers, bool and None.
         sections: Keys whose entries always have a line each and an empty line before.
+        inner: Sections whose entries have sections themselves, and which; those have a line an
+            entry as well.
         comments: Full comment lines, by the path of the section or entry they precede.
     """
     said = comments or {}
@@ -48,20 +51,44 @@ def write(
         lines += said.get((key,), [])
         if key not in sections or not item:
             lines += _entry(text_of(key, key=True) + ":", item, 0)
-            continue
-        lines.append(f"{text_of(key, key=True)}:")
-        pairs = item.items() if isinstance(item, Mapping) else enumerate(item)
-        for name, part in pairs:
-            lines += ["  " + comment for comment in said.get((key, name), [])]
-            head = f"{text_of(name, key=True)}:" if isinstance(item, Mapping) else "-"
-            lines += _entry(
-                "  " + head,
-                part,
-                2,
-                spread=head == "-" and bool(part) and isinstance(part, Mapping),
-            )
+        elif key in (inner or {}):
+            lines.append(f"{text_of(key, key=True)}:")
+            for name, part in item.items():
+                lines += ["  " + comment for comment in said.get((key, name), [])]
+                lines.append(f"  {text_of(name, key=True)}:")
+                lines += _part(part, (inner or {})[key], said, (key, name))
+        else:
+            lines += _section(key, item, 0, said, (key,))
     lines += said.get(END, [])
     return "\n".join(lines) + "\n"
+
+
+def _part(
+    value: Mapping[str, Any], sections: tuple[str, ...], said: Mapping[Path, list[str]], at: Path
+) -> list[str]:
+    """An entry that has sections itself, without its head."""
+    lines: list[str] = []
+    for key, item in value.items():
+        lines += ["    " + comment for comment in said.get((*at, key), [])]
+        if key in sections and item:
+            lines += _section(key, item, 4, said, (*at, key))
+        else:
+            lines += _entry(f"    {text_of(key, key=True)}:", item, 4)
+    return lines
+
+
+def _section(
+    key: str, item: Any, indent: int, said: Mapping[Path, list[str]], at: Path
+) -> list[str]:
+    """A section: an entry a line, each below its comments."""
+    pad = " " * (indent + 2)
+    lines = [f"{' ' * indent}{text_of(key, key=True)}:"]
+    for name, part in item.items() if isinstance(item, Mapping) else enumerate(item):
+        lines += [pad + comment for comment in said.get((*at, name), [])]
+        head = f"{text_of(name, key=True)}:" if isinstance(item, Mapping) else "-"
+        spread = head == "-" and bool(part) and isinstance(part, Mapping)
+        lines += _entry(pad + head, part, indent + 2, spread=spread)
+    return lines
 
 
 def _entry(head: str, value: Any, indent: int, *, spread: bool = False) -> list[str]:

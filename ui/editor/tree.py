@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gateway.flow.document import Document
-from gateway.flow.entries import TEST_KEYS, Entry, FlowTest, OutboxOptions, entry_data
+from gateway.flow.entries import BYPASS, TEST_KEYS, Entry, FlowTest, OutboxOptions, entry_data
 from gateway.flow.entries import flow_test_data as test_data
 from gateway.flow.findings import valid_config
+from gateway.flow.shape_subflow import subflow_from
+from gateway.flow.subflow import subflow_data
 from gateway.flow.yaml_read import Path
 
 Fields = dict[str, Any]
@@ -16,7 +18,17 @@ Section = dict[str, Fields]
 Tree = dict[str, Section]
 """Section, then id, then field; the order of each is that of the file."""
 
-SECTIONS: Final = ("head", "connections", "nodes", "wires", "tests", "boxes", "frames", "remarks")
+SECTIONS: Final = (
+    "head",
+    "connections",
+    "subflows",
+    "nodes",
+    "wires",
+    "tests",
+    "boxes",
+    "frames",
+    "remarks",
+)
 """``boxes`` and ``frames`` are the layout, the rest is the file."""
 LAYOUT: Final = ("boxes", "frames")
 HEAD: Final = "flow"
@@ -40,6 +52,7 @@ def tree_of(document: Document, layout: Mapping[str, Any] | None = None) -> Tree
     own = {"connections", "nodes", "wires", "tests"}
     tree: Tree = {
         "head": {HEAD: {"flow": document.name, **head, "durability": document.durability}},
+        "subflows": {name: subflow_data(one) for name, one in document.subflows.items()},
         "wires": _numbered(
             (chain, _with({}, said.get(("wires", i)))) for i, chain in enumerate(document.chains)
         ),
@@ -118,6 +131,7 @@ def document_of(tree: Tree, file: str = "") -> Document:
         allow_write=head["allow_write"],
         durability=head["durability"],
         connections={name: entry_of(name, f) for name, f in tree["connections"].items()},
+        subflows={name: subflow_from(name, fields) for name, fields in tree["subflows"].items()},
         nodes={name: entry_of(name, fields) for name, fields in tree["nodes"].items()},
         chains=tuple(text_of_key(key) for key in tree["wires"]),
         tests=tuple(_test(fields) for fields in tree["tests"].values()),
@@ -134,11 +148,12 @@ def entry_of(name: str, fields: Mapping[str, Any]) -> Entry:
     """
     rest = {key: value for key, value in fields.items() if key != COMMENT}
     kind, about = str(rest.pop("type")), str(rest.pop("about", ""))
-    disabled, outbox = bool(rest.pop("disabled", False)), rest.pop("outbox", None)
+    said, outbox = rest.pop("disabled", False), rest.pop("outbox", None)
+    disabled, bypassed = bool(said), said == BYPASS
     if outbox is None:
-        return Entry(kind, rest, about, disabled)
+        return Entry(kind, rest, about, disabled, None, bypassed)
     options = valid_config(OutboxOptions, outbox, lambda *more: ".".join((name, "outbox", *more)))
-    return Entry(kind, rest, about, disabled, options)
+    return Entry(kind, rest, about, disabled, options, bypassed)
 
 
 def _test(fields: Mapping[str, Any]) -> FlowTest:

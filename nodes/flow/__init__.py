@@ -1,0 +1,1 @@
+"""Streams between flows of one gateway."""

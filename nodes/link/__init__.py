@@ -1,0 +1,1 @@
+"""Links: named places in a flow where wires meet."""
