@@ -59,6 +59,7 @@ class Shell(ui.element, component=component("shell"), esm=modules()):
                 "links": [{"path": link.path, "title": _(link.title)} for link in links],
                 "actor": who.name,
                 "role": _(who.role),
+                "mayAct": "alarm.act" in who.may,
                 "language": language(),
                 "languages": LANGUAGES,
                 "theme": theme,

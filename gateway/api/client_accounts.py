@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,6 +45,46 @@ class AccountClient(Client):
         """Give an account a new password; its sessions end."""
         path = f"/api/users/{quote(name, safe='')}/password"
         self._ask("POST", path, {"password": password})
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every login that has not ended."""
+        return [dict(row) for row in self._ask("GET", "/api/sessions")]
+
+    def end_session(self, id: str) -> None:
+        """End a login."""
+        self._ask("DELETE", f"/api/sessions/{quote(id, safe='')}")
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """Every API token, without its secret."""
+        return [dict(row) for row in self._ask("GET", "/api/tokens")]
+
+    def make_token(
+        self,
+        name: str,
+        account: str,
+        role: str,
+        *,
+        scopes: Sequence[str] = (),
+        days: int = 90,
+        writer: bool = False,
+    ) -> dict[str, Any]:
+        """Make an API token: ``token`` is its secret, which is told this once.
+
+        Args:
+            name: What it is for.
+            account: Whose it is: it ends with the account and may never more.
+            role: What it may.
+            scopes: Actions it is limited to; empty is all of its role.
+            days: How long it is good [d].
+            writer: It may write setpoints.
+        """
+        body = {"name": name, "account": account, "role": role, "writer": writer}
+        more = {"scopes": list(scopes), "days": days}
+        return dict(self._ask("POST", "/api/tokens", {**body, **more}))
+
+    def revoke_token(self, id: str) -> None:
+        """End an API token by its id."""
+        self._ask("DELETE", f"/api/tokens/{quote(id, safe='')}")
 
     def audit(self, limit: int = 1000) -> list[dict[str, Any]]:
         """The newest records of who did what, newest first."""

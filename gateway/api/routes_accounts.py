@@ -271,9 +271,11 @@ def _add_audit(app: FastAPI, runtime: Runtime) -> None:
     @app.get("/api/audit")
     @needs("audit.read")
     async def audit(
-        limit: int = Query(1000, ge=1, le=10_000), before: int = Query(0, ge=0)
+        limit: int = Query(1000, ge=1, le=10_000),
+        before: int = Query(0, ge=0),
+        text: str = Query("", max_length=200),
     ) -> Response:
-        return _json(await audit_page(runtime.store, limit, before))
+        return _json(await audit_page(runtime.store, limit, before, text))
 
     @app.get("/api/audit/check")
     @needs("audit.read")

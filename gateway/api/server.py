@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
+    routes_about,
     routes_accounts,
     routes_backup,
     routes_certificate,
@@ -129,6 +130,7 @@ def application(
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
     _add_own(app, runtime, screens)
     _add_alarms(app, runtime)
+    routes_about.add(app, runtime)
     routes_report.add(app, runtime)
     routes_history.add(app, runtime)
     routes_letters.add(app, runtime)

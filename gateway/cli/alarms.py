@@ -122,14 +122,21 @@ def _outcome(client: Client, seen: list[dict[str, Any]], alarm: str, actor: str)
     Raises:
         ConfigError: It was refused, or the gateway is too busy to say.
     """
+    known = {_event(row) for row in seen}
     for _ in range(_ASKED_MAX):
         for row in client.alarms(history=True):
-            if row["alarm"] == alarm and row["actor"] == actor and row not in seen:
+            is_theirs = row["alarm"] == alarm and row["actor"] == actor
+            if is_theirs and _event(row) not in known:
                 return str(row["text"])
         asyncio.run(asyncio.sleep(_ASKED_S))
     raise ConfigError(
         f"The alarm {alarm} has not changed.", hint="The gateway's log says why it refused."
     )
+
+
+def _event(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What an event is known by; the rest of a row may change as its alarm goes on."""
+    return tuple(row[key] for key in ("alarm", "ts", "change", "occurrence", "overlay", "state"))
 
 
 def _rows(client: Client, args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -6,14 +6,13 @@ import argparse
 import getpass
 import json
 import sys
-from typing import Any, Final
+from typing import Any
 
 from gateway.api.client import URL
 from gateway.api.client_accounts import AccountClient
+from gateway.cli._keys import ROLES, add_keys, run_sessions, run_token
 from gateway.cli.words import local_time, printable, several
 from gateway.errors import ConfigError
-
-ROLES: Final = ("viewer", "operator", "engineer", "administrator")
 
 
 def add(commands: Any) -> None:
@@ -41,6 +40,7 @@ def add(commands: Any) -> None:
     grant = role.add_mutually_exclusive_group()
     grant.add_argument("--writer", action="store_true", default=None, help="may write setpoints")
     grant.add_argument("--no-writer", dest="writer", action="store_false", help="may not")
+    add_keys(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,6 +67,10 @@ def run(args: argparse.Namespace) -> int:
         case "disable" | "enable":
             is_disabled = args.verb == "disable"
             print(f"Changed: {_line(client.change_user(args.name, disabled=is_disabled))}")
+        case "token":
+            run_token(client, args)
+        case "sessions":
+            run_sessions(client, args)
         case _:
             _list(client, as_json=args.json)
     return 0

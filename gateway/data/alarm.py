@@ -55,6 +55,7 @@ class AlarmEvent:
         unit: UCUM code of both.
         text: The reason in words and numbers.
         actor: ``node:<id>`` or ``user:<name>``.
+        until: While it is shelved: when that ends by itself [ns]; else 0.
     """
 
     alarm: str
@@ -71,6 +72,7 @@ class AlarmEvent:
     unit: str = ""
     text: str = ""
     actor: str = ""
+    until: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -285,7 +287,8 @@ def _shelve(status: AlarmStatus, stimulus: Stimulus, options: AlarmOptions) -> O
     if stimulus.until <= stimulus.now:
         return Outcome(status, refused="Shelving must end in the future.")
     if stimulus.until - stimulus.now > options.shelve_max_ns:
-        hours = number(options.shelve_max_ns / 3600e9)
-        return Outcome(status, refused=f"Shelving lasts at most {hours} h.")
+        size, word = (3600e9, "h") if options.shelve_max_ns >= 3600e9 else (60e9, "min")
+        longest = f"{number(options.shelve_max_ns / size)} {word}"
+        return Outcome(status, refused=f"Shelving lasts at most {longest}.")
     shelved = replace(status, shelved_until=stimulus.until, shelved_reason=stimulus.reason.strip())
     return Outcome(shelved, "shelved")

@@ -46,6 +46,8 @@ TARGETS: Final[dict[str, tuple[float, float]]] = {
 """(good up to, bad above); between them it is to be looked at. The peak and what is bad of the
 shares are ours; the standards give the targets. Priorities: about 80 % low, 15 % medium and 5 %
 above, of which the highest of four less than 1 % (ISA-18.2-2016, 16.5.8)."""
+COUNTS_MAX: Final = 31 * 144
+"""So many of the newest intervals of ten minutes are told one by one: a month of them."""
 PRIORITY_TARGETS: Final = {"low": 0.80, "medium": 0.15, "high": 0.05, "urgent": 0.01}
 
 
@@ -82,6 +84,7 @@ def kpi(events: AlarmColumns, start: int, end: int) -> dict[str, Any]:
         "to": end,
         "annunciated": len(told_rows),
         "rate": _rate(counts, len(told_rows), end - start),
+        "counts": counts[-COUNTS_MAX:].tolist(),
         "floods": _floods(counts, start, end),
         "chattering": _of(told, chatter),
         "fleeting": _of(told, short),

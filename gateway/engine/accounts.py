@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from gateway.engine.passwords import Cost, Hasher, judge
+from gateway.engine.passwords import Cost, Hasher
+from gateway.engine.passwords_easy import judge
 from gateway.engine.principal import Account
 from gateway.engine.roles import ROLES, Role
 from gateway.engine.sessions import ApiToken, Sessions, hash_of

@@ -14,6 +14,11 @@ from gateway.engine.codec import plain
 PRIORITIES: Final = get_args(Priority)
 """From the least to the most urgent."""
 _BY_THE_PROCESS: Final = ("raised", "realarmed", "returned")
+_HIDING: Final = {
+    "shelved": Overlay.SHLVD,
+    "suppressed": Overlay.DSUPR,
+    "removed_from_service": Overlay.OOSRV,
+}
 _Key = tuple[str, int, str, str, str, int, str]
 
 
@@ -44,6 +49,7 @@ class AlarmBook:
         self._current: dict[str, AlarmEvent] = {}
         self._raised: dict[str, int] = {}
         self._reason: dict[str, str] = {}
+        self._hiding: dict[str, dict[Overlay, AlarmEvent]] = {}
         self._followers: list[_Follower] = []
         self.version = 0
         """Grows with every change, so that readers know when to look again."""
@@ -72,11 +78,16 @@ class AlarmBook:
             self._current.pop(event.alarm, None)
             self._raised.pop(event.alarm, None)
             self._reason.pop(event.alarm, None)
+            self._hiding.pop(event.alarm, None)
             return
         if event.change == "raised" or event.alarm not in self._raised:
             self._raised[event.alarm] = event.ts
         if event.change in _BY_THE_PROCESS or event.alarm not in self._reason:
             self._reason[event.alarm] = event.text
+        if not _hidden(event):
+            self._hiding.pop(event.alarm, None)
+        elif event.change in _HIDING:
+            self._hiding.setdefault(event.alarm, {})[_HIDING[event.change]] = event
         self._current[event.alarm] = event
 
     def open(self) -> list[AlarmEvent]:
@@ -104,9 +115,14 @@ class AlarmBook:
         return self._reason.get(event.alarm, event.text)
 
     def row(self, event: AlarmEvent) -> dict[str, Any]:
-        """An alarm as JSON values, with its reason and the time since when it is raised."""
+        """An alarm as JSON values, with its reason and the time since when it is raised.
+
+        ``hid`` says of one that is hidden who hid it, when and why; else it is null.
+        """
         raised = self._raised.get(event.alarm, event.ts)
-        return {**plain(event), "reason": self.reason(event), "raised_ts": raised}
+        hiding = self._hiding.get(event.alarm, {}).get(event.overlay)
+        hid = {"actor": hiding.actor, "ts": hiding.ts, "text": hiding.text} if hiding else None
+        return {**plain(event), "reason": self.reason(event), "raised_ts": raised, "hid": hid}
 
     def counts(self) -> dict[str, int]:
         """Open alarms by priority, with ``unacknowledged`` and ``hidden`` besides."""

@@ -21,6 +21,8 @@ def plain(item: AlarmEvent | Event) -> dict[str, Any]:
     for key in ("value", "limit"):
         if not np.isfinite(row[key]):
             row[key] = None
+    if not item.until:  # Of the few that are shelved only; records from before have none.
+        del row["until"]
     return row
 
 

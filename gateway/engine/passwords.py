@@ -1,4 +1,4 @@
-"""Passwords: how they are kept, compared and judged.
+"""Passwords: how they are kept and compared; `passwords_easy` judges them.
 
 scrypt of the standard library: 32 MB and 0.25 s a try (measured; more on a small machine), on
 one thread of its own with a short queue, so that a flood of logins costs the gateway one thread
@@ -18,76 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.errors import ConfigError, Disconnected
+from gateway.errors import Disconnected
 
-LENGTH_MIN: Final = 12
-LENGTH_MAX: Final = 128
-DISTINCT_MIN: Final = 5
 WAITING_MAX: Final = 4
 _SALT_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _SPARE_BYTES: Final = 1024 * 1024
-_STEMS: Final = (
-    "password",
-    "passwort",
-    "qwerty",
-    "qwertz",
-    "asdfgh",
-    "zxcvb",
-    "yxcvb",
-    "letmein",
-    "welcome",
-    "willkommen",
-    "administrator",
-    "admin",
-    "root",
-    "user",
-    "guest",
-    "operator",
-    "engineer",
-    "viewer",
-    "writer",
-    "maintenance",
-    "service",
-    "factory",
-    "machine",
-    "plant",
-    "genba",
-    "gateway",
-    "edge",
-    "default",
-    "changeme",
-    "change",
-    "secret",
-    "geheim",
-    "iloveyou",
-    "monkey",
-    "dragon",
-    "football",
-    "baseball",
-    "master",
-    "sunshine",
-    "princess",
-    "superman",
-    "batman",
-    "trustno",
-    "hello",
-    "hallo",
-    "abcdef",
-    "abc",
-    "test",
-    "login",
-    "access",
-    "summer",
-    "winter",
-    "spring",
-    "autumn",
-    "sommer",
-)
-"""What most guessed passwords are made of, and the words of this device."""
-_RUNS: Final = ("0123456789", "9876543210", "abcdefghijklmnopqrstuvwxyz")
-_LONG: Final = 20
-"""From here on digits alone are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,29 +102,3 @@ def _text(cost: Cost, salt: bytes, key: bytes) -> str:
 def _parts(stored: str) -> tuple[Cost, bytes, bytes]:
     _, n, r, p, salt, key = stored.split("$")
     return Cost(int(n), int(r), int(p)), base64.b64decode(salt), base64.b64decode(key)
-
-
-def judge(password: str, name: str) -> None:
-    """Refuse a password that is guessed first.
-
-    >>> judge("correct horse battery", "anna")
-
-    Raises:
-        ConfigError: It is too short, too long or too easy; the text says which.
-    """
-    if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
-        raise ConfigError(
-            f"A password has {LENGTH_MIN} to {LENGTH_MAX} characters.",
-            hint="Four words with spaces are good.",
-        )
-    low = password.casefold()
-    is_row = any(low in row * 3 for row in _RUNS)
-    if len(set(low)) < DISTINCT_MIN or is_row:
-        raise ConfigError("This password is too easy to guess.", hint="Use four words.")
-    for stem in sorted((name.casefold(), *_STEMS), key=len, reverse=True):
-        low = low.replace(stem, "")
-    if len({c for c in low if c.isalpha()}) < DISTINCT_MIN and len(password) < _LONG:
-        raise ConfigError(
-            "This password is made of what is guessed first: names, digits, words of this device.",
-            hint="Use four words.",
-        )

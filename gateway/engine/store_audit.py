@@ -70,13 +70,23 @@ def chain_all(db: sqlite3.Connection, sql: str) -> None:
         append(db, *row)
 
 
-def page(db: sqlite3.Connection, limit: int, before: int = 0) -> list[dict[str, Any]]:
-    """Records with smaller numbers than `before` (0: all), newest first."""
+def page(
+    db: sqlite3.Connection, limit: int, before: int = 0, text: str = ""
+) -> list[dict[str, Any]]:
+    """Records with smaller numbers than `before` (0: all), newest first.
+
+    Args:
+        db: The state file.
+        limit: How many.
+        before: See above.
+        text: Only those with it in actor, action or detail, however ASCII letters are written.
+    """
     names = ("id", "ts", "actor", "action", "detail", "hash")
     rows = db.execute(
-        "SELECT id, ts, actor, action, detail, hash FROM audit WHERE ?1 = 0 OR id < ?1"
+        "SELECT id, ts, actor, action, detail, hash FROM audit WHERE (?1 = 0 OR id < ?1)"
+        " AND (?3 = '' OR instr(lower(actor || ' ' || action || ' ' || detail), lower(?3)))"
         " ORDER BY id DESC LIMIT ?2",
-        (before, limit),
+        (before, limit, text),
     )
     return [{**dict(zip(names, row, strict=True)), "detail": _detail(row[4])} for row in rows]
 

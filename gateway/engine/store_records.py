@@ -220,15 +220,18 @@ async def audit_rows(store: Store, limit: int = 1000) -> list[dict[str, Any]]:
     return [{name: row[name] for name in names} for row in await audit_page(store, limit)]
 
 
-async def audit_page(store: Store, limit: int = 1000, before: int = 0) -> list[dict[str, Any]]:
+async def audit_page(
+    store: Store, limit: int = 1000, before: int = 0, text: str = ""
+) -> list[dict[str, Any]]:
     """Records of who did what with their numbers and hashes, newest first.
 
     Args:
         store: The state file.
         limit: How many.
         before: Only records with smaller numbers; 0 begins with the newest.
+        text: Only records with it in them; empty is all.
     """
-    return await store.run(lambda db: page(db, limit, before))
+    return await store.run(lambda db: page(db, limit, before, text))
 
 
 async def audit_check(store: Store) -> Check:

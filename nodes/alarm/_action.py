@@ -50,11 +50,11 @@ def stimulus_of(event: Event, occurrence: int, now: int) -> Stimulus | str:
 def action_text(what: str, change: str, actor: str, stimulus: Stimulus, event: Event) -> str:
     """The sentence for a change that an operator or a rule made; `what` names the alarm."""
     word = _WORDS[change]
-    if change == "acked":
-        return f"{actor} {word} occurrence {stimulus.occurrence} of {what}"
     if change == "shelved":
         lasts = amount((stimulus.until - stimulus.now) / 1e9, "s")
         return f"{actor} {word} {what} for {lasts}: {stimulus.reason.strip()}"
+    if change == "acked":
+        what = f"occurrence {stimulus.occurrence} of {what}"
     reason = str(event.data.get("reason") or "").strip()
     return f"{actor} {word} {what}" + (f": {reason}" if reason else "")
 

@@ -245,6 +245,7 @@ class Desk:
             unit=alarm.unit,
             text=text,
             actor=actor,
+            until=alarm.status.shelved_until if alarm.status.overlay is Overlay.SHLVD else 0,
         )
 
     # ------------------------------------------------------------------ state

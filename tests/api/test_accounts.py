@@ -328,6 +328,39 @@ async def test_the_cookie(house: House) -> None:
     assert "https" in answer.text
 
 
+async def test_the_audit_is_searched(house: House) -> None:
+    await house.add("bob", "viewer")
+    client = await house.browser("anna", GOOD)
+    rows = (await client.get("/api/audit", params={"text": "USER/ADD"})).json()
+    assert {row["action"] for row in rows} == {"user/add"}
+    rows = (await client.get("/api/audit", params={"text": "bob", "limit": 1})).json()
+    assert len(rows) == 1
+    before = {"text": "100%_nothing", "before": rows[0]["id"]}
+    assert (await client.get("/api/audit", params=before)).json() == []
+
+
+async def test_what_the_gateway_is_made_of(house: House) -> None:
+    client = await house.browser("anna", GOOD)
+    about = (await client.get("/api/about")).json()
+    packages = {row["name"]: row for row in about["packages"]}
+    assert packages["numpy"]["version"]
+    assert "BSD" in packages["numpy"]["licence"]
+
+
+async def test_what_an_alarms_designer_says(house: House) -> None:
+    client = await house.browser("anna", GOOD)
+
+    async def about(alarm: str) -> httpx.Response:
+        return await client.get("/api/alarms/about", params={"alarm": alarm})
+
+    row = (await about("test/high:a/b:c:HI")).json()
+    assert row == {"flow": "test", "node": "high", "type": "alarm.limit", "about": ""}
+    assert (await about("test/communication:src:COMM")).json()["type"] == "alarm.communication"
+    assert (await about("gateway/health:x:HEALTH")).json()["type"] == "alarm.health"
+    for nothing in ("test/none:a:HI", "none/high:a:HI", "", "x"):
+        assert (await about(nothing)).status_code == 404
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", f"http://{HOST}", None])
 async def test_with_a_cookie_only_our_own_page_acts(house: House, origin: str | None) -> None:
     client = await house.browser("anna", GOOD)

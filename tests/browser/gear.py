@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page
 
 from tests.plant.product import Product, free_port, until
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 class Gateway:
@@ -46,19 +44,6 @@ async def gateway(folder: Path, flow: str) -> AsyncIterator[Gateway]:
 
         await until(answers, "the screens")
         yield Gateway(product, url)
-
-
-@contextlib.asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium without a window."""
-    async with async_playwright() as playwright:
-        found = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        try:
-            yield found
-        finally:
-            await found.close()
 
 
 async def page_of(context: BrowserContext, faults: list[str]) -> Page:

@@ -11,12 +11,12 @@ import pytest
 from playwright.async_api import Page, expect
 
 from gateway.api.client_flows import FlowClient
-from tests.browser.gear import CHROMIUM, Gateway, browser, gateway, page_of
+from tests.browser.chrome import launched as browser
+from tests.browser.gear import Gateway, gateway, page_of
 
 pytestmark = [
     pytest.mark.plant,
     pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium on this machine"),
 ]
 OWN = """\
 flow: own
@@ -355,7 +355,9 @@ async def _text(editor: Editor) -> None:
     dialog = page.locator("dialog.dlg")
     await dialog.get_by_label("Text").fill("nodes: {slow: {type: filter.rate, every_s: 5}}")
     await dialog.get_by_role("button", name="Put it on the canvas").click()
-    await expect(editor.node("slow")).to_be_visible()
+    selected = "xpath=self::*[contains(@class,'selected')]"
+    await expect(editor.node("slow").locator(selected)).to_have_count(1)
+    await expect(dialog).to_have_count(0)
     await page.keyboard.press("Delete")
     await expect(editor.node("slow")).to_have_count(0)
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.api.client import Client
@@ -86,6 +87,39 @@ async def test_the_life_of_accounts(server: Server, genba: Terminal, tmp_path: P
     assert "scrypt" not in said
     assert "none altered" in await genba("audit", "verify")
     assert "none altered" in await genba("audit", "--state", str(tmp_path), "verify")
+
+
+@pytest.mark.usefixtures("typed")
+async def test_tokens_and_logins_come_and_go(server: Server, genba: Terminal) -> None:
+    code = server.access.logins.claim_code.renew()
+    await genba("users", "claim", "anna", "--code", code)
+    assert "No token" in await genba("users", "token")
+    make = ("users", "token", "make", "scraper", "--account")
+    assert "no account" in (await genba(*make, "zoe", code=1)).lower()
+    assert "no action" in (await genba(*make, "anna", "--scope", "fly", code=1)).lower()
+    secret = (await genba(*make, "anna", "--scope", "status.read", "--days", "7")).strip()
+    async with httpx.AsyncClient(base_url=server.url) as script:
+        script.headers["Authorization"] = f"Bearer {secret}"
+        assert (await script.get("/api/status")).status_code == 200
+        assert (await script.get("/api/tags")).status_code == 403
+        listed = await genba("users", "token", "list")
+        assert secret not in listed
+        found = re.match(r"(\w{12})  scraper +anna +viewer, only status.read; last used", listed)
+        assert found is not None, listed
+        assert "has ended" in await genba("users", "token", "revoke", found[1])
+        assert (await script.get("/api/status")).status_code == 401
+    assert "Nobody is logged in" in await genba("users", "sessions")
+    for _ in range(3):
+        await server.access.logins.login("anna", OTHER, "10.0.0.7", "Firefox\x1b[31m")
+    listed = await genba("users", "sessions", "list")
+    assert len(listed.splitlines()) == 3
+    assert "\x1b" not in listed
+    assert '"account": "anna"' in await genba("users", "sessions", "list", "--json")
+    first = listed.split()[0]
+    assert "1 login ended" in await genba("users", "sessions", "end", first)
+    assert "no session" in await genba("users", "sessions", "end", first, code=1)
+    assert "2 logins ended" in await genba("users", "sessions", "end", "--account", "anna")
+    assert "nowhere" in await genba("users", "sessions", "end", "--account", "anna", code=1)
 
 
 @pytest.mark.usefixtures("typed")

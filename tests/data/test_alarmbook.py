@@ -42,6 +42,26 @@ def test_a_shelved_alarm_is_hidden_until_it_is_shown_again() -> None:
     assert (book.open(), book.hidden(), len(book)) == ([], [], 0)
 
 
+def test_a_hidden_alarm_tells_who_hid_it_whatever_the_process_does_meanwhile() -> None:
+    book = AlarmBook()
+    assert book.row(HI)["hid"] is None
+    text = "user:anna shelved the HI alarm of a: repair"
+    shelved = replace(HI, ts=2, change="shelved", overlay=Overlay.SHLVD, text=text)
+    shelved = replace(shelved, actor="user:anna", until=99)
+    out = replace(shelved, ts=3, change="removed_from_service", overlay=Overlay.OOSRV, until=0)
+    book.apply([HI, shelved, replace(out, actor="user:eva", text="eva took it out")])
+    row = book.row(book.hidden()[0])
+    assert row["hid"] == {"actor": "user:eva", "ts": 3, "text": "eva took it out"}
+    assert "until" not in row
+    back = replace(shelved, ts=4, change="returned_to_service", actor="user:eva")
+    book.apply([back, replace(back, ts=5, change="returned", actor="node:high", text="70")])
+    row = book.row(book.hidden()[0])
+    assert row["hid"] == {"actor": "user:anna", "ts": 2, "text": text}
+    assert (row["until"], row["reason"]) == (99, "70")
+    book.apply([replace(HI, ts=6, change="unshelved", overlay=Overlay.NONE)])
+    assert book.row(book.open()[0])["hid"] is None
+
+
 def test_events_that_come_again_change_nothing() -> None:
     book = AlarmBook()
     events = [HI, replace(HI, ts=5, change="acked", state=AlarmState.ACKED), LO]

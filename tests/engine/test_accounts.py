@@ -13,7 +13,8 @@ import pytest
 from gateway.engine.accounts import Accounts
 from gateway.engine.clock import SystemClock
 from gateway.engine.logins import Logins
-from gateway.engine.passwords import WAITING_MAX, Cost, Hasher, judge
+from gateway.engine.passwords import WAITING_MAX, Cost, Hasher
+from gateway.engine.passwords_easy import judge
 from gateway.engine.principal import NOBODY, Denied, Principal
 from gateway.engine.roles import ACTIONS, ROLES, Role, permits
 from gateway.engine.sessions import ABSOLUTE_S, FRESH_S, IDLE_S, SESSIONS_MAX, ApiToken

@@ -127,6 +127,15 @@ def test_shelving_ends_by_itself_and_announces_what_still_holds() -> None:
     assert events(found)[2].text == (
         "user:anna shelved the HI alarm of oil/temperature for 60 s: pump in repair"
     )
+    assert [e.until // S for e in events(found)] == [0, 0, 70, 0]
+
+
+def test_an_acknowledgement_keeps_its_note() -> None:
+    found = hot()
+    act(found, 5, "ack", occurrence=1, reason=" seen by the shift ")
+    assert events(found)[-1].text == (
+        "user:anna acknowledged occurrence 1 of the HI alarm of oil/temperature: seen by the shift"
+    )
 
 
 def test_overlays_do_not_end_each_other_and_the_process_runs_on() -> None:

@@ -9,11 +9,9 @@ import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from tests.plant.product import Product, until
-
-CHROMIUM = "/usr/bin/chromium"
 
 
 class Machine(asyncio.Protocol):
@@ -73,19 +71,6 @@ async def screens(folder: Path, flow: str) -> AsyncIterator[str]:
         yield urls[0]
 
 
-@contextlib.asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium."""
-    async with async_playwright() as play:
-        one = await play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        try:
-            yield one
-        finally:
-            await one.close()
-
-
 async def opened(one: Browser, wrong: list[str], *, width: int = 1440, height: int = 900) -> Page:
     """A page that notes every error and every request that leaves this machine."""
     page = await one.new_page(viewport={"width": width, "height": height})
@@ -102,4 +87,4 @@ async def opened(one: Browser, wrong: list[str], *, width: int = 1440, height: i
     return page
 
 
-__all__ = ["Machine", "Switch", "browser", "opened", "screens"]
+__all__ = ["Machine", "Switch", "opened", "screens"]

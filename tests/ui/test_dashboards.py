@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.ui.pages import Switch, browser, opened, screens
+from tests.browser.chrome import launched as browser
+from tests.ui.pages import Switch, opened, screens
 
 pytestmark = [pytest.mark.plant, pytest.mark.slow]
 FLOW = """\

@@ -5,7 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
-MODULES: Final = ("overview", "dashboards", "trends", "flows", "help", "account")
+MODULES: Final = (
+    "overview",
+    "alarms",
+    "dashboards",
+    "trends",
+    "flows",
+    "connections",
+    "system",
+    "users",
+    "help",
+    "account",
+)
 """In the order of the menu."""
 
 

@@ -18,7 +18,8 @@ export async function ask(method, path, body, { background = false, raw = false 
   } catch {
     throw new Refused(t('The gateway does not answer. Is it switched on and on the network?'), 0);
   }
-  if (answer.status === 401 && location.pathname !== '/login') {
+  // A password that is wrong is no login that has ended; only that one asks for another.
+  if (answer.status === 401 && answer.headers.has('WWW-Authenticate') && location.pathname !== '/login') {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
   if (!answer.ok) throw new Refused((await answer.text()) || answer.statusText, answer.status);

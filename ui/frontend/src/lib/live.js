@@ -55,7 +55,7 @@ class Live {
       if (this.socket !== socket) return;
       this.socket = null;
       this.set(false);
-      if (event.code === 4401) return location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+      if (event.code === 4401) return this.renew();
       if (!this.subs.size && !this.watchers.size) return;
       setTimeout(() => this.open(), this.wait * (0.5 + Math.random()));
       this.wait = Math.min(this.wait * 2, WAIT_MS_MAX);
@@ -64,6 +64,13 @@ class Live {
       if (this.isUp && performance.now() - this.heard > STALE_MS) this.set(false);
       if (this.socket && performance.now() - this.heard > 4 * STALE_MS && this.socket.readyState === 1) this.socket.close();
     }, 500);
+  }
+
+  // The session of the socket has ended. Who gave the password again has a new one already.
+  async renew() {
+    const answer = await fetch('/api/me', { headers: { 'Genba-Background': '1' } }).catch(() => null);
+    if (answer?.status === 401) return location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    setTimeout(() => this.open(), this.wait * (0.5 + Math.random()));
   }
 
   take(frame) {

@@ -1,0 +1,26 @@
+"""The component of the pages about the gateway itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nicegui import ui
+
+from ui.assets import component, modules
+from ui.session import me
+
+
+class System(ui.element, component=component("system"), esm=modules()):
+    """One of the pages about the gateway itself.
+
+    Args:
+        page: Which.
+    """
+
+    def __init__(self, page: Literal["system", "connections", "users", "account"]) -> None:
+        super().__init__()
+        who = me()
+        self._props.update({"page": page, "may": sorted(who.may), "actor": who.name})
+
+
+__all__ = ["System"]
