@@ -79,7 +79,7 @@ def _books(runtime: Runtime) -> list[Family]:
     outlets: Rows = []
     queued: Rows = []
     size: Rows = []
-    for flow, runner in runtime.runners.items():
+    for flow, runner in runtime.booked.items():
         books = flow_books(runner)
         unbalanced.append((_labels(flow=flow), books["unbalanced"]))
         for row in books["inputs"]:

@@ -82,7 +82,7 @@ def _head(report: Report) -> Text:
     if not report["running"]:
         return Text("No gateway runs; this is what its state file says.", "bold yellow")
     since = report["since"]
-    flows = several(len(report["flows"]), "flow")
+    flows = several(sum(not flow["own"] for flow in report["flows"]), "flow")
     text = f"Genba runs since {local_time(since)} ({span(report['now'] - since)})"
     return Text(f"{text}: {flows}, {several(report['tags'], 'tag')}.", "bold")
 
@@ -122,11 +122,17 @@ def _flows(report: Report) -> Iterator[Text]:
         words += [f"{dropped:,} dropped"] if dropped else []
         dead = sum(row["dead"] for row in outlets)
         words += [f"{dead:,} refused"] if dead else []
+        closed = report["closed"].get(flow["flow"], 0)
+        words += [f"{closed:,} given up with sinks that were removed"] if closed else []
         lost = sum(row["lost"] for row in flow.get("inputs", ()))
         words += [f"{lost:,} LOST by an error of ours"] if lost else []
         lines.append(", ".join(words))
         for node, why in flow.get("stopped", {}).items():
             lines.append(f"  {node} is stopped: {why}")
+    running = {flow["flow"] for flow in report["flows"]}
+    for name, rows in report["closed"].items():
+        if name not in running:
+            lines.append(f"{name}: {several(rows, 'row')} given up when it was removed")
     yield from _block("Flows", lines, "none")
     for name in report.get("left_out", ()):
         yield _line("", f"{name} DOES NOT RUN; the log says why, and so does genba lint", "red")
@@ -140,6 +146,8 @@ def _waiting(row: Report, now: int) -> str:
         words.append(f"{row['backlog']:,} of them from an outage")
     if row.get("oldest"):
         words.append(f"the oldest of {local_time(row['oldest'])} ({span(now - row['oldest'])} ago)")
+    if row.get("stopped"):
+        words.append(f"kept until the flow runs again; genba remove {row['flow']} drops them")
     return ", ".join(words)
 
 

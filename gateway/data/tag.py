@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from gateway.errors import LimitError
 
 TAGS_MAX: Final = 65_535  # codes are uint16, because numpy sorts those by radix
+DERIVED_SHARE: Final = 0.2
+"""The share of a gateway's tag table that is kept for derived tags; see `TagTable`."""
+_DERIVED: Final = "#"
 Kind = Literal["gauge", "counter", "state"]
 
 
@@ -44,13 +47,22 @@ class Tag:
 class TagTable:
     """Tag names and their codes: append-only, so that a code never changes its meaning.
 
+    Whoever may publish can make tags, in the first second more than there is room for, while a
+    mean is a tag only when its first window has closed. So derived tags (``<tag>#<feature>``)
+    have places that no other tag takes.
+
     Args:
         limit: How many tags there may be; also the length of every per-tag array.
+        reserve: How many of them only derived tags may be.
     """
 
-    def __init__(self, limit: int = 10_000) -> None:
+    def __init__(self, limit: int = 10_000, reserve: int = 0) -> None:
         assert 0 < limit <= TAGS_MAX
+        assert 0 <= reserve < limit
         self.limit = limit
+        self.measured_max = limit - reserve
+        """How many tags there may be that are not derived."""
+        self._measured = 0
         self._codes: dict[str, int] = {}
         self._tags: list[Tag] = []
         self._span = np.full(limit, np.nan)
@@ -65,6 +77,11 @@ class TagTable:
 
     def __contains__(self, name: object) -> bool:
         return name in self._codes
+
+    @property
+    def is_full(self) -> bool:
+        """True when a tag that is not derived finds no place, and so perhaps no other."""
+        return self._measured >= self.measured_max or len(self._tags) >= self.limit
 
     @property
     def span(self) -> NDArray[np.float64]:
@@ -88,13 +105,8 @@ class TagTable:
         """
         number = self._codes.get(tag.name)
         if number is None:
-            number = len(self._tags)
-            if number >= self.limit:
-                raise LimitError(
-                    "tags_max", self.limit, f"No room for tag {tag.name!r}: narrow a topic filter."
-                )
-            self._codes[tag.name] = number
-            self._tags.append(tag)
+            self._check_room(tag.name)
+            number = self._append(tag)
         else:
             old = self._tags[number]
             changes: dict[str, Any] = {}
@@ -112,6 +124,19 @@ class TagTable:
             self._tags[number] = tag = replace(old, **changes)
         self._span[number] = self._tags[number].high - self._tags[number].low
         self.version += 1
+        return number
+
+    def _check_room(self, name: str) -> None:
+        is_full = len(self._tags) >= self.limit if _DERIVED in name else self.is_full
+        if is_full:
+            raise LimitError(
+                "tags_max", self.limit, f"No room for tag {name!r}: narrow a topic filter."
+            )
+
+    def _append(self, tag: Tag) -> int:
+        self._codes[tag.name] = number = len(self._tags)
+        self._tags.append(tag)
+        self._measured += _DERIVED not in tag.name
         return number
 
     def derive(self, code: int, feature: str, *, unit: str | None = None) -> int:
@@ -150,11 +175,17 @@ class TagTable:
         return rows
 
     def load(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Fill an empty table with what `dump` gave, code for code."""
+        """Fill an empty table with what `dump` gave, code for code; the reserve binds new tags.
+
+        Raises:
+            LimitError: There are more than `limit`.
+        """
         assert not self._tags, "a table is loaded before it is used"
+        measured_max, self.measured_max = self.measured_max, self.limit
         for row in rows:
             known: dict[str, Any] = {k: v for k, v in row.items() if v is not None}
             self.add(Tag(**known))
+        self.measured_max = measured_max
 
 
 class pattern_of:  # noqa: N801 - reads as a function

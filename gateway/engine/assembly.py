@@ -110,7 +110,7 @@ class Assembly:
         connection = new_node(document, name, cls, ctx, "connections")
         if not isinstance(connection, Connection):
             raise ConfigError(f"{entry.type} is no connection.", where=f"connections.{name}")
-        return ConnectionDriver(connection, ctx)
+        return ConnectionDriver(connection, ctx, is_off=entry.disabled)
 
     def node_context(
         self,

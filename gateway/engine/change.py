@@ -142,6 +142,7 @@ def prepare(host: FlowHost, document: Document) -> Change:
         name
         for name, entry in document.connections.items()
         if name in host.drivers
+        and host.drivers[name].is_off == entry.disabled
         and is_such(host.drivers[name].connection, document, "connections", name, entry)
     }
     drivers = {

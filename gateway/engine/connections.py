@@ -21,11 +21,19 @@ class ConnectionDriver:
 
     Nodes wait for `ready`; a node that finds the session dead raises Disconnected by itself
     and comes back here.
+
+    Args:
+        connection: The node.
+        ctx: Its context.
+        is_off: True when a person has disabled it in the flow: it is never opened.
     """
 
-    def __init__(self, connection: Connection[Any], ctx: NodeContext) -> None:
+    def __init__(
+        self, connection: Connection[Any], ctx: NodeContext, *, is_off: bool = False
+    ) -> None:
         self.connection = connection
         self.ctx = ctx
+        self.is_off = is_off
         self.ready = asyncio.Event()
         self.since = ctx.clock.now()
         """When it came to be open, or away [ns]."""
@@ -38,8 +46,23 @@ class ConnectionDriver:
         self._backoff = Backoff(f"{ctx.flow}/{ctx.node_id}")
         self._is_told = False
 
+    @property
+    def off_text(self) -> str:
+        """What the nodes say that use it, while it is off."""
+        name = self.ctx.node_id
+        return f"{name} is disabled in the flow. Take `disabled` out of it and deploy to use it."
+
+    async def opened(self, ctx: NodeContext) -> None:
+        """Wait until it is open; a node whose connection is off says so."""
+        if self.is_off:
+            ctx.status.state, ctx.status.text = "disconnected", self.off_text
+        await self.ready.wait()
+
     async def run(self) -> None:
         """Keep the connection open until cancelled."""
+        if self.is_off:
+            self.ctx.status.state, self.ctx.status.text = "stopped", self.off_text
+            return
         while True:
             retry_s = 0.0
             state = "disconnected"

@@ -207,7 +207,7 @@ class Egress:
             state = "disconnected"
             try:
                 if self._connection is not None:
-                    await self._connection.ready.wait()
+                    await self._connection.opened(self.ctx)
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self.sink.connect()
                 self._opened()

@@ -150,11 +150,12 @@ class Health:
                     "high",
                 )
         tags = self._runner.graph.tags
-        if len(tags) >= tags.limit:
+        if tags.is_full:
             found["gateway/tags"] = Condition(
-                f"The table of tags is full ({tags.limit:,}): samples of further tags are passed "
-                "over and counted (without_tag, tags_full). Narrow the topics of the sources, or "
-                "start with a greater --tags-max.",
+                f"The table of tags is full ({tags.limit:,}, of which {tags.measured_max:,} may be "
+                "tags of sources): samples of further tags are passed over and counted "
+                "(without_tag, tags_full). Narrow the topics of the sources, or start with a "
+                "greater --tags-max.",
                 "high",
             )
         return found

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.engine.assembly import Assembly, Border, Shop
 from gateway.engine.change import changed_sources, classes_of, closed
+from gateway.engine.closing import close_queues, drop_orphans, told
 from gateway.engine.connections import ConnectionDriver
 from gateway.engine.egress import Egress
 from gateway.engine.graph import Graph
 from gateway.engine.ingress import Ingress
-from gateway.engine.outbox import node_of_box, of_node
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
@@ -94,7 +94,7 @@ class FlowHost:
         self.forget_statuses()
         if runner.revision != self.revision.number:
             said += await self._catch_up(known)
-        return said
+        return said + await drop_orphans(store, runner)
 
     async def _catch_up(self, known: Mapping[int, Revision]) -> list[str]:
         """The flow was edited while the gateway was off: go on with the new revision."""
@@ -103,7 +103,8 @@ class FlowHost:
         async with runner.lock:
             graph = self.assembly.graph(document)
             taken = graph.adopt(old)
-            ended = closed(old.classes, graph.classes)
+            gone = closed(old.classes, graph.classes)
+            ended = await close_queues(self.shop.store, runner, gone)
             now = runner.time.settled(old.now)
             turn = turn_of(
                 graph,
@@ -115,27 +116,8 @@ class FlowHost:
                 gone=dict.fromkeys(changed_sources(old, document)),
                 positions=dict.fromkeys(self._foreign(known), "null"),
             )
-            said = [*taken.said, *await self._close_queues(ended)]
+            said = [*taken.said, *told(ended)]
             await runner.switch(turn, lambda: None)
-        return said
-
-    async def _close_queues(self, nodes: Sequence[str]) -> list[str]:
-        """Begin queues anew that another sink of that name left; returns what was dropped."""
-        said = []
-        boxes = self.runner.outboxes()
-        marks = await self.shop.store.outlets(self.name)
-        for node_id in nodes:
-            mine = of_node(boxes, node_id)
-            waiting = sum(box.rows for box in mine.values())
-            for box in mine.values():
-                box.restore({}, (0, 0), ())
-            for name in marks if not mine else ():
-                if node_of_box(name) == node_id:
-                    stored = await self.shop.store.blocks(self.name, name)
-                    waiting += sum(row[2] for row in stored)
-            if waiting:
-                text = f"{node_id} is closed: {waiting:,} rows that waited for it were dropped."
-                said.append(text)
         return said
 
     def _foreign(self, known: Mapping[int, Revision]) -> set[str]:

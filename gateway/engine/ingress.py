@@ -21,6 +21,7 @@ from gateway.engine.connections import (
     close_quietly,
 )
 from gateway.engine.context import NodeContext
+from gateway.engine.device import link_event, with_device
 from gateway.engine.holes import FOLD_NS, Folded, Holes, Pace
 from gateway.engine.inbox import Inbox
 from gateway.engine.wiring import rows
@@ -55,7 +56,7 @@ class Ingress:
         self._pace = Pace(ctx.clock)
         stored = ctx.position if isinstance(ctx.position, dict) else {}
         self._read_at: int = stored.get(_READ_AT, 0)
-        self._away: Cause | None = "gateway_away" if self._read_at else None
+        self.away: Cause | None = "gateway_away" if self._read_at else None
         self._keeps_time = not source.tells_gaps and (ctx.position is None or self._read_at > 0)
         self._is_lost: bool | None = None
         """None until the first reading: an alarm of before a restart may still be open."""
@@ -66,6 +67,11 @@ class Ingress:
         self.released.set()
         self.held = asyncio.Event()
         """Set once nothing more is read, because the loop was cancelled."""
+
+    @property
+    def is_off(self) -> bool:
+        """True when a person has disabled its connection: it reads nothing."""
+        return self._connection is not None and self._connection.is_off
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -107,6 +113,9 @@ class Ingress:
         driver = self._connection
         if driver is None or driver.ready.is_set():
             return
+        if driver.is_off:
+            await self._tell_lost(driver.off_text)
+            await driver.ready.wait()
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await driver.ready.wait()
@@ -134,7 +143,7 @@ class Ingress:
         self._keeps_time &= reading.position is None
         self._mark_gaps(found, now)
         outputs = [
-            (port, self._with_device(message) if port == "status" else message)
+            (port, with_device(message, self._device) if port == "status" else message)
             for port, message in found.items()
         ]
         position = reading.position
@@ -195,11 +204,11 @@ class Ingress:
         node, device = self.ctx.node_id, self._device
         if jump := self._pace.jumped(batch, now):
             gaps.append(Gap(node, "clock_step", *jump, device))
-        if self._away and self._read_at and not told and not self.source.tells_gaps:
+        if self.away and self._read_at and not told and not self.source.tells_gaps:
             first = int(batch.ts.min())  # In our own clock, or else it tells nothing here.
             end = first if self._read_at < first <= now else now
-            gaps.append(Gap(node, self._away, self._read_at, end, device))
-        self._away, self._read_at = None, now
+            gaps.append(Gap(node, self.away, self._read_at, end, device))
+        self.away, self._read_at = None, now
         return gaps
 
     def _now_told(self, gaps: Sequence[Gap], now: int) -> tuple[Event, ...]:
@@ -218,16 +227,6 @@ class Ingress:
         if events := tuple(gap.event() for gap in self._folded.rest()):
             await self._inbox.put(Arrived(self.ctx.node_id, [("status", events)]), 1)
 
-    def _with_device(self, message: Message) -> Message:
-        """Events that say who is away, with the device they are about: one alarm a device."""
-        assert isinstance(message, tuple)
-        return tuple(
-            replace(event, data={"device": self._device, **event.data})
-            if isinstance(event, Event) and event.topic.endswith(("/lost", "/back"))
-            else event
-            for event in message
-        )  # type: ignore[return-value]  # all of one kind, as the port says
-
     async def _lost(self, reason: str, retry_s: float, state: str) -> None:
         pause = self._backoff.next_s(retry_s)
         text = with_next_try(reason, pause)
@@ -236,20 +235,24 @@ class Ingress:
         await asyncio.sleep(pause)
 
     async def _tell_lost(self, text: str) -> None:
-        """Once per loss: a sentence, an event for the alarm, and Bad for what it used to bring."""
+        """Once per loss: a sentence, an event for the alarm, and Bad for what it used to bring.
+
+        A person who has disabled the connection needs no alarm to know that nothing comes.
+        """
         self.ctx.status.state, self.ctx.status.text = "disconnected", text
         if self._is_lost:
             return
         self._is_lost = True
-        self._away = self._away or "disconnected"
+        self.away = self.away or "disconnected"
         self.ctx.say("warning", text)
         self.ctx.count("lost")
-        now = self.ctx.clock.now()
-        data = {"source": self.ctx.node_id, "device": self._device, "text": text}
-        outputs: list[tuple[str, Message]] = [("status", (Event(now, "source/lost", data),))]
-        if len(bad := self.bad(now)):
+        outputs: list[tuple[str, Message]] = []
+        if not self.is_off:
+            outputs.append(("status", (self._said("source/lost", text),)))
+        if len(bad := self.bad(self.ctx.clock.now())):
             outputs.append(("out", bad))
-        await self._inbox.put(Arrived(self.ctx.node_id, outputs), 1)
+        if outputs:
+            await self._inbox.put(Arrived(self.ctx.node_id, outputs), 1)
 
     def bad(self, now: int) -> Batch:
         """What it used to bring, as Bad: nobody brings it any more, or for a while."""
@@ -257,13 +260,8 @@ class Ingress:
 
     def tell_again(self) -> None:
         """The device is away and somebody new listens: say so once more."""
-        if self._is_lost:
-            data = {
-                "source": self.ctx.node_id,
-                "device": self._device,
-                "text": self.ctx.status.text,
-            }
-            event = Event(self.ctx.clock.now(), "source/lost", data)
+        if self._is_lost and not self.is_off:
+            event = self._said("source/lost", self.ctx.status.text)
             self._inbox.put_now(Arrived(self.ctx.node_id, [("status", (event,))]), 1)
 
     async def _tell_back(self) -> None:
@@ -273,9 +271,11 @@ class Ingress:
         if self._is_lost:
             self.ctx.say("info", text)
         self._is_lost = False
-        data = {"source": self.ctx.node_id, "device": self._device, "text": text}
-        event = Event(self.ctx.clock.now(), "source/back", data)
+        event = self._said("source/back", text)
         await self._inbox.put(Arrived(self.ctx.node_id, [("status", (event,))]), 1)
+
+    def _said(self, topic: str, text: str) -> Event:
+        return link_event(topic, self.ctx.clock.now(), self.ctx.node_id, self._device, text)
 
     async def acknowledge(self, token: Any) -> None:
         """Tell the device that a reading is safe; one that cannot be told sends it again."""

@@ -7,18 +7,39 @@ from typing import TYPE_CHECKING, Any
 from gateway.data.batch import Batch
 from gateway.data.windows import Windows
 from gateway.engine.bookkeeping import flow_books
+from gateway.engine.health import OWN
 from gateway.engine.lane import Block, Waiting
 from gateway.engine.outbox import of_node
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
-from gateway.engine.store_report import read_records
+from gateway.engine.store_report import read_records, waiting_for_stopped
+from gateway.engine.view import flow_status
 from gateway.engine.wear import day_of
 from gateway.errors import StateError
 from gateway.flow.node import Message
 
 if TYPE_CHECKING:
     from gateway.engine.runtime import Runtime
+
+
+def status_of(runtime: Runtime) -> dict[str, Any]:
+    """Everything a screen shows but the tags, as plain values; it waits for nothing."""
+    books = {name: flow_books(runner) for name, runner in runtime.booked.items()}
+    return {
+        "now": runtime.clock.now(),
+        "since": runtime.since,
+        "uptime_s": runtime.clock.monotonic() - runtime.started_s,
+        "tags": len(runtime.tags),
+        "nodes": [status.as_dict() for status in runtime.statuses],
+        "wires": runtime.wires(),
+        "flows": {name: flow_status(runner) for name, runner in runtime.runners.items()},
+        "books": books,
+        "unbalanced": sum(book["unbalanced"] for book in books.values()),
+        "commits": runtime.store.commits,
+        "bytes_written": runtime.store.bytes_written,
+        "lines": [list(line) for line in runtime.lines.kept],
+    }
 
 
 async def report(runtime: Runtime) -> dict[str, Any]:
@@ -32,11 +53,12 @@ async def report(runtime: Runtime) -> dict[str, Any]:
     wear = {today: 0, **records.pop("wear")}
     wear[today] += runtime.wear.pending
     flows, waiting = [], []
-    for name, runner in runtime.runners.items():
+    for name, runner in runtime.booked.items():
         books = flow_books(runner)
         flows.append(
             {
                 "flow": name,
+                "own": name == OWN,
                 "revision": runner.revision,
                 "durability": "journal" if runner.durable else "memory",
                 "checkpoint": records["checkpoints"].get(name),
@@ -55,6 +77,8 @@ async def report(runtime: Runtime) -> dict[str, Any]:
                 keys = ("node", "bytes", "backlog")
                 kept = {key: row[key] for key in keys}
                 waiting.append({"flow": name, **kept, "rows": row["queued"], "oldest": oldest})
+    running = runtime.booked
+    waiting += await runtime.store.run(lambda db: waiting_for_stopped(db, running))
     return {
         "running": True,
         "since": runtime.since,

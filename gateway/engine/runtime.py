@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.data.event import Event
-from gateway.data.tag import TagTable
+from gateway.data.tag import DERIVED_SHARE, TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
@@ -25,6 +25,7 @@ from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
+from gateway.engine.report import status_of
 from gateway.engine.runner import FlowRunner
 from gateway.engine.secrets import Secrets
 from gateway.engine.setpoints import SetpointDesk
@@ -34,7 +35,7 @@ from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
 from gateway.engine.trial import Trials
-from gateway.engine.view import status_of, wires_of
+from gateway.engine.view import wires_of
 from gateway.engine.wear import WearMeter
 from gateway.engine.writeledger import WriteLedger
 from gateway.errors import Disconnected
@@ -75,7 +76,7 @@ class Runtime:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
         self.clock: Clock = clock or SystemClock()
-        self.tags = TagTable(tags_max)
+        self.tags = TagTable(tags_max, reserve=int(tags_max * DERIVED_SHARE))
         self.live = Live(self.tags)
         self.lines = Lines()
         self.book = AlarmBook()
@@ -123,6 +124,12 @@ class Runtime:
     def runners(self) -> dict[str, FlowRunner]:
         """The flows that run, by name."""
         return {name: host.runner for name, host in self.hosts.items()}
+
+    @property
+    def booked(self) -> dict[str, FlowRunner]:
+        """All flows that have books: those that run, and the gateway's own, which is last."""
+        hosts = [*self.hosts.values(), *filter(None, [self._own])]
+        return {host.name: host.runner for host in hosts}
 
     # ------------------------------------------------------------------ life
 

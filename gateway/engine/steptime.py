@@ -44,11 +44,16 @@ class StepTime:
 
     @contextmanager
     def standing(self) -> Iterator[None]:
-        """While this is open the flow cannot go on; what takes long counts as standing still."""
+        """While this is open the flow cannot go on; what takes long counts as standing still.
+
+        Also when it ends with an error: the flow stood all the same.
+        """
         began = self._clock.monotonic()
-        yield
-        if (stood_s := self._clock.monotonic() - began) > STOOD_MIN_S:
-            self._stood += round(stood_s * 1e9)
+        try:
+            yield
+        finally:
+            if (stood_s := self._clock.monotonic() - began) > STOOD_MIN_S:
+                self._stood += round(stood_s * 1e9)
 
     def settled(self, done: int) -> int:
         """The time now, without what is not yet told of [ns].

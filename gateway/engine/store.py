@@ -139,6 +139,11 @@ class Store(Writer):
         rows = await self._query("SELECT sink, seq, mark FROM outlet WHERE flow=?", (flow,))
         return self._whole(whole_marks(flow, rows))
 
+    async def queues(self, flow: str) -> set[str]:
+        """The names of all queues that have anything on the disk."""
+        sql = "SELECT sink FROM outlet WHERE flow=?1 UNION SELECT sink FROM outbox WHERE flow=?1"
+        return {str(row[0]) for row in await self._query(sql, (flow,))}
+
     async def blocks(self, flow: str, sink: str) -> list[tuple[int, int, int, int]]:
         """(first, last, rows, bytes) of all that waits on the disk for a sink, by number.
 

@@ -23,6 +23,8 @@ from gateway.engine.tagbook import fact_of
 
 ROWS_MAX: Final = {"alarm_event": 100_000, "gap": 100_000, "audit": 100_000}
 """Rows kept by table; the oldest go first, at a checkpoint. Of letters see `store_letters`."""
+CLOSED_ROWS: Final = "closed_rows/"
+"""Before a flow's name in `meta`: how many rows waited in queues that were closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Entry:
         outlets: What each sink has taken, as JSON, by node id.
         blocks: Messages that wait for sinks, to be kept on the disk.
         freed: First numbers of the blocks that are no longer needed, by node id.
-        closed: Sinks and workers that are gone, with all that waited for them.
+        closed: Sinks and workers that are gone, with the number of rows that waited for them.
         alarms: Alarm events of the steps before; one that is known is ignored.
         gaps: Holes that the block tells of.
         revision: The version of the flow that is deployed with this entry.
@@ -117,7 +119,7 @@ class Entry:
     outlets: Mapping[str, str] = field(default_factory=dict)
     blocks: Sequence[OutboxRow] = ()
     freed: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    closed: Sequence[str] = ()
+    closed: Mapping[str, int] = field(default_factory=dict)
     alarms: Sequence[AlarmEvent] = ()
     gaps: Sequence[GapRow] = ()
     revision: Revision | None = None
@@ -169,10 +171,22 @@ def _write_outboxes(db: sqlite3.Connection, entry: Entry) -> None:
         block = (entry.flow, row.sink, row.first, row.last, row.rows)
         data = block_sum(*block, len(row.data)) + row.data
         db.execute("REPLACE INTO outbox VALUES (?,?,?,?,?,?)", (*block, data))
-    for sink in entry.closed:  # With its lanes, which are named like `out#1`.
-        for table in ("outbox", "outlet"):  # Names of ours.
-            where = "flow=?1 AND (sink=?2 OR substr(sink, 1, length(?2) + 1) = ?2 || '#')"
-            db.execute(f"DELETE FROM {table} WHERE {where}", (entry.flow, sink))  # noqa: S608
+    for sink, rows in entry.closed.items():
+        _close(db, entry.flow, sink, rows)
+
+
+def _close(db: sqlite3.Connection, flow: str, sink: str, rows: int) -> None:
+    """Drop a queue and count its rows; one that is closed already is not counted again."""
+    gone = 0
+    for table in ("outbox", "outlet"):  # With its lanes, named like `out#1`; the tables are ours.
+        where = "flow=?1 AND (sink=?2 OR substr(sink, 1, length(?2) + 1) = ?2 || '#')"
+        gone += db.execute(f"DELETE FROM {table} WHERE {where}", (flow, sink)).rowcount  # noqa: S608
+    if gone and rows:
+        db.execute(
+            "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE"
+            " SET value = CAST(value AS INTEGER) + ?2",
+            (f"{CLOSED_ROWS}{flow}", rows),
+        )
 
 
 def sealed_text(flow: str, revision: Revision) -> str:

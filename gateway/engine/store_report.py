@@ -6,13 +6,14 @@ Functions over an SQLite connection; `read_file` opens one of its own that canno
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.health import OWN
 from gateway.engine.store_audit import Check, page
+from gateway.engine.store_entry import CLOSED_ROWS
 from gateway.engine.store_journal import Segments
 from gateway.engine.store_letters import letters_dropped
 from gateway.engine.store_rows import whole_alarms, whole_marks
@@ -54,6 +55,13 @@ def read_records(db: sqlite3.Connection, now: int) -> dict[str, Any]:
             "dropped": letters_dropped(db),
         },
         "wear": dict(days.fetchall()),
+        "closed": {
+            key.removeprefix(CLOSED_ROWS): int(rows)
+            for key, rows in db.execute(
+                "SELECT key, value FROM meta WHERE substr(key, 1, ?)=?",
+                (len(CLOSED_ROWS), CLOSED_ROWS),
+            )
+        },
         "checkpoints": dict(db.execute("SELECT flow, ts FROM snapshot").fetchall()),
         "revisions": dict(
             db.execute(
@@ -144,13 +152,28 @@ def _offline(db: sqlite3.Connection, now: int) -> dict[str, Any]:
             }
             for flow in flows
         ],
-        "waiting": [
-            {**{key: row[key] for key in ("flow", "node", "bytes")}, "rows": row["queued"]}
-            for row in outlets
-            if row["queued"]
-        ],
+        "waiting": _waiting(outlets),
         "alarms": _alarms(db),
     }
+
+
+def waiting_for_stopped(db: sqlite3.Connection, running: Container[str]) -> list[dict[str, Any]]:
+    """What waits on the disk for the sinks of flows that do not run; it is kept until they do.
+
+    Args:
+        db: The state file.
+        running: Names of the flows that run.
+    """
+    outlets = [row for row in _outlets(db) if row["flow"] not in running]
+    return [{**row, "stopped": True} for row in _waiting(outlets)]
+
+
+def _waiting(outlets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {**{key: row[key] for key in ("flow", "node", "bytes")}, "rows": row["queued"]}
+        for row in outlets
+        if row["queued"]
+    ]
 
 
 def _outlets(db: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -12,7 +12,9 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.engine.assembly import Border
 from gateway.engine.change import Change, prepare
+from gateway.engine.closing import told
 from gateway.engine.connections import close_quietly
 from gateway.engine.egress import Egress
 from gateway.engine.ingress import Ingress
@@ -112,7 +114,9 @@ class Swap:
             again = host.assembly.border(
                 self._document, node_id, host.runner, change.drivers, positions[node_id]
             )
-            assert again is not None
+            assert isinstance(again, Ingress)
+            if isinstance(before, Ingress) and before.is_off and again.away:
+                again.away = "disconnected"  # The gateway was there; the connection was not.
             change.made[node_id] = change.borders[node_id] = again
         return forgotten
 
@@ -125,10 +129,10 @@ class Swap:
             host.runner.graph,
             self._revision,
             now,
-            closed=change.closed,
+            closed={node_id: self._waiting(node_id) for node_id in change.closed},
             ends=ends_of(host.shop.book.current(), host.name, kept, now),
             gone={
-                node_id: None if isinstance(change.borders.get(node_id), Ingress) else old.bad(now)
+                node_id: None if _reads(change.borders.get(node_id)) else old.bad(now)
                 for node_id, old in change.sources.items()
             },
             positions=forgotten,
@@ -172,11 +176,12 @@ class Swap:
                 host.start_loop(connection)
         for border in change.made.values():
             host.start_loop(border)
-        return [
-            f"{node_id} is closed: {border.queued_rows:,} rows that waited for it were dropped."
-            for node_id, border in leaving.items()
-            if node_id in change.closed and not isinstance(border, Ingress) and border.queued_rows
-        ]
+        return told({node_id: self._waiting(node_id) for node_id in change.closed})
+
+    def _waiting(self, node_id: str) -> int:
+        """Rows that wait for a sink or worker of the old revision."""
+        border = self._change.running[node_id]
+        return 0 if isinstance(border, Ingress) else border.queued_rows
 
     async def _end(self, drivers: Iterable[Any]) -> None:
         for driver in drivers:
@@ -209,6 +214,11 @@ class Swap:
             border = change.borders.get(node_id)
             if isinstance(border, Ingress):
                 border.tell_again()
+
+
+def _reads(border: Border | None) -> bool:
+    """True when somebody goes on to bring what a source brought."""
+    return isinstance(border, Ingress) and not border.is_off
 
 
 __all__ = ["Swap"]

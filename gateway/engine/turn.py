@@ -32,7 +32,7 @@ class Turn:
         now: The time of the step [ns].
         inputs: The marker, and what the nodes that go on are told.
         ends: What ends the alarms that nobody watches any more.
-        closed: Sinks and workers whose queue nobody will empty.
+        closed: Sinks and workers whose queue nobody will empty, with the rows that wait in it.
         positions: Source positions that mean nothing any more, as JSON, by node id.
     """
 
@@ -41,7 +41,7 @@ class Turn:
     now: int
     inputs: list[Input] = field(default_factory=list)
     ends: Sequence[AlarmEvent] = ()
-    closed: Sequence[str] = ()
+    closed: Mapping[str, int] = field(default_factory=dict)
     positions: Mapping[str, str] = field(default_factory=dict)
 
     def entry(self, flow: str, seq: int) -> Entry:
@@ -66,7 +66,7 @@ def turn_of(
     revision: Revision,
     now: int,
     *,
-    closed: Sequence[str],
+    closed: Mapping[str, int],
     ends: Sequence[AlarmEvent],
     gone: Mapping[str, Batch | None],
     positions: Mapping[str, str],
@@ -78,7 +78,7 @@ def turn_of(
         old: The one that runs.
         revision: Of the new one.
         now: The time [ns].
-        closed: Sinks and workers whose queue is closed.
+        closed: Sinks and workers whose queue is closed, with the rows that wait in it.
         ends: What ends alarms.
         gone: Sources that are gone or others by now, each with what nobody brings any more.
         positions: Source positions that are forgotten.

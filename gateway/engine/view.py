@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gateway.engine.bookkeeping import flow_books
 from gateway.engine.graph import COMMUNICATION
 from gateway.engine.outbox import of_node
 from gateway.engine.runner import FlowRunner
-
-if TYPE_CHECKING:
-    from gateway.engine.runtime import Runtime
 
 
 def wires_of(runner: FlowRunner) -> list[dict[str, Any]]:
@@ -53,23 +49,4 @@ def flow_status(runner: FlowRunner) -> dict[str, Any]:
         "since": runner.since,
         "rows": runner.inbox.rows,
         "peak": runner.inbox.peak,
-    }
-
-
-def status_of(runtime: Runtime) -> dict[str, Any]:
-    """Everything a screen shows of a gateway but the tags, as plain values."""
-    books = {name: flow_books(runner) for name, runner in runtime.runners.items()}
-    return {
-        "now": runtime.clock.now(),
-        "since": runtime.since,
-        "uptime_s": runtime.clock.monotonic() - runtime.started_s,
-        "tags": len(runtime.tags),
-        "nodes": [status.as_dict() for status in runtime.statuses],
-        "wires": runtime.wires(),
-        "flows": {name: flow_status(runner) for name, runner in runtime.runners.items()},
-        "books": books,
-        "unbalanced": sum(book["unbalanced"] for book in books.values()),
-        "commits": runtime.store.commits,
-        "bytes_written": runtime.store.bytes_written,
-        "lines": [list(line) for line in runtime.lines.kept],
     }

@@ -104,7 +104,7 @@ class WorkerDriver:
             state = "disconnected"
             try:
                 if self._connection is not None:
-                    await self._connection.ready.wait()
+                    await self._connection.opened(self.ctx)
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await self.worker.connect()
                 await self._work()

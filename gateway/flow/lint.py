@@ -122,7 +122,10 @@ class _Linter:
         for name, entry in entries.items():
             place: Place = (section, name)
             if entry.disabled:
-                yield self.found("warning", place, (), "It is disabled.", "")
+                text = "It is disabled."
+                if section == "connections":
+                    text = "It is disabled: what uses it reads and writes nothing meanwhile."
+                yield self.found("warning", place, (), text, "")
             try:
                 cls = registry.node_class(entry.type)
             except ConfigError as error:

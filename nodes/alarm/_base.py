@@ -32,16 +32,24 @@ ALARMS = Port("alarms", "alarms", "Every transition of this node's alarms.")
 
 class DeskConfig(Config):
     latch: bool = Field(
-        False, description="Keep the alarm after its condition has gone, until somebody resets it."
+        False,
+        description="Keep the alarm after its condition has gone, until somebody resets it.",
+        json_schema_extra={"advanced": True},
     )
     auto_ack: bool = Field(
-        False, description="Close the alarm when its condition has gone, acknowledged or not."
+        False,
+        description="Close the alarm when its condition has gone, acknowledged or not.",
+        json_schema_extra={"advanced": True},
     )
     realarm_s: Seconds = Field(
-        0, description="Annunciate again what nobody acknowledged for this long; 0 never does."
+        0,
+        description="Annunciate again what nobody acknowledged for this long; 0 never does.",
+        json_schema_extra={"advanced": True},
     )
     shelve_max_s: Seconds = Field(
-        8 * 3600, description="The longest time an operator may shelve it; 0 forbids shelving."
+        8 * 3600,
+        description="The longest time an operator may shelve it; 0 forbids shelving.",
+        json_schema_extra={"advanced": True},
     )
 
     @model_validator(mode="after")

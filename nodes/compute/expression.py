@@ -43,6 +43,7 @@ class ExpressionConfig(Config):
         False,
         description="Compute only when all inputs have come with one time, and use each sample "
         "once: price and size of one trade, the sums of one window.",
+        json_schema_extra={"advanced": True},
     )
     tags: TagFilter = Field("#", description="Without `inputs`: tags to work on; others pass.")
 

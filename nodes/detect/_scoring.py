@@ -32,6 +32,7 @@ ScoreName = Annotated[
     Field(
         pattern=r"^[a-z][a-z0-9_]*$",
         max_length=64,
+        json_schema_extra={"advanced": True},
         description="What the derived tag is called after the `#`.",
     ),
 ]
@@ -50,16 +51,26 @@ GivenSd = Annotated[
 ]
 RowsMax = Annotated[
     Rows,
-    Field(le=65_536, description="Samples kept per tag; a faster signal has a shorter baseline."),
+    Field(
+        le=65_536,
+        json_schema_extra={"advanced": True},
+        description="Samples kept per tag; a faster signal has a shorter baseline.",
+    ),
 ]
 Resolution = Annotated[
-    float, Field(ge=0, description="Least standard deviation that counts, in the tag's unit.")
+    float,
+    Field(
+        ge=0,
+        json_schema_extra={"advanced": True},
+        description="Least standard deviation that counts, in the tag's unit.",
+    ),
 ]
 RefuseAbove = Annotated[
     float,
     Field(
         ge=0,
         examples=[6],
+        json_schema_extra={"advanced": True},
         description="Samples with a score beyond this do not enter the baseline [σ]; 0 takes all.",
     ),
 ]
@@ -79,7 +90,10 @@ class RecentConfig(ScoringConfig):
         300, description="Length of the baseline; a sample exactly this old has left it."
     )
     min_rows: Rows = Field(
-        10, ge=2, description="Samples the baseline needs before there is a score."
+        10,
+        ge=2,
+        description="Samples the baseline needs before there is a score.",
+        json_schema_extra={"advanced": True},
     )
     rows_max: RowsMax
 

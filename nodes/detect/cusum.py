@@ -33,7 +33,7 @@ class CusumConfig(ScoringConfig):
     relearn_rows: int = Field(
         0,
         ge=0,
-        json_schema_extra={"unit": "rows"},
+        json_schema_extra={"unit": "rows", "advanced": True},
         description="Samples in a row beyond `h` after which mean and sd are learnt anew; "
         "0 never does.",
     )

@@ -30,12 +30,15 @@ class EwmaConfig(ScoringConfig):
     sd: GivenSd = None
     resolution: Resolution = 0
     relearn_above: float = Field(
-        3, gt=0, description="Score beyond which the process is out of control [σ]."
+        3,
+        gt=0,
+        description="Score beyond which the process is out of control [σ].",
+        json_schema_extra={"advanced": True},
     )
     relearn_rows: int = Field(
         0,
         ge=0,
-        json_schema_extra={"unit": "rows"},
+        json_schema_extra={"unit": "rows", "advanced": True},
         description="Samples in a row beyond `relearn_above` after which mean and sd are learnt "
         "anew; 0 never does.",
     )

@@ -18,6 +18,7 @@ class RobustZConfig(RecentConfig):
         examples=[0.05],
         description="Least robust standard deviation that counts, in the tag's unit; a signal "
         "that mostly stands still has none of its own.",
+        json_schema_extra={"advanced": True},
     )
 
 

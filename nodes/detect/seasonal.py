@@ -24,19 +24,31 @@ class SeasonalConfig(ScoringConfig):
         0,
         ge=-1e9,
         le=1e9,
-        json_schema_extra={"unit": "s"},
+        json_schema_extra={"unit": "s", "advanced": True},
         description="When a period begins, after midnight UTC; -3600 for midnight at UTC+1.",
     )
-    min_rows: Rows = Field(10, ge=2, description="Samples a bin needs before it scores.")
-    min_periods: Rows = Field(3, description="Different periods a bin has to see before it scores.")
+    min_rows: Rows = Field(
+        10,
+        ge=2,
+        description="Samples a bin needs before it scores.",
+        json_schema_extra={"advanced": True},
+    )
+    min_periods: Rows = Field(
+        3,
+        description="Different periods a bin has to see before it scores.",
+        json_schema_extra={"advanced": True},
+    )
     memory_rows: Rows = Field(
-        10_000, description="Samples over which a bin remembers; older ones fade."
+        10_000,
+        description="Samples over which a bin remembers; older ones fade.",
+        json_schema_extra={"advanced": True},
     )
     resolution: Resolution = 0
     refuse_above: RefuseAbove = 0
     refuse_rows_max: Rows = Field(
         60,
         description="Refused samples in a row in a bin after which they enter all the same.",
+        json_schema_extra={"advanced": True},
     )
 
     @model_validator(mode="after")

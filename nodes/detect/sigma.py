@@ -19,11 +19,13 @@ class SigmaConfig(RecentConfig):
         examples=[0.05],
         description="Least standard deviation that counts, in the tag's unit, such as the "
         "sensor's step: without it the first movement of a constant signal scores a million.",
+        json_schema_extra={"advanced": True},
     )
     refuse_above: RefuseAbove = 0
     refuse_rows_max: Rows = Field(
         60,
         description="Refused samples in a row after which they enter: the process has a new level.",
+        json_schema_extra={"advanced": True},
     )
 
 

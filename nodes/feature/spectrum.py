@@ -41,7 +41,9 @@ class SpectrumConfig(Config):
         "hann", description="Window function: hann suits most, flat_top reads amplitudes."
     )
     jitter_percent_max: Percent = Field(
-        5, description="Sampling jitter, in percent of the interval, above which to interpolate."
+        5,
+        description="Sampling jitter, in percent of the interval, above which to interpolate.",
+        json_schema_extra={"advanced": True},
     )
     good_percent_min: Percent = Field(
         100, description="Windows with a smaller share of good samples give uncertain features."

@@ -46,7 +46,9 @@ class CsvSourceConfig(Config):
         description="Move all times so that the first row is now; for replaying old data live.",
     )
     repeat: bool = Field(False, description="Start over at the end; needs `shift_to_now`.")
-    batch_rows_max: Rows = Field(1_000, description="Rows read at a time.")
+    batch_rows_max: Rows = Field(
+        1_000, description="Rows read at a time.", json_schema_extra={"advanced": True}
+    )
 
     @model_validator(mode="after")
     def _can_repeat(self) -> CsvSourceConfig:

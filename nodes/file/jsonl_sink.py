@@ -33,8 +33,18 @@ class JsonlSinkConfig(Config):
     file_bytes_max: Bytes = Field(
         100_000_000, description="At this size the file becomes NAME.1 and a new one is begun."
     )
-    files_max: int = Field(5, ge=1, le=1000, description="Files to keep; the oldest is removed.")
-    sync: bool = Field(True, description="Have every write on the disk before going on.")
+    files_max: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="Files to keep; the oldest is removed.",
+        json_schema_extra={"advanced": True},
+    )
+    sync: bool = Field(
+        True,
+        description="Have every write on the disk before going on.",
+        json_schema_extra={"advanced": True},
+    )
 
 
 class JsonlSink(Sink[JsonlSinkConfig]):

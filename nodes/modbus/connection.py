@@ -45,28 +45,46 @@ class ModbusConnectionConfig(Config):
         1, description="Stop bits of the serial line; the standard says 2 with parity none."
     )
     timeout_s: PositiveSeconds = Field(
-        1.0, description="How long to wait for a reply; on RTU at least the slowest device's time."
+        1.0,
+        description="How long to wait for a reply; on RTU at least the slowest device's time.",
+        json_schema_extra={"advanced": True},
     )
     quiet_s: Seconds = Field(
-        0.2, description="How long an RTU line must be silent after a timeout before it is used."
+        0.2,
+        description="How long an RTU line must be silent after a timeout before it is used.",
+        json_schema_extra={"advanced": True},
     )
     pause_connect_s: Seconds = Field(
-        0, description="Wait after connecting, for devices that are not ready at once."
+        0,
+        description="Wait after connecting, for devices that are not ready at once.",
+        json_schema_extra={"advanced": True},
     )
     pause_between_s: Seconds = Field(
-        0, description="Wait between two requests; RTU always keeps 3.5 characters."
+        0,
+        description="Wait between two requests; RTU always keeps 3.5 characters.",
+        json_schema_extra={"advanced": True},
     )
     close_after_idle_s: Seconds = Field(
-        0, description="Close TCP after this time without a request; 0 keeps it open."
+        0,
+        description="Close TCP after this time without a request; 0 keeps it open.",
+        json_schema_extra={"advanced": True},
     )
     breaker_failures: int = Field(
-        3, ge=1, le=100, description="Silent requests in a row until a unit is taken for away."
+        3,
+        ge=1,
+        le=100,
+        description="Silent requests in a row until a unit is taken for away.",
+        json_schema_extra={"advanced": True},
     )
     breaker_s: PositiveSeconds = Field(
-        30, description="How often a unit that is away is asked; more if it costs the bus over 4 %."
+        30,
+        description="How often a unit that is away is asked; more if it costs the bus over 4 %.",
+        json_schema_extra={"advanced": True},
     )
     accept_tid_zero: bool = Field(
-        False, description="Take TCP replies with transaction 0, as some old devices send them."
+        False,
+        description="Take TCP replies with transaction 0, as some old devices send them.",
+        json_schema_extra={"advanced": True},
     )
 
     @field_validator("address")

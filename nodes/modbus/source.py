@@ -59,7 +59,11 @@ class ModbusSourceConfig(Config):
     )
     order: Order = Field("ABCD", description="Byte order where a tag has none of its own.")
     gap_max: int | None = Field(
-        None, ge=0, le=120, description="Largest hole read along: 32 addresses on TCP, 8 on RTU."
+        None,
+        ge=0,
+        le=120,
+        description="Largest hole read along: 32 addresses on TCP, 8 on RTU.",
+        json_schema_extra={"advanced": True},
     )
     registers_max: int = Field(
         REGISTERS_MAX, ge=1, le=REGISTERS_MAX, description="Most registers in one request."
@@ -69,6 +73,7 @@ class ModbusSourceConfig(Config):
         default_factory=list,
         examples=[["holding:100-199"]],
         description="Addresses that must never be read, such as counters that a read resets.",
+        json_schema_extra={"advanced": True},
     )
 
     @model_validator(mode="after")

@@ -65,20 +65,28 @@ class MqttSourceConfig(Config):
         "once",
         description="Whether the broker sends the last known values: when first subscribed to, "
         "after each connecting, or never. MQTT 3.1.1 always does.",
+        json_schema_extra={"advanced": True},
     )
     sequence: str = Field(
-        "", description="Path of a number that each publisher counts up; holes become gap events."
+        "",
+        description="Path of a number that each publisher counts up; holes become gap events.",
+        json_schema_extra={"advanced": True},
     )
     publisher: str = Field(
-        "{topic}", description="Who counts, from what `topics` captures: one count for each."
+        "{topic}",
+        description="Who counts, from what `topics` captures: one count for each.",
+        json_schema_extra={"advanced": True},
     )
     availability: AvailabilityConfig | None = Field(
         None,
         description="A topic on which the device says whether it is there, as by a last will: one "
         "communication alarm when it has gone, and Bad for its tags.",
+        json_schema_extra={"advanced": True},
     )
     dedupe_by: Literal["none", "sequence"] = Field(
-        "none", description="Drop a message whose sequence number was seen already."
+        "none",
+        description="Drop a message whose sequence number was seen already.",
+        json_schema_extra={"advanced": True},
     )
 
     @model_validator(mode="after")

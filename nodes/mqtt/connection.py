@@ -48,43 +48,64 @@ class MqttConnectionConfig(Config):
         description="Where the broker is; mqtts means TLS.",
     )
     version: Literal["5", "3.1.1"] = Field(
-        "5", description="MQTT version; 3.1.1 only for brokers that speak nothing else."
+        "5",
+        description="MQTT version; 3.1.1 only for brokers that speak nothing else.",
+        json_schema_extra={"advanced": True},
     )
     client_id: str = Field(
         "",
         max_length=256,
         description="Our name at the broker, which keeps messages for it while we are away; "
         "empty makes one from this machine's name, the flow and the connection.",
+        json_schema_extra={"advanced": True},
     )
     username: str | None = Field(None, description="User name, if the broker asks for one.")
     password: Secret | None = Field(None, description="The password, by reference.")
     ca: Path | None = Field(
-        None, description="PEM file of the authority we trust; empty takes the system's."
+        None,
+        description="PEM file of the authority we trust; empty takes the system's.",
+        json_schema_extra={"advanced": True},
     )
-    cert: Path | None = Field(None, description="PEM file of our own certificate.")
-    key: Path | None = Field(None, description="PEM file of its private key.")
-    verify: bool = Field(True, description="Check the broker's certificate and name; keep it on.")
+    cert: Path | None = Field(
+        None, description="PEM file of our own certificate.", json_schema_extra={"advanced": True}
+    )
+    key: Path | None = Field(
+        None, description="PEM file of its private key.", json_schema_extra={"advanced": True}
+    )
+    verify: bool = Field(
+        True,
+        description="Check the broker's certificate and name; keep it on.",
+        json_schema_extra={"advanced": True},
+    )
     keepalive_s: int = Field(
         10,
         ge=1,
         le=65_535,
-        json_schema_extra={"unit": "s"},
+        json_schema_extra={"unit": "s", "advanced": True},
         description="How long it may be quiet; a dead line is found within twice this time.",
     )
-    will: WillConfig | None = Field(None, description="What the broker says when we are gone.")
+    will: WillConfig | None = Field(
+        None,
+        description="What the broker says when we are gone.",
+        json_schema_extra={"advanced": True},
+    )
     session_expiry_s: Seconds = Field(
         604_800,
         le=4_294_967_295,
         description="How long the broker keeps messages for us while we are away; 0 keeps none.",
+        json_schema_extra={"advanced": True},
     )
     receive_maximum: int = Field(
         2000,
         ge=1,
         le=65_535,
         description="Messages that may be under way without our acknowledgement; MQTT 5 only.",
+        json_schema_extra={"advanced": True},
     )
     message_bytes_max: Bytes = Field(
-        1_048_576, description="Larger messages are refused: counted, and told with their start."
+        1_048_576,
+        description="Larger messages are refused: counted, and told with their start.",
+        json_schema_extra={"advanced": True},
     )
 
     @field_validator("url")

@@ -54,11 +54,13 @@ class MqttSinkConfig(Config):
         min_length=1,
         description="Topic of an alarm, with {tag}, {condition}, {change}, {alarm}, {flow}, "
         "{node}.",
+        json_schema_extra={"advanced": True},
     )
     event_topic: str = Field(
         "genba/events/{topic}",
         min_length=1,
         description="Topic of an event, with {topic}, {flow}, {node}.",
+        json_schema_extra={"advanced": True},
     )
     payload: Literal["json", "plain", "template"] = Field(
         "json",
@@ -71,13 +73,18 @@ class MqttSinkConfig(Config):
         examples=['{"v": {value}, "t": {ts}}'],
         description="Payload with {value}, {ts}, {quality}, {unit}, {tag}, {base}, {feature}.",
     )
-    ts_style: TsStyle = Field("ms", description="How timestamps are written: epoch ms, ns or iso.")
+    ts_style: TsStyle = Field(
+        "ms",
+        description="How timestamps are written: epoch ms, ns or iso.",
+        json_schema_extra={"advanced": True},
+    )
     qos: Literal[0, 1] = Field(1, description="0 may lose messages, 1 waits for the broker.")
     retain: bool = Field(False, description="The broker keeps the last message of each topic.")
     ikey: bool = Field(
         True,
         description="With QoS 1 and MQTT 5 each message carries the user property `ikey`, by "
         "which a receiver knows a second delivery.",
+        json_schema_extra={"advanced": True},
     )
 
     @model_validator(mode="after")

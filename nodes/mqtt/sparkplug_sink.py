@@ -39,7 +39,9 @@ class SparkplugSinkConfig(Config):
     edge: str = Field(examples=["genba"], description="Sparkplug edge node id.")
     device: str = Field("", description="Device id below it; empty publishes for the edge node.")
     historical_after_s: Seconds = Field(
-        60, description="Samples older than this when sent are marked historical."
+        60,
+        description="Samples older than this when sent are marked historical.",
+        json_schema_extra={"advanced": True},
     )
 
     @field_validator("group", "edge", "device")

@@ -18,7 +18,9 @@ class BrowseConfig(Config):
         "{path}",
         description="Name of the tag, from {path} below the root and {name}, in lower case.",
     )
-    nodes_max: Rows = Field(10_000, description="How many variables may be taken.")
+    nodes_max: Rows = Field(
+        10_000, description="How many variables may be taken.", json_schema_extra={"advanced": True}
+    )
 
     @field_validator("template")
     @classmethod
@@ -58,31 +60,43 @@ class OpcuaSourceConfig(Config):
         1.0, description="How often the server looks at a variable; 0 is as fast as it can."
     )
     publishing_s: PositiveSeconds = Field(
-        1.0, description="How often the server sends what changed."
+        1.0,
+        description="How often the server sends what changed.",
+        json_schema_extra={"advanced": True},
     )
     queue_size: Rows = Field(
         10,
         description="Changes of one variable that the server keeps until it sends; at least "
         "publishing_s / sampling_s, more to bear a slow link.",
+        json_schema_extra={"advanced": True},
     )
     deadband: DeadbandConfig | None = Field(
         None, description="Let the server hold back small changes."
     )
     trigger: Literal["value", "timestamp"] = Field(
-        "value", description="`timestamp` also sends a value that came again with a new time."
+        "value",
+        description="`timestamp` also sends a value that came again with a new time.",
+        json_schema_extra={"advanced": True},
     )
     history: bool = Field(
         True, description="Fill holes from the server's history where it keeps one."
     )
-    history_rows_max: Rows = Field(100_000, description="How many rows one hole may bring back.")
+    history_rows_max: Rows = Field(
+        100_000,
+        description="How many rows one hole may bring back.",
+        json_schema_extra={"advanced": True},
+    )
     queue_rows_max: Rows = Field(
-        200_000, description="Rows that may wait here for a slow flow; more is a gap."
+        200_000,
+        description="Rows that may wait here for a slow flow; more is a gap.",
+        json_schema_extra={"advanced": True},
     )
     array_items_max: int = Field(
         0,
         ge=0,
         le=1000,
         description="Items of a number array that become tags `tag[0]` …; 0 makes an event of it.",
+        json_schema_extra={"advanced": True},
     )
 
     @model_validator(mode="after")

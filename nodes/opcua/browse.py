@@ -26,7 +26,11 @@ from nodes.opcua.connection import OpcuaConnection
 class OpcuaBrowseConfig(Config):
     connection: ConnectionName = Field(description="The opcua.connection to use.")
     root: Address = Field("/Objects", description="Node that is shown when an event names none.")
-    children_max: Rows = Field(1000, description="How many children one answer may hold.")
+    children_max: Rows = Field(
+        1000,
+        description="How many children one answer may hold.",
+        json_schema_extra={"advanced": True},
+    )
 
 
 class OpcuaBrowse(Worker[OpcuaBrowseConfig, Events]):

@@ -57,21 +57,33 @@ class OpcuaConnectionConfig(Config):
         description="Who checks the server's certificate: `list` asks the folder pki/trusted and "
         "is the default with security; `pin-first-use` trusts the first one it sees and no other; "
         "`none` is possible without security only.",
+        json_schema_extra={"advanced": True},
     )
     user: str | None = Field(None, min_length=1, description="User name; without one, anonymous.")
     password: Secret | None = Field(None, description="The user's password.")
     user_certificate: str | None = Field(
-        None, description="File of a certificate that logs the user in, PEM or DER."
+        None,
+        description="File of a certificate that logs the user in, PEM or DER.",
+        json_schema_extra={"advanced": True},
     )
-    user_key: str | None = Field(None, description="File of that certificate's private key.")
+    user_key: str | None = Field(
+        None,
+        description="File of that certificate's private key.",
+        json_schema_extra={"advanced": True},
+    )
     application_uri: str | None = Field(
         None,
         min_length=1,
         description="Name of this gateway among applications; its certificate is made for it.",
+        json_schema_extra={"advanced": True},
     )
-    timeout_s: PositiveSeconds = Field(8.0, description="How long one request may take.")
+    timeout_s: PositiveSeconds = Field(
+        8.0, description="How long one request may take.", json_schema_extra={"advanced": True}
+    )
     keepalive_s: PositiveSeconds = Field(
-        5.0, description="How often the server is asked whether it still lives."
+        5.0,
+        description="How often the server is asked whether it still lives.",
+        json_schema_extra={"advanced": True},
     )
 
     @field_validator("url")

@@ -36,7 +36,9 @@ class OpcuaMethodConfig(Config):
         "empty takes the list under `arguments`.",
     )
     max_age_s: PositiveSeconds = Field(
-        30.0, description="An older event is not acted on: an action must never be late."
+        30.0,
+        description="An older event is not acted on: an action must never be late.",
+        json_schema_extra={"advanced": True},
     )
 
 

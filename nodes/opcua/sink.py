@@ -47,11 +47,15 @@ class OpcuaSinkConfig(Config):
         default_factory=dict, description="Values outside are refused, not cut."
     )
     max_age_s: PositiveSeconds = Field(
-        5.0, description="An older value is dropped: a setpoint must never be late."
+        5.0,
+        description="An older value is dropped: a setpoint must never be late.",
+        json_schema_extra={"advanced": True},
     )
     read_back: bool = Field(False, description="Read each value back and refuse a difference.")
     read_back_after_s: Seconds = Field(
-        0.0, description="How long the server may take to show a written value."
+        0.0,
+        description="How long the server may take to show a written value.",
+        json_schema_extra={"advanced": True},
     )
 
     @field_validator("read_back_after_s")

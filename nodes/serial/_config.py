@@ -25,15 +25,26 @@ class SerialSourceConfig(Config):
     )
     delimiter: str = Field("\n", min_length=1, max_length=16, description="What ends a line.")
     start: str = Field(
-        "", max_length=16, description="What a message begins with; what is before it is dropped."
+        "",
+        max_length=16,
+        description="What a message begins with; what is before it is dropped.",
+        json_schema_extra={"advanced": True},
     )
     length: int = Field(
         0, ge=0, json_schema_extra={"unit": "bytes"}, description="Length of a message, with start."
     )
     frame_pattern: str = Field("", description="Regular expression that a whole message matches.")
     idle_s: PositiveSeconds = Field(0.05, description="A pause this long ends a message.")
-    frame_bytes_max: Bytes = Field(1024, description="A longer message is dropped and counted.")
-    encoding: str = Field("ascii", description="How bytes become text: ascii, utf-8, latin-1 ...")
+    frame_bytes_max: Bytes = Field(
+        1024,
+        description="A longer message is dropped and counted.",
+        json_schema_extra={"advanced": True},
+    )
+    encoding: str = Field(
+        "ascii",
+        description="How bytes become text: ascii, utf-8, latin-1 ...",
+        json_schema_extra={"advanced": True},
+    )
     pattern: str | None = Field(
         None,
         examples=[r"(?P<state>ST|US),\w+,\s*(?P<weight>[-+ ]*[\d.]+\s*\w+)"],
@@ -43,6 +54,7 @@ class SerialSourceConfig(Config):
         None,
         examples=["^US"],
         description="Regular expression of lines that are no news, such as a scale in motion.",
+        json_schema_extra={"advanced": True},
     )
     separator: str | None = Field(
         None, description="What stands between columns; white space when absent."
@@ -54,7 +66,9 @@ class SerialSourceConfig(Config):
     scan_s: PositiveSeconds = Field(1.0, description="Time between two questions.")
     timeout_s: PositiveSeconds = Field(1.0, description="How long to wait for an answer.")
     silent_s: Seconds = Field(
-        0, description="A device that talks is taken for lost after this silence; 0 for never."
+        0,
+        description="A device that talks is taken for lost after this silence; 0 for never.",
+        json_schema_extra={"advanced": True},
     )
 
     @field_validator("encoding")

@@ -31,10 +31,14 @@ class SerialConnectionConfig(Config):
     parity: Parity = Field("none", description="Parity of one character.")
     stop_bits: Literal[1, 2] = Field(1, description="Stop bits of one character.")
     flow: Literal["none", "rtscts", "xonxoff"] = Field(
-        "none", description="Flow control: none, by wires or by characters."
+        "none",
+        description="Flow control: none, by wires or by characters.",
+        json_schema_extra={"advanced": True},
     )
     stream_bytes_max: Bytes = Field(
-        65_536, description="How much may wait for a node; beyond it the oldest is dropped."
+        65_536,
+        description="How much may wait for a node; beyond it the oldest is dropped.",
+        json_schema_extra={"advanced": True},
     )
 
 

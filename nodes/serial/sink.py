@@ -65,13 +65,19 @@ class SerialSinkConfig(Config):
         examples=[{"oven/setpoint": {"line": "SP {value:.1f}\r\n", "min": 0, "max": 250}}],
         description="What to send: tag to line.",
     )
-    encoding: str = Field("ascii", description="How text becomes bytes: ascii, utf-8 or latin-1.")
+    encoding: str = Field(
+        "ascii",
+        description="How text becomes bytes: ascii, utf-8 or latin-1.",
+        json_schema_extra={"advanced": True},
+    )
     max_age_s: MaxAge = 5.0
     answer: str | None = Field(
         None, examples=["OK"], description="Regular expression that the device must answer with."
     )
     timeout_s: PositiveSeconds = Field(1.0, description="How long to wait for the answer.")
-    answer_bytes_max: Bytes = Field(1024, description="A longer answer is refused.")
+    answer_bytes_max: Bytes = Field(
+        1024, description="A longer answer is refused.", json_schema_extra={"advanced": True}
+    )
 
     @field_validator("answer")
     @classmethod

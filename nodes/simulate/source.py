@@ -41,8 +41,17 @@ class SimulateConfig(Config):
         1, ge=1, le=10_000, description="Tags to make; numbered /1, /2, … when many."
     )
     unit: str = Field("", max_length=32, description="Unit of the tag (UCUM).")
-    seed: int = Field(1, ge=0, description="Start of the random numbers; one seed, one signal.")
-    phase_s: Seconds = Field(0.0, description="How far into the period the signal begins.")
+    seed: int = Field(
+        1,
+        ge=0,
+        description="Start of the random numbers; one seed, one signal.",
+        json_schema_extra={"advanced": True},
+    )
+    phase_s: Seconds = Field(
+        0.0,
+        description="How far into the period the signal begins.",
+        json_schema_extra={"advanced": True},
+    )
 
     @model_validator(mode="after")
     def _ends_in_order(self) -> SimulateConfig:

@@ -13,6 +13,7 @@ import pytest
 from gateway import Disconnected, Reading, Rejected
 from gateway.api.client import Client
 from gateway.engine import store_writer
+from gateway.engine.health import Condition
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit_rows, letters
 from tests.api.serving import served
@@ -70,7 +71,9 @@ async def test_the_books_are_in_status_report_and_metrics(bench: Bench) -> None:
     assert status["since"] <= status["now"]
     wire = next(wire for wire in status["wires"] if wire["to"] == "out.in")
     assert (wire["rows"], wire["dropped"], wire["reasons"]) == (2, 0, {})
-    (flow_found,) = (await bench.ask("GET", "/api/report"))["flows"]
+    flow_found, own = (await bench.ask("GET", "/api/report"))["flows"]
+    assert (flow_found["flow"], own["flow"], own["unbalanced"]) == ("test", "gateway", 0)
+    assert (flow_found["own"], own["own"]) == (False, True)
     for book in (status["books"]["test"], flow_found):
         inputs = {row["node"]: row for row in book["inputs"]}
         assert (inputs["src"]["kind"], inputs["src"]["journalled"]) == ("source", 3)
@@ -80,10 +83,23 @@ async def test_the_books_are_in_status_report_and_metrics(bench: Bench) -> None:
         assert outlets["out"]["bytes_max"] == 4_000_000_000
     text = await bench.text("/metrics")
     assert 'genba_unbalanced_rows{flow="test"} 0\n' in text
+    assert 'genba_unbalanced_rows{flow="gateway"} 0\n' in text
     assert 'genba_input_rows_total{flow="test",node="ask",what="unwired"} 2\n' in text
     assert 'genba_outlet_rows_total{flow="test",node="out",what="delivered"} 2\n' in text
     assert re.search(r'genba_journal_bytes\{flow="test"\} [1-9]\d*\n', text)
     assert "genba_dead_letters 0\n" in text
+
+
+async def test_the_gateways_own_alarms_are_in_the_books(bench: Bench) -> None:
+    health = bench.runtime.health
+    assert health is not None
+    health.once("gateway/test", Condition("Something is wrong, and over."))
+    own = bench.runtime.booked["gateway"]
+    await until(lambda: own.inbox.book("health").journalled >= 2)
+    (found,) = [row for row in (await bench.ask("GET", "/api/report"))["flows"] if row["own"]]
+    (book,) = [row for row in found["inputs"] if row["node"] == "health"]
+    assert (book["read"], book["waiting"], found["unbalanced"]) == (book["journalled"], 0, 0)
+    assert (await bench.ask("GET", "/api/status"))["books"]["gateway"]["unbalanced"] == 0
 
 
 async def test_metrics_of_a_disk_that_is_away_say_what_is_in_memory(

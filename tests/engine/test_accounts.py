@@ -502,6 +502,7 @@ def test_what_each_role_may_in_words() -> None:
         "alarm.suppress",
         "connection.test",
         "connection.trust",
+        "dashboard.edit",
         "flow.edit",
         "flow.inject",
         "flow.shadow",

@@ -57,7 +57,7 @@ class Auditor:
 
     def look(self, runtime: Runtime) -> None:
         self.looks += 1
-        for runner in runtime.runners.values():
+        for runner in runtime.booked.values():
             found = flow_books(runner)
             parts = [*found["inputs"], *found["wires"], *found["outlets"]]
             self.odd += [part for part in parts if part["unbalanced"]]

@@ -74,6 +74,20 @@ def test_a_leap_is_told_once_with_its_size() -> None:
     assert time.next(now) == (now, [])
 
 
+def test_a_flow_that_stood_until_an_error_stood_all_the_same() -> None:
+    clock = Machine()
+    time = StepTime(clock)
+    time.next(0)
+    with pytest.raises(ZeroDivisionError), time.standing():
+        clock.pass_(7 * S)
+        raise ZeroDivisionError
+    with time.standing():
+        clock.pass_(S // 2)  # No longer than a commit may take.
+    now, inputs = time.next(T0)
+    assert now == T0 + 7 * S + S // 2
+    assert told(inputs[0], T0, now) == (0, 7 * S)
+
+
 def test_a_clock_that_comes_back_has_not_leapt() -> None:
     clock = Machine()
     clock.now()

@@ -6,6 +6,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
+import pytest
+
 from gateway import AlarmEvent, AlarmState, Batch, Tag
 from gateway.flow import harness
 from gateway.flow.registry import node_class
@@ -58,6 +61,36 @@ async def test_a_file_a_day_with_its_own_tags_and_old_days_go(tmp_path: Path) ->
     assert names[-3:] == ["1970-01-06.db", "1970-01-07.db", "1970-01-08.db"]
     assert len(names) <= 3 + 4, "files that are open stay until they are closed"
     assert query(tmp_path / "history" / "1970-01-08.db", "SELECT name FROM tag") == [("B",)]
+
+
+async def test_many_rows_of_new_tags_are_a_few_statements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy event loop lets the file's thread in once a turn, so each statement costs one."""
+    statements = 0
+    execute = aiosqlite.Connection.execute
+
+    def counted(self: Any, *words: Any) -> Any:
+        nonlocal statements
+        statements += 1
+        return execute(self, *words)
+
+    monkeypatch.setattr(aiosqlite.Connection, "execute", counted)
+    tags = harness.TagTable(2_000)
+    names = ["it's", 'say "a"', "öl/\U0001f6e2", *(f"t{i}" for i in range(1_197))]
+    for name in names:
+        tags.add(Tag(name, "Cel" if name == "it's" else ""))
+    ctx = harness.BenchContext(data_dir=tmp_path, tags=tags)
+    node = harness.make(node_class("sqlite.sink"), {}, ctx)
+    await node.connect()
+    rows = [(k % 1_200, k, k / 7, 0) for k in range(3_600)]
+    await node.write(Batch.of(rows), "in")
+    await node.close()
+    assert statements < 12
+    path = tmp_path / "history" / "1970-01-01.db"
+    want = [(names[tag], "Cel" if not tag else "", ts, value, 0) for tag, ts, value, _ in rows]
+    assert sorted(query(path, SAMPLES), key=lambda row: row[2]) == want
+    assert query(path, "SELECT name FROM tag ORDER BY code LIMIT 3") == [(n,) for n in names[:3]]
 
 
 async def test_it_goes_on_after_a_restart(tmp_path: Path) -> None:

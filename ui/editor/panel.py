@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 
-from ui.editor.form import form
-from ui.editor.patch import same
+from ui.editor.form import Form, form
 from ui.i18n import _
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ class Panel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._node = ""
-        self._shown: Any = None
+        self._form: Form | None = None
         self.container = ui.element("div").classes("ed-form")
         self._say(_("Select a node to see and change its settings."))
 
@@ -42,38 +41,28 @@ class Panel:
             self._say(_("Select a node to see and change its settings."))
 
     async def refresh(self) -> None:
-        """Build the form anew where the node is not as it is shown."""
-        if not self._node:
-            return
-        fields = self._desk.fields(self._node)
-        if fields is None:
-            self._node = ""
-            self._say(_("This node is not there any more."))
-        elif not same(fields, self._shown):
-            await self._build()
+        """Show the node as it is now."""
+        self.heard("patch", {})
 
     def heard(self, what: str, values: Any) -> None:
-        """The flow was edited, by this form, by hand or by somebody else."""
-        rows = values.get("delta", {}) if what == "patch" else {}
-        parts = ("nodes", "connections")
-        if self._node and any(self._node in rows.get(part, {}) for part in parts):
-            background_tasks.create(self._follow(), name="form")
-
-    def own(self) -> None:
-        """The form itself has just changed the node: what it shows is what there is."""
-        self._shown = self._desk.fields(self._node)
-
-    async def _follow(self) -> None:
-        with self._desk.editor:
-            await self.refresh()
+        """The flow was edited by somebody, or lint has looked at it: the form shows what is new."""
+        if not self._node:
+            return
+        if self._desk.fields(self._node) is None:
+            self._node = ""
+            with self._desk.editor:
+                self._say(_("This node is not there any more."))
+        elif self._form is not None:
+            self._form.heard()
 
     async def _build(self) -> None:
-        self._shown = self._desk.fields(self._node)
+        self._form = None
         self.container.clear()
         with self.container:
-            await form(self._desk, self._node, self.container)
+            self._form = await form(self._desk, self._node, self.container)
 
     def _say(self, text: str) -> None:
+        self._form = None
         self.container.clear()
         with self.container:
             ui.label(text).classes("ed-hint")
