@@ -44,7 +44,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
         is_known = who_of(request).may("status.read")  # Names of flows are nobody else's.
         if runtime.store.trouble:
             return _not_ready(runtime.store.trouble, is_known)
-        if not runtime.runners:
+        if runtime.left_out() and not runtime.runners:
             return _not_ready("no flow runs.", is_known)
         absent = ", ".join(runtime.left_out()) if is_known else ""
         return PlainTextResponse(f"ready; this does not run: {absent}\n" if absent else "ready\n")

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
     stop = stop_on_signals()
     documents, problems = load([args.flows], _ANYWHERE)
-    if problems:
+    if problems or not documents:
         raise ConfigError("Not all flows can run:\n  " + "\n  ".join(problems))
     seed(folder / "state", [args.flows])
     notes: list[str] = []

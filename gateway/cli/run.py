@@ -80,13 +80,12 @@ def load(paths: Sequence[Path], values: Mapping[str, str]) -> tuple[list[Documen
     keep the others from running.
 
     Raises:
-        ConfigError: A path is absent, or no flow at all can run.
+        ConfigError: A path is absent, or there are flows and none of them can run.
     """
     hint = "Name a *.flow.yaml or a folder of them."
     documents: dict[str, Document] = {}
     problems: list[str] = []
-    files = _files(paths, hint)
-    for file in files:
+    for file in _files(paths, hint):
         try:
             document = Document.load(file)
         except ConfigError as error:
@@ -101,9 +100,7 @@ def load(paths: Sequence[Path], values: Mapping[str, str]) -> tuple[list[Documen
         problems += found
         if not found:
             documents[document.name] = document
-    if not files:
-        raise ConfigError("There is no flow to run.", hint=hint)
-    if not documents:
+    if problems and not documents:
         raise ConfigError("No flow can run:\n  " + "\n  ".join(problems))
     return list(documents.values()), problems
 
@@ -133,7 +130,8 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
-    documents, problems = load(args.flows or [Path("flows")], variables(args.set))
+    usual = [path for path in (Path("flows"),) if path.is_dir()]
+    documents, problems = load(args.flows or usual, variables(args.set))
     args.live = args.live and sys.stdout.isatty()
     if args.live:
         logging.disable(logging.CRITICAL)  # The live view owns the terminal.
@@ -256,9 +254,11 @@ async def _cut_short(limit: asyncio.Timeout, stop: asyncio.Event) -> None:
 
 
 async def _log_first_sample(runtime: Runtime) -> None:
-    # A count has no event, and this ends within the first seconds.
-    while not any(s.counts["rows_in"] for s in runtime.statuses):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    # A count has no event; this ends within the first seconds, or there is no flow yet.
+    pause_s = 0.01
+    while not any(s.counts["rows_in"] for s in runtime.statuses):
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.02, 1.0)
     passed = runtime.clock.monotonic() - runtime.started_s
     _log.info("First sample %.2f s after the start.", passed)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Page, expect
 
 from tests.plant.product import Product, free_port, until
+
+OWN = ("http://127.0.0.1:", "https://127.0.0.1:", "data:", "blob:")
 
 
 class Gateway:
@@ -57,9 +60,79 @@ async def page_of(context: BrowserContext, faults: list[str]) -> Page:
     page.on(
         "request",
         lambda asked: (
-            faults.append(f"asked {asked.url}")
-            if not asked.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
-            else None
+            faults.append(f"asked {asked.url}") if not asked.url.startswith(OWN) else None
         ),
     )
     return page
+
+
+class Editor:
+    """One tab with the editor, as a person uses it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    async def open(self, url: str) -> None:
+        await self.page.goto(url)
+        await self.page.wait_for_function("window.genbaEditor")
+        await expect(self.page.locator(".bar-deploy")).to_be_visible()
+        await self.page.wait_for_timeout(600)  # The first view is fitted.
+
+    def node(self, name: str) -> Any:
+        return self.page.locator(f'.vue-flow__node[data-id="{name}"]')
+
+    def wire(self, key: str) -> Any:
+        return self.page.locator(f'.vue-flow__edge[data-id="{key}"]')
+
+    async def port(self, node: str, port: str, kind: str) -> tuple[float, float]:
+        handle = self.node(node).locator(f'.vue-flow__handle.{kind}[data-handleid="{port}"]')
+        box = await handle.bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    async def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        mouse = self.page.mouse
+        await mouse.move(*start)
+        await mouse.down()
+        await mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=4)
+        await mouse.move(*end, steps=4)
+
+    async def connect(self, source: str, target: str, out: str = "out", into: str = "in") -> None:
+        ends = await self.port(source, out, "source"), await self.port(target, into, "target")
+        await self.drag(*ends)
+        await self.page.mouse.up()
+
+    async def drop(self, kind: str, x: float, y: float) -> None:
+        await self.page.locator(f'.pal-node[data-type="{kind}"]').drag_to(
+            self.page.locator(".ed-stage"), target_position={"x": x, "y": y}
+        )
+
+    async def set(self, label: str, value: str) -> None:
+        field = self.page.locator(f'.ed-form [aria-label="{label}"]')
+        await field.fill(value)
+        await field.blur()
+
+    async def wires(self) -> set[str]:
+        found = await self.page.evaluate("Object.keys(window.genbaEditor.store.view.wires)")
+        return set(found)
+
+    async def nodes(self) -> set[str]:
+        found = await self.page.evaluate("Object.keys(window.genbaEditor.store.view.nodes)")
+        return set(found)
+
+    async def until_saved(self) -> None:
+        await self.page.wait_for_function("window.genbaEditor.store.saved.state === 'saved'")
+
+
+async def new_flow(page: Page, url: str, name: str) -> Editor:
+    """A flow that is made from the list."""
+    await page.goto(f"{url}/flows")
+    await page.get_by_role("button", name="New flow…").click()
+    await page.get_by_label("Name").fill(name)
+    await page.get_by_role("button", name="Make it").click()
+    await page.wait_for_url(f"{url}/flows/{name}")
+    editor = Editor(page)
+    await page.wait_for_function("window.genbaEditor")
+    await expect(page.locator(".ed-empty")).to_be_visible()
+    await page.wait_for_timeout(500)
+    return editor

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from gateway.api.client_flows import FlowClient
 from tests.browser.chrome import launched as browser
-from tests.browser.gear import Gateway, gateway, page_of
+from tests.browser.gear import Editor, Gateway, gateway, new_flow, page_of
 
 pytestmark = [
     pytest.mark.plant,
@@ -37,83 +36,11 @@ tests:
 """
 
 
-class Editor:
-    """One tab with the editor, as a person uses it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    async def open(self, url: str) -> None:
-        await self.page.goto(url)
-        await self.page.wait_for_function("window.genbaEditor")
-        await expect(self.page.locator(".bar-deploy")).to_be_visible()
-        await self.page.wait_for_timeout(600)  # The first view is fitted.
-
-    def node(self, name: str) -> Any:
-        return self.page.locator(f'.vue-flow__node[data-id="{name}"]')
-
-    def wire(self, key: str) -> Any:
-        return self.page.locator(f'.vue-flow__edge[data-id="{key}"]')
-
-    async def port(self, node: str, port: str, kind: str) -> tuple[float, float]:
-        handle = self.node(node).locator(f'.vue-flow__handle.{kind}[data-handleid="{port}"]')
-        box = await handle.bounding_box()
-        assert box is not None
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-    async def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        mouse = self.page.mouse
-        await mouse.move(*start)
-        await mouse.down()
-        await mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=4)
-        await mouse.move(*end, steps=4)
-
-    async def connect(self, source: str, target: str, out: str = "out", into: str = "in") -> None:
-        ends = await self.port(source, out, "source"), await self.port(target, into, "target")
-        await self.drag(*ends)
-        await self.page.mouse.up()
-
-    async def drop(self, kind: str, x: float, y: float) -> None:
-        await self.page.locator(f'.pal-node[data-type="{kind}"]').drag_to(
-            self.page.locator(".ed-stage"), target_position={"x": x, "y": y}
-        )
-
-    async def set(self, label: str, value: str) -> None:
-        field = self.page.locator(f'.ed-form [aria-label="{label}"]')
-        await field.fill(value)
-        await field.blur()
-
-    async def wires(self) -> set[str]:
-        found = await self.page.evaluate("Object.keys(window.genbaEditor.store.view.wires)")
-        return set(found)
-
-    async def nodes(self) -> set[str]:
-        found = await self.page.evaluate("Object.keys(window.genbaEditor.store.view.nodes)")
-        return set(found)
-
-    async def until_saved(self) -> None:
-        await self.page.wait_for_function("window.genbaEditor.store.saved.state === 'saved'")
-
-
 @pytest.fixture
 async def at(tmp_path: Path) -> AsyncIterator[Gateway]:
     async with gateway(tmp_path, OWN) as found:
         yield found
         assert "Traceback" not in found.product.said()
-
-
-async def new_flow(page: Page, url: str, name: str) -> Editor:
-    """A flow that is made from the list."""
-    await page.goto(f"{url}/flows")
-    await page.get_by_role("button", name="New flow…").click()
-    await page.get_by_label("Name").fill(name)
-    await page.get_by_role("button", name="Make it").click()
-    await page.wait_for_url(f"{url}/flows/{name}")
-    editor = Editor(page)
-    await page.wait_for_function("window.genbaEditor")
-    await expect(page.locator(".ed-empty")).to_be_visible()
-    await page.wait_for_timeout(500)
-    return editor
 
 
 async def test_from_an_empty_canvas_to_an_alarm(at: Gateway, tmp_path: Path) -> None:
