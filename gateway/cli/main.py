@@ -73,8 +73,10 @@ def _command(words: list[str]) -> int:
         prog="genba",
         description="An edge gateway for factories.",
         allow_abbrev=False,
-        # With two, argparse breaks the line behind a command of nine letters.
-        formatter_class=partial(argparse.HelpFormatter, indent_increment=1),
+        # With an indent, argparse breaks the line behind the longest command.
+        formatter_class=partial(
+            argparse.HelpFormatter, indent_increment=0, max_help_position=20, width=90
+        ),
     )
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

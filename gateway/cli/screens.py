@@ -82,27 +82,22 @@ class Screens:
         now: The time [ns], for a new certificate.
         names: Further host names this gateway is reached by.
 
+    A port that is taken keeps no gateway from running: it is tried again. After a gateway was
+    killed, its screens have the port for a second more.
+
     Raises:
-        ConfigError: The port is taken, or the certificate cannot be used.
+        ConfigError: The certificate cannot be used.
     """
 
     def __init__(
         self, state: Path, address: Address, now: int, names: tuple[str, ...] = ()
     ) -> None:
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        try:
-            self._socket = socket.create_server(
-                (address.host, address.port), family=family, backlog=_BACKLOG
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"Port {address.port} on this machine is taken ({error}).",
-                hint="Choose another for the screens with --listen, or `--listen off`.",
-            ) from error
-        self.port = int(self._socket.getsockname()[1])
+        self._address = address
+        self._socket = self._opened()
+        self.port = int(self._socket.getsockname()[1]) if self._socket else address.port
         self.fingerprint = ""
         self._certificate: Path | None = None
-        self._words = ["-m", "ui", "--state", str(state), "--fd", str(self._socket.fileno())]
+        self._words = ["-m", "ui", "--state", str(state)]
         self._words += [word for name in names for word in ("--name", name)]
         self.is_tls = address.is_tls
         if self.is_tls:
@@ -122,24 +117,40 @@ class Screens:
         backoff = Backoff("screens")
         try:
             while True:
-                code = await self._once()
-                if code is None:
-                    continue  # With the new certificate.
+                self._socket = self._socket or self._opened()
+                if self._socket is None:
+                    text = f"Port {self._address.port} is taken by another program"
+                else:
+                    code = await self._once(self._socket.fileno())
+                    if code is None:
+                        continue  # With the new certificate.
+                    text = f"The screens ended ({code})"
                 wait_s = backoff.next_s()
-                _log.error("The screens ended (%s). Next try in %.0f s.", code, wait_s)
+                _log.error("%s. Next try in %.0f s.", text, wait_s)
                 await asyncio.sleep(wait_s)
         finally:
-            self._socket.close()
+            if self._socket is not None:
+                self._socket.close()
 
-    async def _once(self) -> int | None:
+    def _opened(self) -> socket.socket | None:
+        """The port, or None while another program has it."""
+        host, port = self._address.host, self._address.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        except OSError:
+            return None
+
+    async def _once(self, listening: int) -> int | None:
         """Run them once; returns the exit code, or None when the certificate is another now."""
         self.starts += 1
         seen = self._stamp()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *self._words,
+            *("--fd", str(listening)),
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=[self._socket.fileno()],
+            pass_fds=[listening],
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C is for the gateway, which then ends the screens.
         )

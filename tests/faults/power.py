@@ -148,6 +148,7 @@ class Watched:
     def start(self) -> None:
         """Start it; what it does is appended to the log."""
         env = {k: v for k, v in os.environ.items() if not k.startswith("GENBA_")} | {
+            "GENBA_LISTEN": "off",
             "LD_PRELOAD": str(self.library),
             "IOLOG_PREFIX": str(self.state),
             "IOLOG_LOG": str(self.folder / "log"),

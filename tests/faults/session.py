@@ -388,6 +388,7 @@ class Session:
 def environment() -> dict[str, str]:
     """The environment of what we start: nothing of the gateway's own, one thread for sums."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GENBA_")}
+    kept["GENBA_LISTEN"] = "off"
     return kept | {"OPENBLAS_NUM_THREADS": "1"}
 
 

@@ -181,4 +181,4 @@ def test_nodes_and_docs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["docs", "filter.deadband"]) == 0
     assert "## Options" in capsys.readouterr().out
     assert main(["docs", "flow_fil"]) == 1
-    assert "Did you mean flow_file?" in capsys.readouterr().err
+    assert "Did you mean flow_file or flow_editor?" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -293,6 +294,27 @@ async def test_screens_that_are_killed_delay_nothing(tmp_path: Path) -> None:
             assert again.pid != process.pid
         await found.product.kill()
         await asyncio.to_thread(again.wait, 20)  # It does not outlive a gateway that was killed.
+
+
+async def test_a_port_that_is_taken_keeps_no_gateway_from_running(tmp_path: Path) -> None:
+    """As after a kill, when the old screens have it for a moment: it is tried again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flow = tmp_path / "beat.flow.yaml"
+        flow.write_text(FLOW)
+        async with Product(tmp_path, [flow], options=["--listen", f"127.0.0.1:{port}"]) as product:
+            await until(lambda: "is taken by another program" in product.said(), "that it is said")
+            await until(product.open_alarms, "an alarm all the same")
+            taken.close()
+            found = Site(product, f"http://127.0.0.1:{port}")
+            async with found.browser() as browser:
+
+                async def answers() -> bool:
+                    with contextlib.suppress(httpx.HTTPError):
+                        return (await browser.get("/healthz")).status_code == 200
+                    return False
+
+                await until(answers, "the screens")
 
 
 @pytest.mark.slow
