@@ -198,7 +198,9 @@ def test_alarm_events_are_those_of_a_run_without_kills(outcome: Outcome) -> None
     assert outcome.stored_alarms == wanted, f"Again: {AGAIN}"
     # In the sink an event may stand twice, never with other words.
     rows = lines(outcome.session.state / "alarms.jsonl")
-    came = {json.dumps(row, sort_keys=True) for row in rows}
+    # The store leaves out when shelving ends where nothing is shelved; the sink says 0.
+    told = [{key: row[key] for key in row if key != "until" or row[key]} for row in rows]
+    came = {json.dumps(row, sort_keys=True) for row in told}
     known = {json.dumps(row, sort_keys=True) for row in wanted if row["condition"] != "COMM"}
     assert came == known, f"Again: {AGAIN}"
 
