@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from gateway import Batch, Config, Message, Outputs, Sink, TagTable, Transform
 from gateway.engine.context import NodeContext, Secrets
+from gateway.engine.destinations import Destinations
+from gateway.engine.doors import Doors
 from gateway.engine.metrics import Lines, NodeStatus
 from gateway.engine.principal import Principal
 from gateway.engine.runtime import Runtime
@@ -117,4 +119,6 @@ def flow_context(name: str, node: str, tags: TagTable, clock: Clock) -> NodeCont
         secrets=Secrets(Path()),
         lines=Lines(),
         connections={},
+        destinations=Destinations(Path("destinations.json")),
+        doors=Doors(),
     )

@@ -496,13 +496,15 @@ def test_what_each_role_may_in_words() -> None:
         who = [None, *ROLES]
         least = next((r for r in who if permits(action, r)), "no role")
         first.setdefault(least or "nobody", set()).add(action)
-    assert first["nobody"] == {"open"}
+    assert first["nobody"] == {"hook.call", "open"}
     assert first["operator"] == {"alarm.act"}
     assert first["engineer"] == {
         "alarm.suppress",
+        "catch.read",
         "connection.test",
         "connection.trust",
         "dashboard.edit",
+        "destination.read",
         "flow.edit",
         "flow.inject",
         "flow.shadow",
@@ -515,6 +517,7 @@ def test_what_each_role_may_in_words() -> None:
         "audit.read",
         "backup.make",
         "certificate.edit",
+        "destination.edit",
         "grant.edit",
         "secret.edit",
         "token.edit",
