@@ -118,7 +118,7 @@ def kept_from(shop: Shop, limits: HistoryLimits | None) -> History | None:
     if limits is None or not limits.history_days_max:
         return None
     history = History(
-        shop.state_dir / "history",
+        shop.state_dir / "trends",
         shop.tags,
         shop.clock,
         limits,

@@ -616,7 +616,7 @@ async def test_a_history_that_fails_stops_no_flow(
 ) -> None:
     monkeypatch.setattr(store_writer, "COMMIT_INTERVAL_S", 0.002)
     monkeypatch.setattr(history_module, "FLUSH_S", 0.02)
-    (tmp_path / "history").write_text("a file where a folder should be")
+    (tmp_path / "trends").write_text("a file where a folder should be")
     with lent(Script()) as script:
         runtime = await started(
             flow(NODES, "src -> out"), tmp_path, history=HistoryLimits(), clock=Hand()
@@ -636,4 +636,4 @@ async def test_without_days_nothing_is_kept(tmp_path: Path) -> None:
             assert runtime.history is None
             assert runtime.live.also is None
             await runtime.stop()
-    assert not (tmp_path / "history").exists()
+    assert not (tmp_path / "trends").exists()
