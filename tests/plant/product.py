@@ -250,6 +250,8 @@ class Product:
         found: list[tuple[int, float]] = []
         for path in sorted((self.state / folder).glob("????-??-??.db")):
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30) as db:
+                if not db.execute("SELECT 1 FROM sqlite_master WHERE name='sample'").fetchone():
+                    continue  # It was made this very moment and has no tables yet.
                 found += db.execute(
                     "SELECT ts, value FROM sample JOIN tag USING (code) WHERE name=? ORDER BY ts",
                     (tag,),
