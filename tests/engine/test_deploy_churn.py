@@ -278,7 +278,7 @@ async def churn(world: World, editor: Editor, folder: Path) -> Runtime:
     editor.more.clear()
     await runtime.deploy(Document.parse(editor.text()), "user:anna", "the end")
     gc.collect()
-    await until(lambda: len(asyncio.all_tasks()) <= tasks)
+    await until(lambda: len(asyncio.all_tasks()) <= tasks, 60)
     assert threading.active_count() <= threads
     return runtime
 
