@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _command(words)
+        code = _command(words)
+        sys.stdout.flush()  # Here, not when Python ends: a reader that has gone is no error.
+        return code
     except GatewayError as error:
         print(f"genba: {error}", file=sys.stderr)
         return 1
