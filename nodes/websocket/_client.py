@@ -31,12 +31,13 @@ async def opened(
     *,
     ca: str,
     headers: Mapping[str, str],
+    token: str,
     timeout_s: float,
     ping_s: float,
     bytes_max: int,
     protocols: tuple[str, ...] = (),
 ) -> ClientConnection:
-    """A socket that is open.
+    """A socket that is open; a token that is not empty is shown as a bearer's.
 
     Raises:
         Disconnected: Nobody answers, or it is refused for now.
@@ -45,6 +46,7 @@ async def opened(
     """
     place = await place_of(ctx, url)
     name = f"{place.host}:{place.port}"
+    shown = {"Authorization": f"Bearer {token}"} if token else {}
     context: ssl.SSLContext | None = trust(ctx, ca) if place.is_tls else None
     try:
         return await connect(
@@ -53,7 +55,7 @@ async def opened(
             port=place.port,
             ssl=context,
             server_hostname=place.host if context else None,
-            additional_headers=dict(headers),
+            additional_headers={**headers, **shown},
             subprotocols=list(protocols) or None,  # type: ignore[arg-type]  # plain texts
             user_agent_header="genba",
             open_timeout=timeout_s,

@@ -119,14 +119,12 @@ class WebsocketSink(Sink[WebsocketSinkConfig]):
         if config.path:
             self._give_back = self.ctx.serve(config.path, on_line=self._line)
             return
-        headers = dict(config.headers)
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
         self._socket = await opened(
             self.ctx,
             str(config.url),
             ca=config.ca,
-            headers=headers,
+            headers=config.headers,
+            token=self._token,
             timeout_s=config.timeout_s,
             ping_s=config.ping_s,
             bytes_max=1_000_000,
