@@ -51,6 +51,7 @@ from gateway.flow.config import (
 )
 from gateway.flow.expression import Formula
 from gateway.flow.gaps import Cause, Gap
+from gateway.flow.generate import Ask, Generated, OnChunk, Task
 from gateway.flow.inbound import Answer, Call, GiveBack, Line
 from gateway.flow.jsonpath import MISSING, JsonPath
 from gateway.flow.node import (
@@ -87,6 +88,7 @@ __all__ = [
     "AlarmStatus",
     "Alarms",
     "Answer",
+    "Ask",
     "Batch",
     "Bytes",
     "Call",
@@ -108,6 +110,7 @@ __all__ = [
     "Found",
     "Gap",
     "GatewayError",
+    "Generated",
     "GiveBack",
     "Hertz",
     "JsonPath",
@@ -115,6 +118,7 @@ __all__ = [
     "Line",
     "Message",
     "Node",
+    "OnChunk",
     "OperatorAction",
     "Outcome",
     "Outputs",
@@ -142,6 +146,7 @@ __all__ = [
     "TagName",
     "TagSelect",
     "TagTable",
+    "Task",
     "Template",
     "Transform",
     "Windows",

@@ -16,6 +16,7 @@ from gateway.engine.secrets import Secrets
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.flow.config import Secret
+from gateway.flow.generate import Ask, Generated, OnChunk
 from gateway.flow.inbound import GiveBack, OnCall, OnLine
 from gateway.flow.node import Clock, Connection
 
@@ -78,6 +79,9 @@ class NodeContext:
 
     async def resolve(self, host: str, port: int) -> list[str]:
         return await self._destinations.resolve(host, port)
+
+    async def generate(self, ask: Ask, on_chunk: OnChunk | None = None) -> Generated:
+        raise ConfigError("No language model is set up.", hint="genba models list")
 
     def serve(
         self,

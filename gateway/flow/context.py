@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gateway.data.tag import TagTable
 from gateway.flow.config import Secret
+from gateway.flow.generate import Ask, Generated, OnChunk
 from gateway.flow.inbound import GiveBack, OnCall, OnLine
 
 K = TypeVar("K")
@@ -53,6 +54,13 @@ class Context(Protocol):
 
         Raises ConfigError when an administrator has not allowed it, Disconnected when the name
         is not known.
+        """
+
+    async def generate(self, ask: Ask, on_chunk: OnChunk | None = None) -> Generated:
+        """A language model's answer.
+
+        Raises ConfigError when no model may answer this, Rejected when the model never will,
+        Disconnected when none can just now.
         """
 
     def serve(

@@ -20,6 +20,7 @@ from gateway.data.windows import Windows
 from gateway.errors import ConfigError
 from gateway.flow import notation
 from gateway.flow.config import Secret
+from gateway.flow.generate import Ask, Generated, OnChunk
 from gateway.flow.inbound import GiveBack, OnCall, OnLine
 from gateway.flow.node import Carries, Example, Message, Node, Outputs, Port, Transform
 
@@ -62,6 +63,9 @@ class BenchContext:
 
     async def resolve(self, host: str, port: int) -> list[str]:
         return [host]
+
+    async def generate(self, ask: Ask, on_chunk: OnChunk | None = None) -> Generated:
+        raise AssertionError("A transform asks no model.")
 
     def serve(
         self,
