@@ -113,6 +113,7 @@ def main() -> int:
         level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     os.umask(0o077)
-    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):  # A hardened unit has set it, and forbids it.
+        os.nice(_NICENESS)
     asyncio.run(_serve(_arguments(sys.argv[1:])))
     return 0

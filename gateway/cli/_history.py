@@ -49,9 +49,11 @@ def days(text: str) -> int:
 def size(text: str) -> int:
     """Bytes as an argument.
 
-    >>> size("500MB"), size("8 GB")
-    (500000000, 8000000000)
+    >>> size("500MB"), size("8 GB"), size("8589934592")
+    (500000000, 8000000000, 8589934592)
     """
+    if re.fullmatch(r"[1-9][0-9]{5,14}", text):
+        return int(text)
     found = re.fullmatch(r"([1-9][0-9]{0,5}) ?(MB|GB)", text.strip())
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 500MB or 8GB")

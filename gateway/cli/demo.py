@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.cli._values import port
 from gateway.cli.main import log_to_stderr
-from gateway.cli.run import PORT, load, port, run_loop, serve, stop_on_signals
+from gateway.cli.run import PORT, load, run_loop, serve, stop_on_signals
 from gateway.cli.screens import add_listen, screens
 from gateway.engine.dashboards import seed
 from gateway.engine.history_days import HistoryLimits

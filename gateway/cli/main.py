@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import logging
 import os
+import runpy
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from gateway.errors import GatewayError
+from gateway.engine.program import OPTION
+from gateway.errors import ConfigError, GatewayError
 
 COMMANDS: Final = {
     "run": "run flows",
+    "config": "show the settings and where each comes from",
+    "ui": "run the screens of a gateway that runs elsewhere on this machine",
     "demo": "run a simulated plant and the gateway against it",
     "plant": "run the simulated plant alone",
     "lint": "check flows before they run",
@@ -42,8 +48,13 @@ COMMANDS: Final = {
     "backup": "write everything of the running gateway into one sealed file",
     "restore": "put a backup in the place of the state of a gateway",
     "audit": "list who did what, and check that no record was altered",
+    "install": "install the gateway as services of systemd",
+    "uninstall": "take the services of systemd away again",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }
+
+
+MODULES: Final = ("gateway", "gateway.plant", "ui", "models.llm.worker")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str]) -> int:
+    if words[:1] == [OPTION]:
+        return _module(words[1:])
     if words[:1] == ["plant"]:
         return int(importlib.import_module("gateway.plant.main").main(words[1:]))
     parser = argparse.ArgumentParser(
@@ -104,6 +117,16 @@ def _command(words: list[str]) -> int:
     return int(args.run(args))
 
 
+def _module(words: list[str]) -> int:
+    """Run a module of ours as ``python -m`` does: how the single binary starts its processes."""
+    name, *rest = words or [""]
+    if name not in MODULES:
+        raise ConfigError(f"{name!r} is no program of ours.", hint=", ".join(MODULES))
+    sys.argv = [name, *rest]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+    return 0
+
+
 def take_values(parser: argparse.ArgumentParser) -> None:
     """Declare ``--set NAME=VALUE``, which every command that reads flows takes alike."""
     parser.add_argument(
@@ -115,10 +138,33 @@ def take_values(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def log_to_stderr(level: str = "INFO") -> None:
-    """One line an event on standard error, where systemd and a pipe both find it."""
+def log_to_stderr(level: str = "INFO", form: str = "text") -> None:
+    """One line an event on standard error, where systemd and a pipe both find it.
+
+    Args:
+        level: What is logged from.
+        form: ``text``, or ``json`` for one object a line.
+    """
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if form == "json":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_JsonLine())
     for noisy in ("asyncua", "pymodbus", "uvicorn", "asyncio", "httpx"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+class _JsonLine(logging.Formatter):
+    """Each record as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "text": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)

@@ -14,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gateway.api.local import FILE, default_state, remove_token, write_token
-from gateway.cli._history import limits_of, take_limits
+from gateway.api.local import FILE, remove_token, write_token
 from gateway.cli.main import log_to_stderr, take_values
-from gateway.cli.screens import Screens, add_listen, screens
-from gateway.data.tag import TAGS_MAX
+from gateway.cli.notify import Notify
+from gateway.cli.screens import Screens, screens
+from gateway.cli.settings import Settings, read, take_settings
 from gateway.engine.dashboards import seed
+from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
 from gateway.engine.tasks import Tasks
@@ -34,43 +35,14 @@ _log = logging.getLogger("genba.run")
 def add(commands: Any) -> None:
     """Declare the subcommand."""
     parser: argparse.ArgumentParser = commands.add_parser("run", help="run flows")
-    parser.add_argument("flows", nargs="*", type=Path, help="flow files or folders of them")
-    parser.add_argument("--state", type=Path, default=default_state(), help="folder for the state")
-    parser.add_argument(
-        "--port", type=port, default=PORT, help="port of the page and API; 0 takes a free one"
-    )
+    take_settings(parser)
     parser.add_argument("--port-file", type=Path, help="write the port here once it answers")
     parser.add_argument(
-        "--tags-max", type=count, default=20_000, help="how many tags there may be, at most 65535"
+        "--safe", action="store_true", help="start without flows, to mend one that does harm"
     )
-    parser.add_argument("--accounts", action="store_true", help="ask for a login from the start")
-    add_listen(parser)
-    take_limits(parser)
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
     parser.set_defaults(run=run)
-
-
-def port(text: str) -> int:
-    """A TCP port as an argument.
-
-    >>> port("8780")
-    8780
-    """
-    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; write 0 to 65535")
-    return int(text)
-
-
-def count(text: str) -> int:
-    """A number of tags as an argument.
-
-    >>> count("20000")
-    20000
-    """
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= TAGS_MAX):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of tags; write 1 to {TAGS_MAX}")
-    return int(text)
 
 
 def load(paths: Sequence[Path], values: Mapping[str, str]) -> tuple[list[Document], list[str]]:
@@ -130,27 +102,41 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
+    settings = read(args)
     usual = [path for path in (Path("flows"),) if path.is_dir()]
-    documents, problems = load(args.flows or usual, variables(args.set))
+    named = [*settings["flows"]] or usual
+    values = {**settings.variables, **variables(args.set)}
+    documents, problems = ([], []) if args.safe else load(named, values)
     args.live = args.live and sys.stdout.isatty()
     if args.live:
         logging.disable(logging.CRITICAL)  # The live view owns the terminal.
     else:
-        log_to_stderr()
+        log_to_stderr(settings["log_level"], settings["log_format"])
+    for text in settings.warnings:
+        _log.warning("%s", text)
     for text in problems:
         _log.error("This flow does not run: %s", text)
-    return run_loop(_run(documents, problems, args))
+    return run_loop(_run(documents, problems, named, values, settings, args))
 
 
-async def _run(documents: list[Document], problems: list[str], args: argparse.Namespace) -> int:
-    seed(args.state, args.flows or [Path("flows")])
+async def _run(
+    documents: list[Document],
+    problems: list[str],
+    named: list[Path],
+    values: Mapping[str, str],
+    settings: Settings,
+    args: argparse.Namespace,
+) -> int:
+    state: Path = settings["state"]
+    seed(state, named or [Path("flows")])
     runtime = Runtime(
         documents,
-        args.state,
-        variables=variables(args.set),
-        store=roomy_store(args.state / "genba.db"),
-        tags_max=args.tags_max,
-        history=limits_of(args),
+        state,
+        variables=values,
+        store=roomy_store(state / "genba.db"),
+        tags_max=settings["tags_max"],
+        history=HistoryLimits(settings["history_days_max"], settings["history_bytes_max"]),
+        is_safe=args.safe,
     )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
@@ -165,8 +151,11 @@ async def _run(documents: list[Document], problems: list[str], args: argparse.Na
         if args.port_file is not None:
             args.port_file.write_text(str(port))
 
-    shown = screens(args.listen, args.state, runtime.clock.now())
-    await serve(runtime, args.port, stop, watch, told, always=args.accounts, shown=shown)
+    names = tuple(settings["host_names"])
+    shown = screens(settings["listen"], state, runtime.clock.now(), names)
+    await serve(
+        runtime, settings["port"], stop, watch, told, always=settings["accounts"], shown=shown
+    )
     return 0
 
 
@@ -182,6 +171,8 @@ async def serve(
 ) -> None:
     """Start the gateway, its API and its screens, wait for `stop`, end all in order."""
     tasks = Tasks("run")
+    notify = Notify()
+    notify.starting()
     try:
         async with asyncio.timeout(None) as limit:
             watching = tasks.start("stop", _cut_short(limit, stop))
@@ -209,11 +200,13 @@ async def serve(
         await _tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)
+        await notify.ready(f"Runs; the API is at {server.url}", runtime.store.beat)
         if watch is not None:
             tasks.start("live", watch())
         else:
             tasks.start("alarms", _log_alarms(runtime))
         await stop.wait()
+        await notify.stopping()
         server.stop()
         await asyncio.wait([serving], timeout=3)
     finally:

@@ -14,13 +14,13 @@ import ipaddress
 import logging
 import os
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gateway.api import certificate
 from gateway.engine.backoff import Backoff
+from gateway.engine.program import module_words
 from gateway.errors import ConfigError
 
 _log = logging.getLogger("genba.screens")
@@ -97,7 +97,7 @@ class Screens:
         self.port = int(self._socket.getsockname()[1]) if self._socket else address.port
         self.fingerprint = ""
         self._certificate: Path | None = None
-        self._words = ["-m", "ui", "--state", str(state)]
+        self._words = [*module_words("ui"), "--state", str(state)]
         self._words += [word for name in names for word in ("--name", name)]
         self.is_tls = address.is_tls
         if self.is_tls:
@@ -146,7 +146,6 @@ class Screens:
         self.starts += 1
         seen = self._stamp()
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
             *self._words,
             *("--fd", str(listening)),
             stdin=asyncio.subprocess.PIPE,
@@ -190,13 +189,13 @@ def add_listen(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def screens(listen: str, state: Path, now: int) -> Screens | None:
+def screens(listen: str, state: Path, now: int, names: tuple[str, ...] = ()) -> Screens | None:
     """The screens that ``--listen`` asks for.
 
     Raises:
         ConfigError: See `Screens`.
     """
-    return None if listen == "off" else Screens(state, Address.parse(listen), now)
+    return None if listen == "off" else Screens(state, Address.parse(listen), now, names)
 
 
 __all__ = ["LISTEN", "Address", "Screens", "add_listen", "screens"]

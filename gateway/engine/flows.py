@@ -17,7 +17,7 @@ from gateway.engine.deploy import (
     nothing,
     used,
 )
-from gateway.engine.health import OWN
+from gateway.engine.health import OWN, SAFE
 from gateway.engine.host import FlowHost, resolved
 from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import audit, newest_revisions, next_revision, revisions
@@ -38,33 +38,33 @@ class Flows:
         shop: What they share.
         variables: Values for ``${name}``.
         say: Tells people.
+        is_safe: Start none, so that one that does harm can be mended or removed.
     """
 
-    def __init__(self, shop: Shop, variables: Mapping[str, str], say: Say) -> None:
+    def __init__(
+        self, shop: Shop, variables: Mapping[str, str], say: Say, *, is_safe: bool = False
+    ) -> None:
+        self.is_safe = is_safe
         self.hosts: dict[str, FlowHost] = {}
         self._shop = shop
-        self._variables = variables
+        self.variables = variables
         self._say = say
         self.lost: Callable[[str, str], None] = lambda flow, text: None
         """Called with (flow, sentence) for what could not be taken back at the start."""
         self._lock = asyncio.Lock()  # One change at a time, so that none is built on an old one.
 
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """Values for ``${name}``."""
-        return self._variables
-
     # ------------------------------------------------------------------ the start
 
     async def open(self, documents: Sequence[Document]) -> None:
-        """Make the flows of files, and those that were deployed without one.
-
-        A flow with an error is left out and said.
+        """Make the flows of files and those deployed without one; a bad one is left out and said.
 
         Raises:
             ConfigError: No flow at all can run.
             Disconnected: The state file is away.
         """
+        if self.is_safe:
+            self._say("warning", "flows", SAFE)
+            return
         errors = []
         for document in documents:
             try:
@@ -99,7 +99,7 @@ class Flows:
         if document.name == OWN:
             raise ConfigError(f"{OWN!r} is the gateway's own flow.", hint="Choose another name.")
         now = self._shop.clock.now()
-        revision, text = await first_revision(self._shop.store, document, self._variables, now)
+        revision, text = await first_revision(self._shop.store, document, self.variables, now)
         if is_removed(revision) and document.nodes:
             text = f"{revision.author} removed this flow; edit its file, or deploy it, to run it."
             self._say("info", document.name, text)
@@ -107,7 +107,7 @@ class Flows:
         if text:
             self._say("info", document.name, text)
         if revision.text == document.text():  # With the file's name and lines, for messages.
-            document = document.with_values(lambda value: resolve(value, self._variables))
+            document = document.with_values(lambda value: resolve(value, self.variables))
         else:
             document = resolved(revision)
         await self._open(document, revision)
@@ -144,8 +144,8 @@ class Flows:
         async with self._lock:
             known = await revisions(self._shop.store, document.name)
             before = known[-1] if known else None
-            check(document, self._variables, before, base)
-            text, values = document.text(), used(document, self._variables)
+            check(document, self.variables, before, base)
+            text, values = document.text(), used(document, self.variables)
             host = self.hosts.get(document.name)
             number = before.number if before is not None else 0
             is_same = before is not None and (before.text, before.variables) == (text, values)
@@ -256,8 +256,8 @@ class Flows:
         Raises:
             ConfigError: It cannot run.
         """
-        check(document, self._variables, None, None)
-        return document.with_values(lambda value: resolve(value, self._variables))
+        check(document, self.variables, None, None)
+        return document.with_values(lambda value: resolve(value, self.variables))
 
     async def listing(self) -> list[dict[str, Any]]:
         """Every flow that runs or has revisions, as plain values."""

@@ -36,6 +36,10 @@ OVERLOAD_S: Final = 3.0
 FULL, EMPTY = 0.9, 0.5
 """Shares of its room at which an inbox counts as full, and as full no longer."""
 _NODE: Final = "health"
+SAFE: Final = (
+    "Safe mode: no flow of the last run is started, so nothing is read and nothing is alarmed. "
+    "Mend or remove the flow that kept the gateway from running, then start it without --safe."
+)
 
 
 def own_flow() -> Document:
@@ -83,6 +87,7 @@ class Health:
         self._full_since: dict[str, float] = {}
         self._letters = 0
         self._damage_told = 0
+        self.is_safe = False
         prefix = f"{OWN}/{_NODE}:"
         self._raised = {e.tag for e in book.current() if e.alarm.startswith(prefix) and e.is_open}
         """What may be open from before; it is cleared when it is no longer so."""
@@ -119,6 +124,8 @@ class Health:
                 self._letters = await letters_waiting(self._store)
             except Disconnected as error:
                 found["gateway/disk"] = Condition(str(error), "urgent")
+        if self.is_safe:
+            found["gateway/safe_mode"] = Condition(SAFE, "high")
         if self._store.is_short():
             found["gateway/room"] = Condition(
                 "The disk is full. A reserve was given up, so that nothing stops yet. Free some "
@@ -129,6 +136,21 @@ class Health:
             found["gateway/dead_letters"] = Condition(
                 f"{self._letters} messages were refused for good. Look at them: genba dlq list"
             )
+        found |= self._busy()
+        tags = self._runner.graph.tags
+        if tags.is_full:
+            found["gateway/tags"] = Condition(
+                f"The table of tags is full ({tags.limit:,}, of which {tags.measured_max:,} may be "
+                "tags of sources): samples of further tags are passed over and counted "
+                "(without_tag, tags_full). Narrow the topics of the sources, or start with a "
+                "greater --tags-max.",
+                "high",
+            )
+        return found
+
+    def _busy(self) -> dict[str, Condition]:
+        """Flows that cannot keep up, and sinks that take nothing."""
+        found: dict[str, Condition] = {}
         now_s = self._clock.monotonic()
         for name, runner in self._runners().items():
             for node, egress in runner.egresses.items():
@@ -149,15 +171,6 @@ class Health:
                     "held back. Read less often, or take work out of the flow.",
                     "high",
                 )
-        tags = self._runner.graph.tags
-        if tags.is_full:
-            found["gateway/tags"] = Condition(
-                f"The table of tags is full ({tags.limit:,}, of which {tags.measured_max:,} may be "
-                "tags of sources): samples of further tags are passed over and counted "
-                "(without_tag, tags_full). Narrow the topics of the sources, or start with a "
-                "greater --tags-max.",
-                "high",
-            )
         return found
 
     def _look_at_clock(self) -> None:

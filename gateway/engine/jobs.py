@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from gateway.engine.program import module_words
 from gateway.engine.tasks import Tasks
 from gateway.errors import GatewayError, Rejected
 from gateway.flow.node import Clock
@@ -225,9 +225,7 @@ class Jobs:
 
 def command() -> list[str]:
     """How a command of ours is started."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable]
-    return [sys.executable, "-m", "gateway"]
+    return module_words("gateway")
 
 
 async def _output(process: asyncio.subprocess.Process) -> bytes:

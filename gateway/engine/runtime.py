@@ -60,6 +60,7 @@ class Runtime:
         tags_max: How many tags there may be.
         checkpoint_s: Seconds between checkpoints.
         history: How much is kept for trends; None keeps nothing.
+        is_safe: Start without flows, so that a bad one can be looked at and mended.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Runtime:
         tags_max: int = 10_000,
         checkpoint_s: float = CHECKPOINT_S,
         history: HistoryLimits | None = None,
+        is_safe: bool = False,
     ) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
@@ -112,7 +114,7 @@ class Runtime:
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
         self.health: Health | None = None
-        self.flows = Flows(self._shop, dict(variables or {}), self._say)
+        self.flows = Flows(self._shop, dict(variables or {}), self._say, is_safe=is_safe)
         self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self._checkpoint_s = checkpoint_s
@@ -181,10 +183,10 @@ class Runtime:
         revision, _ = await first_revision(self.store, document, {}, now)
         self._own = FlowHost(self._shop, document, revision)
         said = await self._own.open()
-        self.health = Health(
+        self.health = health = Health(
             self._own.runner, lambda: self.runners, self.store, self.book, self.clock
         )
-        health = self.health
+        health.is_safe = self.flows.is_safe
         self.flows.lost = lambda flow, text: health.once(
             f"gateway/flow/{flow}", Condition(text, "high")
         )

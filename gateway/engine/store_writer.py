@@ -114,6 +114,10 @@ class Writer:
         self._done = dict.fromkeys(self.segments.flows(), 0)
         self._done |= dict(db.execute("SELECT flow, seq FROM snapshot"))
 
+    async def beat(self) -> None:
+        """Return when the writer thread has done what was asked of it before: it is alive."""
+        await self._executor.run(lambda: None)
+
     async def close(self) -> None:
         """Write what waits, fold the log into the file and close it."""
         while self._flusher is not None and not self._flusher.done():

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from gateway.engine.program import module_words
+
 _PR_SET_PDEATHSIG = 1  # Source: prctl(2), linux/prctl.h.
 
 
 def command(name: str, arguments: list[str]) -> list[str]:
     """The command line that starts one device of the plant; a frozen binary starts itself."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, "plant", name, *arguments]
-    return [sys.executable, "-m", "gateway.plant", name, *arguments]
+    return [*module_words("gateway.plant"), name, *arguments]
 
 
 def environment() -> dict[str, str]:

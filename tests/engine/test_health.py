@@ -96,3 +96,19 @@ async def test_the_name_of_the_own_flow_is_taken(script: Script, tmp_path: Path)
     mine = flow("src: {type: script.source}\nout: {type: script.sink}", "src -> out", "gateway")
     with pytest.raises(ConfigError, match="own flow"):
         await started(mine, tmp_path)
+
+
+async def test_safe_mode_starts_no_flow_and_says_so(script: Script, tmp_path: Path) -> None:
+    await (await started(PLAIN, tmp_path)).stop()
+    runtime = Runtime([PLAIN], tmp_path, is_safe=True)
+    await runtime.start()
+    assert not runtime.hosts
+    await until(lambda: own(runtime).get("gateway/safe_mode") == "UNACK")
+    await runtime.deploy(PLAIN, "user:anna")  # As it was mended.
+    await script.readings.put(samples(runtime, "TT1 0s 1"))
+    await until(lambda: values(script) == [1.0])
+    await runtime.stop()
+    runtime = await started(PLAIN, tmp_path)
+    assert list(runtime.hosts) == [PLAIN.name]
+    await until(lambda: own(runtime).get("gateway/safe_mode") == "RTNUN")
+    await runtime.stop()

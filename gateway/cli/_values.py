@@ -1,0 +1,84 @@
+"""Values as the command line and the settings write them, with their bounds."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from gateway.data.tag import TAGS_MAX
+from gateway.errors import ConfigError
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def port(text: str) -> int:
+    """A TCP port.
+
+    >>> port("8780")
+    8780
+    """
+    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write 0 to 65535")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number of tags.
+
+    >>> count("20000")
+    20000
+    """
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= TAGS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of tags; write 1 to {TAGS_MAX}")
+    return int(text)
+
+
+def switch(text: str) -> bool:
+    """True or false.
+
+    >>> switch("true"), switch("off")
+    (True, False)
+    """
+    if text.lower() in ("true", "yes", "on", "1"):
+        return True
+    if text.lower() in ("false", "no", "off", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+def address(text: str) -> str:
+    """Where the screens answer.
+
+    >>> address("0.0.0.0:8443")
+    '0.0.0.0:8443'
+    """
+    from gateway.cli.screens import Address
+
+    if text != "off":
+        try:
+            Address.parse(text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+    return text
+
+
+def text_or_json(text: str) -> str:
+    """A format of the log.
+
+    >>> text_or_json("json")
+    'json'
+    """
+    if text not in ("text", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no format; write text or json")
+    return text
+
+
+def level(text: str) -> str:
+    """A level of the log.
+
+    >>> level("info")
+    'INFO'
+    """
+    if text.upper() not in LEVELS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no level; write {', '.join(LEVELS)}")
+    return text.upper()

@@ -1,0 +1,64 @@
+"""genba uninstall: take the services away again; what was recorded stays unless told otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.install import (
+    CONFIG,
+    STATE,
+    UNIT_DIR,
+    call,
+    must_be_root,
+    must_have_systemd,
+)
+from gateway.cli.units import UNITS, USER
+from gateway.errors import ConfigError
+
+
+def add(commands: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "uninstall", help="take the services of systemd away again"
+    )
+    parser.add_argument(
+        "--purge",
+        metavar="HOSTNAME",
+        help="delete state, settings and user as well; confirm with the name of this machine",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand."""
+    must_be_root()
+    must_have_systemd()
+    root = Path("/")
+    if args.purge is not None and args.purge != _host_name():
+        raise ConfigError(
+            f"This machine is {_host_name()!r}, not {args.purge!r}: nothing was done.",
+            hint=f"--purge {_host_name()} deletes all that was recorded here.",
+        )
+    there = [name for name in UNITS if (root / UNIT_DIR / name).exists()]
+    if there:
+        call(["systemctl", "disable", "--now", *there])
+    for name in there:
+        (root / UNIT_DIR / name).unlink()
+    call(["systemctl", "daemon-reload"])
+    print(f"Took {len(there)} units away.")
+    if args.purge is None:
+        print(f"State and settings are kept: /{STATE}, /{CONFIG.parent}")
+        return 0
+    for path in (root / STATE, root / CONFIG.parent):
+        shutil.rmtree(path, ignore_errors=True)
+    call(["userdel", USER])
+    print("Deleted the state, the settings and the user.")
+    return 0
+
+
+def _host_name() -> str:
+    return socket.gethostname()

@@ -1,0 +1,30 @@
+"""Units: the files of systemd that ship with the product, with the path of the program in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import ConfigError
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "systemd"
+UNITS: Final = (
+    "genba.target",
+    "genba-engine.service",
+    "genba-ui.service",
+    "genba-safe.service",
+)
+USER: Final = "genba"
+_PROGRAM: Final = "@GENBA@"
+
+
+def unit_text(name: str, program: Path) -> str:
+    """A unit that starts this program.
+
+    Raises:
+        ConfigError: The path has a character that systemd would take for something else.
+    """
+    text = str(program)
+    if any(char.isspace() or char in "%$\\\"';" for char in text):
+        raise ConfigError(f"systemd cannot run a program called {text!r}.", hint="--program")
+    return (FOLDER / name).read_text("utf-8").replace(_PROGRAM, text)
