@@ -55,7 +55,7 @@ def test_what_they_start_is_a_command(name: str) -> None:
     from gateway.cli.main import COMMANDS
 
     assert start[1].split()[0] in COMMANDS
-    assert "@" not in text
+    assert "@GENBA@" not in text
 
 
 def test_a_path_that_systemd_would_misread_is_refused() -> None:
