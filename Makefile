@@ -1,11 +1,12 @@
 # Two commands matter: `make demo` and `make test`. Each sets everything up by itself.
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
+BINARY_VENV ?= build/venv
 
 TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine/test_books.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test quick torture bench lint docs clean
+.PHONY: help setup setup-dev demo run test quick torture bench binary docs clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +42,13 @@ torture: setup-dev  ## kill, cut and break everything for hours; writes ui/help/
 
 bench: setup-dev  ## measure this machine and print the table
 	@$(PYTHON) tests/bench/__main__.py $(ARGS)
+
+binary: $(VENV)/.ready-binary  ## build dist/genba-VERSION-ARCH, the product in one file
+	@$(BINARY_VENV)/bin/python .ci/binary/build.py
+
+$(VENV)/.ready-binary: pyproject.toml .ci/setup.sh
+	@sh .ci/setup.sh $(BINARY_VENV) binary
+	@mkdir -p $(VENV) && touch $@
 
 docs: setup  ## write the generated help pages
 	@$(VENV)/bin/genba docs --write

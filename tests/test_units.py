@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_all_files_are_known() -> None:
-    assert sorted(UNITS) == sorted(path.name for path in FOLDER.iterdir())
+    assert sorted([*UNITS, "guard.sh"]) == sorted(path.name for path in FOLDER.iterdir())
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")

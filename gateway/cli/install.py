@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.cli._release import BASE
 from gateway.cli.config import example_lines
-from gateway.cli.units import UNITS, USER, unit_text
+from gateway.cli.units import FOLDER, GUARD, UNITS, USER, unit_text
 from gateway.errors import ConfigError
 
 UNIT_DIR: Final = Path("etc/systemd/system")
@@ -47,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
     changed = _user(root)
     for name in UNITS:
         changed += _write(root / UNIT_DIR / name, unit_text(name, program), 0o644)
+    guard = (FOLDER / GUARD.name).read_text("utf-8")
+    changed += _write(root / GUARD.relative_to("/"), guard, 0o755)
+    changed += _links(root)
     if not (root / CONFIG).exists():
         text = "\n".join(example_lines()) + "\n"
         changed += _write(root / CONFIG, text, 0o640)
@@ -66,11 +70,31 @@ def run(args: argparse.Namespace) -> int:
 
 def program_now() -> Path:
     """The command that runs now."""
-    found = sys.executable if getattr(sys, "frozen", False) else shutil.which(sys.argv[0])
+    if getattr(sys, "frozen", False):
+        is_release = Path(sys.executable).parent.parent == BASE / "releases"
+        return BASE / "current" / "genba" if is_release else Path(sys.executable)
+    found = shutil.which(sys.argv[0])
     path = Path(found or sys.argv[0]).absolute()
     if path.name == "__main__.py":
         path = Path(sys.executable).with_name("genba")
     return path
+
+
+def _links(root: Path) -> list[str]:
+    """Of a release in /opt/genba: `current`, and the command for all users."""
+    release = Path(sys.executable).parent
+    base = root / BASE.relative_to("/")
+    if not getattr(sys, "frozen", False) or release.parent != base / "releases":
+        return []
+    said = []
+    links = {base / "current": Path("releases") / release.name}
+    links[root / "usr/local/bin/genba"] = BASE / "current" / "genba"
+    for path, target in links.items():
+        if not path.is_symlink():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(target)
+            said.append(f"Made {path}.")
+    return said
 
 
 def must_be_root() -> None:

@@ -48,6 +48,8 @@ COMMANDS: Final = {
     "backup": "write everything of the running gateway into one sealed file",
     "restore": "put a backup in the place of the state of a gateway",
     "audit": "list who did what, and check that no record was altered",
+    "sign": "make keys for releases, sign a release, check a signature",
+    "update": "put another release in the place of this one, or go back",
     "install": "install the gateway as services of systemd",
     "uninstall": "take the services of systemd away again",
     "shadow": "run an edited flow beside the live one, its effects muted",

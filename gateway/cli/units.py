@@ -15,7 +15,10 @@ UNITS: Final = (
     "genba-safe.service",
 )
 USER: Final = "genba"
+GUARD: Final = Path("/opt/genba/guard.sh")
+"""Outside of all releases, so that a bad one cannot break the way back."""
 _PROGRAM: Final = "@GENBA@"
+_GUARD: Final = "@GUARD@"
 
 
 def unit_text(name: str, program: Path) -> str:
@@ -27,4 +30,5 @@ def unit_text(name: str, program: Path) -> str:
     text = str(program)
     if any(char.isspace() or char in "%$\\\"';" for char in text):
         raise ConfigError(f"systemd cannot run a program called {text!r}.", hint="--program")
-    return (FOLDER / name).read_text("utf-8").replace(_PROGRAM, text)
+    unit = (FOLDER / name).read_text("utf-8").replace(_PROGRAM, text)
+    return unit.replace(_GUARD, str(GUARD))
