@@ -14,6 +14,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 FILE: Final = "api.token"
+SERVICE: Final = Path("/var/lib/genba")
+"""The state of a gateway that `genba install` has installed."""
 PREFIX: Final = "genba_local_"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -22,6 +24,8 @@ def default_state() -> Path:
     """Where state lives when nobody says otherwise."""
     if "STATE_DIRECTORY" in os.environ:  # systemd's own word for it
         return Path(os.environ["STATE_DIRECTORY"])
+    if os.access(SERVICE, os.R_OK | os.X_OK):  # Who may look into it means the installed gateway.
+        return SERVICE
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(home) / "genba"
 

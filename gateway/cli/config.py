@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +77,21 @@ def _example(args: argparse.Namespace) -> int:
     return 0
 
 
-def example_lines() -> Iterator[str]:
-    """The lines of a genba.toml in which every setting is a comment with its usual value."""
+def example_lines(given: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """The lines of a genba.toml in which every setting is a comment with its usual value.
+
+    Args:
+        given: Settings that are set, and to what.
+    """
+    given = given or {}
     yield "# Settings of the gateway. A later source wins: what is usual, this file, the"
     yield "# environment (GENBA_<SETTING>), the command line. See `genba config show`."
     for one in SETTINGS:
         value = _json(one.usual()) if one.name != "state" else "/var/lib/genba"
         yield ""
         yield f"# {one.about} [{one.unit}]"
-        yield f"# {one.name} = {json.dumps(value)}"
+        mark = "" if one.name in given else "# "
+        yield f"{mark}{one.name} = {json.dumps(given.get(one.name, value))}"
     yield ""
     yield "# A value for each ${NAME} in the flows."
     yield "# [variables]"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.api.certificate import FOLDER as CERTIFICATES
 from gateway.cli._release import BASE
 from gateway.cli.config import example_lines
 from gateway.cli.units import FOLDER, GUARD, UNITS, USER, unit_text
@@ -19,6 +20,8 @@ from gateway.errors import ConfigError
 UNIT_DIR: Final = Path("etc/systemd/system")
 CONFIG: Final = Path("etc/genba/genba.toml")
 STATE: Final = Path("var/lib/genba")
+LISTEN: Final = "0.0.0.0:8443"
+"""An appliance is reached from the network, by TLS; a program on a laptop is not."""
 
 
 def add(commands: Any) -> None:
@@ -44,20 +47,22 @@ def run(args: argparse.Namespace) -> int:
     if is_here:
         must_be_root()
         must_have_systemd()
+    changed = _links(root)
+    if is_here:
         must_be_reachable(program)
-    changed = _user(root)
+    changed += _user(root)
     for name in UNITS:
         changed += _write(root / UNIT_DIR / name, unit_text(name, program), 0o644)
     guard = (FOLDER / GUARD.name).read_text("utf-8")
     changed += _write(root / GUARD.relative_to("/"), guard, 0o755)
-    changed += _links(root)
     if not (root / CONFIG).exists():
-        text = "\n".join(example_lines()) + "\n"
+        text = "\n".join(example_lines({"listen": LISTEN})) + "\n"
         changed += _write(root / CONFIG, text, 0o640)
     _own(root, root / CONFIG.parent, 0o750, "root")
     _own(root, root / CONFIG, 0o640, "root")
-    (root / STATE).mkdir(parents=True, exist_ok=True)
-    _own(root, root / STATE, 0o700, USER)
+    for folder in (root / STATE, root / STATE / CERTIFICATES):
+        folder.mkdir(parents=True, exist_ok=True)
+        _own(root, folder, 0o700, USER)
     _enable(root, is_here=is_here, is_started=is_here and not args.no_start, changed=changed)
     for line in changed or ["Nothing was out of date."]:
         print(line)

@@ -50,6 +50,8 @@ COMMANDS: Final = {
     "audit": "list who did what, and check that no record was altered",
     "sign": "make keys for releases, sign a release, check a signature",
     "update": "put another release in the place of this one, or go back",
+    "apply": "deploy the flows and dashboards that this gateway should have",
+    "drift": "say how this gateway differs from what it should be",
     "install": "install the gateway as services of systemd",
     "uninstall": "take the services of systemd away again",
     "shadow": "run an edited flow beside the live one, its effects muted",
