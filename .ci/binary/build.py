@@ -44,8 +44,9 @@ def main() -> None:
     glibc = needed_glibc(tree)
     write(target, payload, version, arch, glibc)
     size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())
-    print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1e6:.0f} MB, "
-          f"unpacked {size / 1e6:.0f} MB, needs glibc {glibc}")  # fmt: skip
+    mb, unpacked_mb = target.stat().st_size / 1e6, size / 1e6
+    name = target.relative_to(ROOT)
+    print(f"{name}: {mb:.0f} MB, unpacked {unpacked_mb:.0f} MB, needs glibc {glibc}")
 
 
 def frozen() -> Path:
@@ -66,8 +67,10 @@ def frozen() -> Path:
             if path.exists():
                 inside = folder if path.is_file() else f"{folder}/{name}"
                 words += ["--add-data", f"{path}{os.pathsep}{inside}"]
-    words += [word for name in ("tkinter", "torch", "pytest", "IPython") for word in ("--exclude-module", name)]  # fmt: skip
-    subprocess.run([sys.executable, "-m", "PyInstaller", *words, str(HERE / "entry.py")], check=True)
+    for name in ("tkinter", "torch", "pytest", "IPython"):
+        words += ["--exclude-module", name]
+    words.append(str(HERE / "entry.py"))
+    subprocess.run([sys.executable, "-m", "PyInstaller", *words], check=True)
     return WORK / "dist" / "genba"
 
 

@@ -38,7 +38,10 @@ def add(app: FastAPI, runtime: Runtime) -> None:
         await audit(
             runtime.store, runtime.clock.now(), actor_of(request), "secret/put", {"name": name}
         )
-        await asyncio.to_thread(secrets.put, name, body.value.get_secret_value())
+        value = body.value.get_secret_value()
+        if await asyncio.to_thread(secrets.is_same, name, value):
+            return Done(text=f"{name} is as before.")
+        await asyncio.to_thread(secrets.put, name, value)
         return Done(text=f"{name} is set. Connections use it when they are opened next.")
 
     @app.delete("/api/secrets/{name}", response_model=Done)

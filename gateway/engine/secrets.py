@@ -10,6 +10,7 @@ Source: NIST SP 800-38D (AES-GCM); IEC 62443-4-2:2019, CR 4.1 (confidentiality a
 
 from __future__ import annotations
 
+import hmac
 import logging
 import os
 import re
@@ -80,6 +81,13 @@ class Secrets:
             f"The secret {name!r} is not set.",
             hint=f"Set it with `genba secrets set {name}`, or in the variable {variable}.",
         )
+
+    def is_same(self, name: str, value: str) -> bool:
+        """Whether the folder's secret has this value already."""
+        try:
+            return hmac.compare_digest(self._opened(name).encode(), value.encode())
+        except (ConfigError, OSError):
+            return False
 
     def put(self, name: str, value: str) -> None:
         """Set a secret; the old value is gone.
