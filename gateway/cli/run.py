@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.local import FILE, default_state, remove_token, write_token
+from gateway.cli._explain import explain_options, take_explain
 from gateway.cli._history import limits_of, take_limits
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.cli.screens import Screens, add_listen, screens
@@ -46,6 +47,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--accounts", action="store_true", help="ask for a login from the start")
     add_listen(parser)
     take_limits(parser)
+    take_explain(parser)
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
     parser.set_defaults(run=run)
@@ -151,6 +153,7 @@ async def _run(documents: list[Document], problems: list[str], args: argparse.Na
         store=roomy_store(args.state / "genba.db"),
         tags_max=args.tags_max,
         history=limits_of(args),
+        explain=explain_options(args),
     )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
