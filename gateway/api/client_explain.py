@@ -11,9 +11,7 @@ from gateway.api.client import Client
 class ExplainClient(Client):
     """What can be asked about the why. All raise as `Client` does."""
 
-    def explanation(
-        self, alarm: str, occurrence: int = 0, language: str = "en"
-    ) -> dict[str, Any]:
+    def explanation(self, alarm: str, occurrence: int = 0, language: str = "en") -> dict[str, Any]:
         """The explanation of an alarm, as far as it is made.
 
         Args:

@@ -61,6 +61,12 @@ def add(app: FastAPI, runtime: Runtime) -> None:
             return PlainTextResponse(str(error), 404)
         return _json({"done": True})
 
+    _add_learning(app, runtime)
+
+
+def _add_learning(app: FastAPI, runtime: Runtime) -> None:
+    """What operators said of past cases, for the next time and the next training."""
+
     @app.get("/api/alarms/explanation/cases")
     @needs("alarm.read")
     async def cases(
@@ -70,7 +76,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
         return _json(case_rows(found, language))
 
     @app.get("/api/explanations.jsonl")
-    @needs("explanation.export")
+    @needs("explanation.read")
     async def export() -> Response:
         path = runtime.store.path
 

@@ -271,15 +271,8 @@ async def _log_alarms(runtime: Runtime) -> None:
     log = logging.getLogger("genba.alarm")
     async for event in runtime.book.follow():
         level = logging.WARNING if event.change == "raised" else logging.INFO
-        log.log(
-            level,
-            "%s %s %s %s: %s",
-            event.priority,
-            event.condition,
-            event.change,
-            event.tag,
-            event.text,
-        )
+        words = (event.priority, event.condition, event.change, event.tag, event.text)
+        log.log(level, "%s %s %s %s: %s", *words)
 
 
 def stop_on_signals() -> asyncio.Event:

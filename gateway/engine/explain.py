@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -19,14 +19,12 @@ from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
 from gateway.engine.alarmbook import PRIORITIES
 from gateway.engine.executor import ThreadExecutor
 from gateway.engine.explain_incident import Incident, Incidents
+from gateway.engine.explain_known import Known
 from gateway.engine.explain_make import Made, local_zone, make
-from gateway.engine.explain_progress import Board, Progress
 from gateway.engine.explain_queue import Queue, Wish
 from gateway.engine.explain_scene import scene_of
 from gateway.engine.explain_write import Job, ModelDesk
-from gateway.engine.store_alarms import alarm_event
-from gateway.engine.store_explain import Explained, Judgement, Key, find, judge, keep
-from gateway.engine.tasks import Tasks
+from gateway.engine.store_explain import Explained, Key, keep
 from gateway.errors import Disconnected, GatewayError
 
 if TYPE_CHECKING:
@@ -35,8 +33,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("genba.explain")
 GATHER_S: Final = 0.25
 """An alarm waits so long for those that come with it."""
-AGAIN_S: Final = 5.0
-"""After the disk has refused."""
+AGAIN_NS: Final = 120 * 10**9
+"""An alarm that is over sooner is looked at once more."""
 TOOK_MAX: Final = 200
 _ERRORS: Final = (GatewayError, OSError, ArithmeticError, LookupError, TypeError, ValueError)
 """What an error of ours may be: it costs this one explanation."""
@@ -56,7 +54,7 @@ class ExplainOptions:
     queue_max: int = 100
 
 
-class Explainer:
+class Explainer(Known):
     """Explains alarms as they are raised, and when somebody asks.
 
     Args:
@@ -65,14 +63,10 @@ class Explainer:
     """
 
     def __init__(self, runtime: Runtime, options: ExplainOptions) -> None:
-        self.board = Board()
-        self.counts: Counter[str] = Counter()
-        """explained, joined (taken into an incident), failed, and what `ModelDesk` counts."""
+        super().__init__(runtime)
         self.took: deque[float] = deque(maxlen=TOOK_MAX)
         """From the annunciation to the template's text, of the last ones [s]."""
-        self._runtime = runtime
         self._executor = ThreadExecutor("genba-explain")
-        self._tasks = Tasks("explain")
         self._queue = Queue(options.queue_max)
         self._ready = asyncio.Event()
         self._incidents = Incidents()
@@ -110,13 +104,26 @@ class Explainer:
             if event.state is AlarmState.UNACK and event.overlay is Overlay.NONE:
                 self._raised(event)
             elif event.state in _OVER:
-                self.desk.over(self.board.lead_of((event.alarm, event.occurrence)))
+                self._is_over(event)
+
+    def _is_over(self, event: AlarmEvent) -> None:
+        """A model is stopped; what has just been raised is looked at once more, as a whole.
+
+        When a spike raises its alarm, nobody can know that it is one.
+        """
+        key = (event.alarm, event.occurrence)
+        self.desk.over(key)
+        incident = self._incidents.led_by(key)
+        if incident is None or incident.is_again or event.ts - incident.event.ts > AGAIN_NS:
+            return
+        incident.is_again = True
+        self._wish(Wish(incident.event, self._runtime.clock.monotonic(), is_again=True))
 
     async def _catch_up(self) -> None:
         """What is open and was not explained before a restart."""
         for event in self._runtime.book.open():
             key = (event.alarm, event.occurrence)
-            if event.state is AlarmState.UNACK and not await self._stored(key):
+            if event.state is AlarmState.UNACK and not await self.is_stored(key):
                 self._raised(event)
 
     def _raised(self, event: AlarmEvent) -> None:
@@ -169,7 +176,7 @@ class Explainer:
             return
         self.counts["explained"] += 1
         ended_s = runtime.clock.monotonic()
-        if not wish.is_asked:
+        if not wish.is_asked and not wish.is_again:
             self.took.append(ended_s - wish.came_s)
         incident = self._incidents.begin(event, made.moved(), made.steady)
         members = self._queue.take_all(lambda one: not one.is_asked and incident.takes(one.event))
@@ -224,98 +231,15 @@ class Explainer:
             self.counts["not_stored"] += 1
             _log.warning("An explanation is not stored: %s", error)
 
-    # ------------------------------------------------------------------ who watches
-
-    def watch(self, key: Key, language: str) -> None:
-        """Somebody looks at it: what is stored of it is fetched."""
-        self.board.watch(key, language)
-        if self.board.get(key) is None:
-            self._tasks.start("load", self._load(key))
-
-    async def _load(self, key: Key) -> None:
-        try:
-            stored = await asyncio.to_thread(find, self._runtime.store.path, key)
-        except Disconnected as error:
-            self.board.set(key, "failed", str(error))
-            return
-        if self.board.get(key) is not None:
-            return  # It was raised meanwhile.
-        if stored is None:
-            self.board.set(key, "none")
-            return
-        self.board.led(key, stored.key)
-        self.board.set(stored.key, "done", explained=stored)
-
-    # ------------------------------------------------------------------ what people ask
-
     async def ask(self, alarm: str, occurrence: int) -> bool:
         """Have an alarm explained anew; False when nothing is known of it."""
-        event = await self._event(alarm, occurrence)
+        event = await self.annunciation(alarm, occurrence)
         if event is None:
             return False
         key = (event.alarm, event.occurrence)
         self.board.led(key, key)
         self._wish(Wish(event, self._runtime.clock.monotonic(), is_asked=True))
         return True
-
-    async def find(self, alarm: str, occurrence: int) -> Progress:
-        """How far the explanation of an alarm is, whoever asked for it.
-
-        Raises:
-            Disconnected: The state file cannot be read.
-        """
-        key = (alarm, occurrence or self._newest(alarm))
-        progress = self.board.get(key)
-        if progress is not None and progress.explained is not None:
-            return progress
-        stored = await asyncio.to_thread(find, self._runtime.store.path, key)
-        if progress is not None:
-            progress.explained = progress.explained or stored
-            return progress
-        if stored is None:
-            return Progress(key)
-        self.board.led(key, stored.key)
-        return Progress(stored.key, "done", stored)
-
-    async def judge(self, alarm: str, occurrence: int, judgement: Judgement) -> None:
-        """Keep what an operator says of an explanation.
-
-        Without a cause, one that was right is right in the cause that it named first.
-
-        Raises:
-            Rejected: There is no such explanation.
-            Disconnected: It cannot be stored.
-        """
-        progress = await self.find(alarm, occurrence)
-        if judgement.verdict == "right" and not judgement.cause and progress.explained:
-            top = progress.explained.causes[:1]
-            judgement = replace(judgement, cause=top[0][0] if top else "")
-        row = await judge(self._runtime.store, progress.key, judgement)
-        self.counts[f"judged_{judgement.verdict}"] += 1
-        known = self.board.get(row.key)
-        if known is not None and known.explained is not None:
-            found = replace(known.explained, judgement=judgement)
-            self.board.set(row.key, known.state, known.note, found)
-
-    def _newest(self, alarm: str) -> int:
-        event = self._runtime.book.get(alarm)
-        return event.occurrence if event is not None else 0
-
-    async def _stored(self, key: Key) -> bool:
-        try:
-            return await asyncio.to_thread(find, self._runtime.store.path, key) is not None
-        except Disconnected:
-            await asyncio.sleep(AGAIN_S)
-            return False
-
-    async def _event(self, alarm: str, occurrence: int) -> AlarmEvent | None:
-        """The annunciation that is meant: the first event of its occurrence."""
-        occurrence = occurrence or self._newest(alarm)
-        for event in self._runtime.book.history():
-            if event.alarm == alarm and event.occurrence == occurrence:
-                if event.state is AlarmState.UNACK:
-                    return event
-        return await asyncio.to_thread(alarm_event, self._runtime.store.path, alarm, occurrence)
 
 
 __all__ = ["ExplainOptions", "Explainer"]

@@ -8,17 +8,19 @@ explanation.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.data.alarm import AlarmEvent
 from gateway.data.batch import Batch
-from gateway.engine.explain_scene import Scene
 from gateway.engine.explain_incident import line_of
+from gateway.engine.explain_scene import Scene
 from gateway.engine.history_query import Look
 from gateway.engine.history_recorder import Recorder
 from gateway.engine.store_alarms import gaps_between, read_only
@@ -41,7 +43,9 @@ CHANGES_NS: Final = DAY_NS
 CHANGES_MAX: Final = 20
 PAST_MAX: Final = 500
 """Cases that are compared, the newest."""
-_SERVICE: Final = ("alarm/remove_from_service", "alarm/return_to_service")
+_CODES: Final = ("BAD", "HEALTH")
+"""Conditions whose numbers are codes and mean nothing to people."""
+_COUNTER_ROWS_MIN: Final = 20
 
 
 def gather(scene: Scene, history: Recorder | None, path: Path) -> Evidence:
@@ -69,14 +73,15 @@ def gather(scene: Scene, history: Recorder | None, path: Path) -> Evidence:
 
 
 def _raised(event: AlarmEvent) -> Raised:
+    is_number = event.condition not in _CODES
     return Raised(
         event.alarm,
         event.tag,
         event.ts,
         event.condition,
         event.priority,
-        event.value,
-        event.limit,
+        event.value if is_number else math.nan,
+        event.limit if is_number else math.nan,
         event.occurrence,
         event.unit,
     )
@@ -90,9 +95,12 @@ def _tracks(scene: Scene, history: Recorder | None) -> Iterator[Track]:
         back = OWN_NS if is_own else OTHERS_NS
         day = scene.event.ts - DAY_NS
         yesterday = (day - YESTERDAY_NS, day + YESTERDAY_NS)
+        rows = _rows(history, tag.name, scene.event.ts - back, end)
+        if not is_own and counts_up(rows.value):
+            continue  # Energy and pieces always rise: that is no move.
         yield Track(
             tag.name,
-            _rows(history, tag.name, scene.event.ts - back, end),
+            rows,
             tag.unit,
             tag.about,
             tag.low,
@@ -120,6 +128,19 @@ def _rows(history: Recorder | None, name: str, start: int, end: int) -> Rows:
     )
 
 
+def counts_up(value: NDArray[np.float64]) -> bool:
+    """Whether a signal only grows, and does so all the time: a counter, whatever its kind says.
+
+    >>> counts_up(np.arange(100.0)), counts_up(np.repeat([1.0, 5.0], 50))
+    (True, False)
+    """
+    value = value[np.isfinite(value)]
+    if len(value) < _COUNTER_ROWS_MIN or not np.all(value[1:] >= value[:-1]):
+        return False
+    quarters = [value[len(value) * i // 4 : len(value) * (i + 1) // 4] for i in range(4)]
+    return all(part[-1] > part[0] for part in quarters)
+
+
 def _holes(scene: Scene, path: Path, start: int, end: int) -> Iterator[Hole]:
     found: list[dict[str, Any]] = []
     with suppress(GatewayError):
@@ -137,19 +158,22 @@ def _changes(scene: Scene, path: Path) -> Iterator[Change]:
     rows: list[tuple[int, str, str, str]] = []
     revisions: list[tuple[int, int, str, str]] = []
     with suppress(GatewayError):
-        rows, revisions = read_only(path, lambda db: (
-            db.execute(
-                "SELECT ts, actor, action, detail FROM audit WHERE ts>=? AND ts<=?"
-                " AND (action='setpoint/result' OR action LIKE 'alarm/re%_service')"
-                " ORDER BY id DESC LIMIT ?",
-                (start, end, 10 * CHANGES_MAX),
-            ).fetchall(),
-            db.execute(
-                "SELECT ts, number, author, note FROM revision WHERE flow=? AND ts>=? AND ts<=?"
-                " ORDER BY number DESC LIMIT ?",
-                (scene.flow, start, end, CHANGES_MAX),
-            ).fetchall(),
-        ))
+        rows, revisions = read_only(
+            path,
+            lambda db: (
+                db.execute(
+                    "SELECT ts, actor, action, detail FROM audit WHERE ts>=? AND ts<=?"
+                    " AND (action='setpoint/result' OR action LIKE 'alarm/re%_service')"
+                    " ORDER BY id DESC LIMIT ?",
+                    (start, end, 10 * CHANGES_MAX),
+                ).fetchall(),
+                db.execute(
+                    "SELECT ts, number, author, note FROM revision WHERE flow=? AND ts>=? AND ts<=?"
+                    " ORDER BY number DESC LIMIT ?",
+                    (scene.flow, start, end, CHANGES_MAX),
+                ).fetchall(),
+            ),
+        )
     for ts, number, author, note in revisions:
         if number > 1 or author != "file":
             yield Change("deploy", ts, f"{scene.flow}: {note}" if note else scene.flow, author)
@@ -192,7 +216,8 @@ def _past(path: Path) -> Iterator[Past]:
             continue
         with suppress(ValueError):
             sheet = FactSheet.from_json(one.sheet)
-            yield Past(sheet, judged.verdict, judged.cause, judged.said)  # type: ignore[arg-type]  # checked above
+            named = one.causes[0][0] if one.causes else ""
+            yield Past(sheet, judged.verdict, judged.cause, judged.said, named)  # type: ignore[arg-type]  # checked above
 
 
 __all__ = ["gather"]

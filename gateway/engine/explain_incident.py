@@ -49,29 +49,37 @@ class Incident:
     """Alarms that belong together.
 
     Args:
-        lead: The one whose explanation is that of all.
-        line: Where.
+        event: What raised the one whose explanation is that of all.
         last: When the newest of them was raised [ns].
         moved: Measured tags that moved, by the facts of the lead.
-        urgency: Of the lead's priority, from 0.
         steady: Measured tags that did not move, where so many did that `moved` names not all of
             them; else None.
         members: All of them, the lead first.
+        is_again: It was looked at once more when its lead was over.
     """
 
-    lead: Key
-    line: str
+    event: AlarmEvent
     last: int
     moved: frozenset[str]
-    urgency: int
     steady: frozenset[str] | None = None
     members: dict[Key, None] = field(default_factory=dict)
+    is_again: bool = False
+
+    @property
+    def lead(self) -> Key:
+        """The annunciation whose explanation is that of all."""
+        return self.event.alarm, self.event.occurrence
+
+    @property
+    def urgency(self) -> int:
+        """Of the lead's priority, from 0."""
+        return PRIORITIES.index(self.event.priority)
 
     def takes(self, event: AlarmEvent) -> bool:
         """Whether an alarm belongs to it."""
         return (
             abs(event.ts - self.last) <= TOGETHER_NS
-            and line_of(event.tag) == self.line
+            and line_of(event.tag) == line_of(self.event.tag)
             and self._moved(base_of(event.tag))
             and len(self.members) < MEMBERS_MAX
         )
@@ -103,14 +111,14 @@ class Incidents:
         """
         key = (event.alarm, event.occurrence)
         names = frozenset(map(base_of, moved)) | {base_of(event.tag)}
-        urgency = PRIORITIES.index(event.priority)
         still = None if steady is None else frozenset(map(base_of, steady))
-        incident = Incident(key, line_of(event.tag), event.ts, names, urgency, still, {key: None})
+        incident = Incident(event, event.ts, names, still, {key: None})
         before = self._known.get(key) or self.of(event)
         if before is not None:
             del self._known[before.lead]
             incident.members |= before.members
             incident.last = max(incident.last, before.last)
+            incident.is_again = before.is_again and before.lead == key
         self._known[key] = incident
         while len(self._known) > INCIDENTS_MAX:
             self._known.popitem(last=False)
@@ -120,10 +128,6 @@ class Incidents:
         """The incident that an alarm belongs to, the newest first; None when it is alone."""
         fitting = (one for one in reversed(self._known.values()) if one.takes(event))
         return next(fitting, None)
-
-    def of_member(self, key: Key) -> Incident | None:
-        """The incident that has taken in an annunciation."""
-        return next((one for one in reversed(self._known.values()) if key in one.members), None)
 
     def led_by(self, key: Key) -> Incident | None:
         """The incident with this lead."""

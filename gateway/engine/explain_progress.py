@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from gateway.engine.store_explain import Explained, Key
-from models.explainer.text import Explanation
+from models.explainer.text import LANGUAGES, Explanation, Language
 
 State = Literal["none", "waiting", "looking", "writing", "done", "dropped", "failed"]
 """none: nobody has asked for it; waiting: others come first; looking: facts are gathered;
@@ -106,10 +106,10 @@ class Board:
         if self._watched[key, language] <= 0:
             del self._watched[key, language]
 
-    def languages(self, key: Key, all_of_them: tuple[str, ...]) -> list[str]:
+    def languages(self, key: Key) -> list[Language]:
         """All languages, those that somebody looks at first."""
         seen = {one for other, one in self._watched if self.lead_of(other) == key}
-        return sorted(all_of_them, key=lambda one: one not in seen)
+        return sorted(LANGUAGES, key=lambda one: one not in seen)
 
 
 __all__ = ["Board", "Progress", "State"]

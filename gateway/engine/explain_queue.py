@@ -27,11 +27,13 @@ class Wish:
         event: What raised it.
         came_s: When it was put in, on the steady clock [s].
         is_asked: A person has asked for it.
+        is_again: It is over, and is looked at a second time: others come first.
     """
 
     event: AlarmEvent
     came_s: float
     is_asked: bool = False
+    is_again: bool = False
 
     @property
     def key(self) -> Key:
@@ -39,15 +41,16 @@ class Wish:
         return self.event.alarm, self.event.occurrence
 
     @property
-    def rank(self) -> tuple[int, int, float]:
+    def rank(self) -> tuple[bool, bool, int, float]:
         """The smallest is taken first."""
         urgency = PRIORITIES.index(self.event.priority)
-        return (not self.is_asked, -urgency, self.came_s)
+        return (not self.is_asked, self.is_again, -urgency, self.came_s)
 
     @property
-    def worth(self) -> tuple[bool, int, float]:
+    def worth(self) -> tuple[bool, bool, int, float]:
         """The smallest is dropped first."""
-        return (self.is_asked, PRIORITIES.index(self.event.priority), self.came_s)
+        urgency = PRIORITIES.index(self.event.priority)
+        return (self.is_asked, not self.is_again, urgency, self.came_s)
 
 
 class Queue:

@@ -75,8 +75,8 @@ def scene_of(runtime: Runtime, event: AlarmEvent) -> Scene:
             sources[tag.name] = devices[origin[1]]
     history = runtime.book.history()
     raised = [e for e in history if e.change in ("raised", "realarmed")]
-    before = [e for e in raised if 0 <= event.ts - e.ts <= BEFORE_NS and e.alarm != event.alarm]
     line = line_of(event.tag)
+    before = [e for e in raised if _is_before(e, event) and e.alarm != event.alarm]
     together = [e.alarm for e in runtime.book.open() if line_of(e.tag) == line]
     clock = [e.ts for e in raised if e.alarm.startswith(f"{OWN}/") and e.tag == "gateway/clock"]
     return Scene(
@@ -92,6 +92,15 @@ def scene_of(runtime: Runtime, event: AlarmEvent) -> Scene:
         is_new=not history or history[0].ts >= runtime.since,
         clock_set=max(clock, default=0),
     )
+
+
+def _is_before(one: AlarmEvent, event: AlarmEvent) -> bool:
+    """Whether an alarm may be part of the story of another: of its line, or of its devices."""
+    if not 0 <= event.ts - one.ts <= BEFORE_NS:
+        return False
+    is_of_flow = one.alarm.partition("/")[0] == event.alarm.partition("/")[0]
+    is_device = "COMM" in (one.condition, event.condition)
+    return line_of(one.tag) == line_of(event.tag) or (is_of_flow and is_device)
 
 
 def _devices(runtime: Runtime, flow: str) -> dict[str, str]:

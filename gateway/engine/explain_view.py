@@ -43,9 +43,7 @@ def shown(progress: Progress, language: Language) -> dict[str, Any]:
         "text": row.texts.get(language),
         "members": [list(key) for key in row.members],
         "sheet": row.sheet,
-        "causes": [
-            {**cause_row(name, language), "weight": weight} for name, weight in row.causes
-        ],
+        "causes": [{**cause_row(name, language), "weight": weight} for name, weight in row.causes],
         "choices": list(_choices(row, language)),
         "cases": case_rows(progress, language),
         "judgement": asdict(row.judgement) if row.judgement is not None else None,

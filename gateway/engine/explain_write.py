@@ -26,7 +26,7 @@ from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError
 from gateway.flow.generate import Ask
 from models.explainer import check, prompt, slots
-from models.explainer.text import LANGUAGES, Explanation, Language, Piece
+from models.explainer.text import Explanation, Language, Piece
 
 if TYPE_CHECKING:
     from gateway.engine.runtime import Runtime
@@ -138,7 +138,7 @@ class ModelDesk:
 
     async def _write(self, job: Job) -> None:
         key, texts = job.row.key, dict(job.made.texts)
-        for language in self._board.languages(key, LANGUAGES):
+        for language in self._board.languages(key):
             texts[language] = await self._in_language(job, language)
         row = self._current(job, texts)
         self._board.set(key, "done", explained=row)
@@ -244,9 +244,7 @@ class ModelDesk:
         asked = replace(ask, messages=question.messages, grammar=question.grammar)
         answer = await self._runtime.models.generate(asked, on_chunk)
         read = partial(check.read, sheet, language, answer.text, causes=causes)
-        return await self._executor.run(
-            partial(read, zone=self._zone, by=answer.model, reason="")
-        )
+        return await self._executor.run(partial(read, zone=self._zone, by=answer.model, reason=""))
 
     def _leave(self, job: Job, why: Code) -> None:
         """The template's text stays; after a restart it is without the reason."""

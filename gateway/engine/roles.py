@@ -50,7 +50,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "alarm.act": Rule("operator", "acknowledge, reset and shelve alarms"),
     "explanation.ask": Rule("operator", "have an alarm explained anew"),
     "explanation.judge": Rule("operator", "say whether an explanation was right"),
-    "explanation.export": Rule("engineer", "export explanations with their facts and feedback"),
+    "explanation.read": Rule("engineer", "export explanations with their facts and feedback"),
     "alarm.suppress": Rule("engineer", "suppress alarms or take them out of service"),
     "letter.read": Rule("engineer", "see what is in dead letters"),
     "letter.settle": Rule("engineer", "replay and discard dead letters"),

@@ -17,9 +17,9 @@ from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed
 from gateway.engine.destinations import Destinations
+from gateway.engine.explain import Explainer, ExplainOptions
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.flowsinks import FlowSinks
-from gateway.engine.explain import Explainer, ExplainOptions
 from gateway.engine.health import OWN, Condition, Health
 from gateway.engine.history import History, HistoryLimits, kept_from
 from gateway.engine.host import FlowHost

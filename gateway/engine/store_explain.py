@@ -130,7 +130,7 @@ async def keep(store: Store, *rows: Explained) -> None:
         for row in rows:
             before = _one(db, row.key)
             if row.judgement is None and before is not None and before.judgement is not None:
-                row = replace(row, judgement=before.judgement)  # noqa: PLW2901 - the same row
+                row = replace(row, judgement=before.judgement)
             _write(db, row)
         _drop_old(db)
 

@@ -107,4 +107,6 @@ def _history(entry: Entry, sheet: FactSheet) -> float:
         likeness = min(max(case.likeness, 0.0), 1.0)
         if case.cause == entry.id:
             factor *= 1.0 + (_CASE - 1.0) * likeness
+        elif case.verdict != "right" and case.named == entry.id:
+            factor /= 1.0 + (_CASE - 1.0) * likeness
     return min(factor, 100.0)

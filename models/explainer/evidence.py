@@ -114,12 +114,16 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """An alarm that was explained before: its sheet, and what an operator said of it."""
+    """An alarm that was explained before: its sheet, and what an operator said of it.
+
+    `named` is the id of the cause that the explanation had named first.
+    """
 
     sheet: FactSheet
     verdict: Verdict
     cause: str = ""
     said: str = ""
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,6 +35,7 @@ def cases(sheet: FactSheet, past: tuple[Past, ...]) -> tuple[Case, ...]:
             one.verdict,
             one.cause,
             one.said,
+            one.named,
         )
         for one in past
         if (one.sheet.alarm, one.sheet.occurrence) != (sheet.alarm, sheet.occurrence)

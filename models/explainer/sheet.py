@@ -141,6 +141,7 @@ class Case:
         verdict: What the operator said of the explanation.
         cause: The id of the cause that was right; empty when it is none we know.
         said: The operator's words; never go into a prompt.
+        named: The id of the cause that its explanation had named first.
     """
 
     alarm: str
@@ -149,6 +150,7 @@ class Case:
     verdict: Verdict
     cause: str = ""
     said: str = ""
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)

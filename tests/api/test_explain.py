@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from gateway import Reading, Rejected
-from gateway.data.batch import Batch
 from gateway.api.client_explain import ExplainClient
+from gateway.data.batch import Batch
 from gateway.engine import explain as explain_module
 from gateway.engine import history as history_module
 from gateway.engine import store_writer
@@ -28,14 +28,16 @@ from tests.engine.test_history import Hand
 HOT = "plant/press1/bearing/temperature"
 SHAKES = "plant/press1/bearing/vibration"
 OTHER = "plant/press2/bearing/temperature"
-HIGH = flow("src: {type: script.source}\nhigh: {type: alarm.limit, hi: 75, deadband: 5}", "src -> high")
+HIGH = flow(
+    "src: {type: script.source}\nhigh: {type: alarm.limit, hi: 75, deadband: 5}", "src -> high"
+)
 
 
 class Wall(Hand):
-    """A wall clock that is set by hand, beside a steady one that runs."""
+    """A clock that a test sets forward, and that runs besides."""
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self.at / 1e9 + asyncio.get_running_loop().time()
 
 
 class Bench:
@@ -180,11 +182,11 @@ async def test_what_an_operator_says_is_shown_next_time_and_moves_the_ranking(
     right = ranked[1]
     said = {"cause": right, "said": "It was <b>this</b>."}
     lead = first["alarm"]
-    await asyncio.to_thread(
-        lambda: bench.client.judge(lead, 0, "other", **said, actor="user:oli")
-    )
+    await asyncio.to_thread(lambda: bench.client.judge(lead, 0, "other", **said, actor="user:oli"))
     assert (await bench.explained(lead))["judgement"]["said"] == "It was <b>this</b>."
-    await bench.read(rows(bench.runtime, (HOT, SHAKES), 690, 60, lambda t, i: np.full(len(t), 50.0)))
+    await bench.read(
+        rows(bench.runtime, (HOT, SHAKES), 690, 60, lambda t, i: np.full(len(t), 50.0))
+    )
     await bench.story(at_s=2000)
     await until(lambda: bench.runtime.book.get(lead).occurrence == 2)  # type: ignore[union-attr]  # it is open
     second = await bench.explained(lead)
@@ -310,7 +312,9 @@ async def test_an_error_of_ours_costs_one_explanation(
     await until(lambda: bench.explainer.counts["explained"] == 1)
 
 
-async def test_the_command(bench: Bench, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+async def test_the_command(
+    bench: Bench, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     terminal = Terminal(capsys)
     await bench.story()
     await bench.explained(alarm_of(HOT))
@@ -330,3 +334,18 @@ async def test_the_command(bench: Bench, capsys: pytest.CaptureFixture[str], tmp
     missing = await terminal("explain", "nothing:HI", "--api", url, code=1)
     assert "There is no alarm" in missing
 
+
+async def test_a_spike_is_seen_as_one_when_it_is_over(bench: Bench) -> None:
+    tags = (HOT, SHAKES)
+    await bench.read(rows(bench.runtime, tags, 0, 600, lambda t, i: np.full(len(t), 50.0)))
+    await bench.read(
+        rows(bench.runtime, tags, 600, 4, lambda t, i: np.where(i == 0, 90.0, 50.0) + 0 * t)
+    )
+    first = await bench.explained(alarm_of(HOT))
+    assert first["sheet"]["move"]["shape"] == "step", "nobody can know yet"
+    await bench.read(rows(bench.runtime, tags, 604, 20, lambda t, i: np.full(len(t), 50.0)))
+    await until(lambda: bench.explainer.counts["explained"] == 2)
+    again = await bench.explained(alarm_of(HOT))
+    assert again["sheet"]["move"]["shape"] == "spike"
+    await asyncio.sleep(0.2)
+    assert bench.explainer.counts["explained"] == 2, "once more, and not for ever"

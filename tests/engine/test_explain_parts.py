@@ -21,7 +21,9 @@ NS = 10**9
 PRIORITIES = ("low", "medium", "high", "urgent")
 
 
-def event(tag: str = "plant/a/b/c", at_s: float = 0, priority: str = "high", n: int = 1) -> AlarmEvent:
+def event(
+    tag: str = "plant/a/b/c", at_s: float = 0, priority: str = "high", n: int = 1
+) -> AlarmEvent:
     return AlarmEvent(
         f"flow/node:{tag}:HI",
         tag,
