@@ -98,8 +98,7 @@ def learn(t: Floats, x: Floats) -> Course | None:
     """The usual course of samples in order of time; None of fewer than two."""
     if len(t) < 2:
         return None
-    kept = usual(x)
-    slope, middle = _growth(t[kept], x[kept])
+    slope, middle = _growth(t, x)
     level = x - slope * (t - middle)
     kept = usual(level)
     mean = float(np.mean(level[kept]))
@@ -108,6 +107,7 @@ def learn(t: Floats, x: Floats) -> Course | None:
     departure = level - mean
     sd = _spread(departure[kept], x)
     if math.isfinite(cycle_s):
+        cycle_s = _tuned(t, departure, cycle_s)
         bins = _fold(t, departure, cycle_s)
         found = Course(
             mean, sd, len(t), 0.0, t[-1], 0.0, 0.0, cycle_s, bins, bins, 0.0, 0.0, 0.0, 0
@@ -237,6 +237,30 @@ def _vertex(y: Floats) -> float:
         return float(at)
     bend = float(y[at - 1] - 2.0 * y[at] + y[at + 1])
     return at + (0.5 * float(y[at - 1] - y[at + 1]) / bend if bend < 0.0 else 0.0)
+
+
+def _tuned(t: Floats, x: Floats, cycle_s: float) -> float:
+    """The cycle's length made exact, so that the profile still fits many cycles later.
+
+    Where the length is wrong, a sample lies from its profile by the slope of the profile times a
+    time that grows with t: one Gauss-Newton step of least squares for that growth.
+    """
+    bins = _fold(t, x, cycle_s)
+    count = len(bins)
+    phase = np.mod((t - t[-1]) / cycle_s, 1.0) * count
+    left = np.floor(phase).astype(np.intp)
+    here, after = bins[left % count], bins[(left + 1) % count]
+    steep = (after - here) * count / cycle_s
+    rest = x - here - (after - here) * (phase - left)
+    limit = 4.0 * float(np.median(np.abs(rest)))
+    rest = np.clip(rest, -limit, limit)
+    time = t - t[-1]
+    one, two, three = (float(np.sum(steep * steep * time**power)) for power in (0, 1, 2))
+    least = one * three - two * two
+    if least <= 1e-9 * one * three:
+        return cycle_s
+    growth = -(one * float(np.sum(rest * steep * time)) - two * float(np.sum(rest * steep))) / least
+    return cycle_s * (1.0 + growth) if abs(growth) < 0.02 else cycle_s
 
 
 def autocorrelation(x: Floats) -> Floats:

@@ -59,13 +59,20 @@ def find(column: Column, start_s: float = 0.0) -> Found | None:
     span = float(t[before - 1] - t[0])
     count = int(np.searchsorted(t, t[before - 1] - _REFERENCE_SHARE * span, "right"))
     count = before if count < _FEW else count
-    first = _against(column, learn(t[:count], x[:count]), start_s)
-    if first is None or first.first < _FEW:
-        rest = None if first is None or first.first >= 0 else learn(t[:before], x[:before])
-        return first if rest is None else _against(column, rest, start_s)
-    until = first.first
+    found = _against(column, learn(t[:count], x[:count]), start_s)
+    until = before if found is None or found.first < _FEW else found.first
+    if until == count or until < max(_FEW, count // 2):
+        return _known(found)
     again = _against(column, learn(t[:until], x[:until]), start_s)
-    return first if again is None or again.first < 0 else again
+    is_lost = again is None or (again.first < 0 and found is not None and found.first >= _FEW)
+    return _known(found if is_lost else again)
+
+
+def _known(found: Found | None) -> Found | None:
+    """Without an excursion that began before all samples: then its usual course is not known."""
+    if found is None or found.first < 0 or found.first >= _FEW:
+        return found
+    return replace(found, first=-1, last=-1)
 
 
 def against(column: Column, course: Course | None) -> Found | None:

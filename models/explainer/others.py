@@ -106,6 +106,8 @@ def moved(main: Look, tag: str, seen: Iterable[Seen], now_s: float) -> list[Othe
         now_s: Until when there could be samples [s after the alarm].
     """
     onset = main.form.onset_s if math.isfinite(main.form.onset_s) else 0.0
+    if main.form.shape == "dropout" and main.found is None and main.course is None:
+        seen = [replace(one, looks=tuple(its for its in one.looks if _is_silent(its))) for one in seen]
     found = [other for one in seen if (other := _other(main, onset, tag, one, now_s)) is not None]
     found.sort(key=lambda one: (one.form.onset_s, one.track.tag))
     if len(found) <= OTHERS_MAX:
@@ -151,6 +153,11 @@ def _blur(main: Look, seen: Look, every: float) -> float:
     ours = main.found.column.every if main.found is not None else 0.0
     step = max((one for one in (ours, every) if math.isfinite(one)), default=0.0)
     return 1.5 * step + main.form.uncertain_s + seen.form.uncertain_s
+
+
+def _is_silent(look: Look) -> bool:
+    """Whether a signal has nothing to say: what moves does not explain a device that is away."""
+    return look.form.shape in ("dropout", "stuck")
 
 
 def _is_together(seen: Look, onset: float) -> bool:

@@ -103,8 +103,10 @@ def _growing(found: Found) -> Form:
 
 def _is_short(found: Found) -> bool:
     """Whether it was one short peak: at most five samples, or a tenth of what is known, 10 s."""
-    rows = found.last - found.first + 1
-    duration = float(found.column.t[found.last] - found.column.t[found.first])
+    size = np.abs(found.departure[found.first : found.last + 1])
+    high = found.first + np.flatnonzero(size >= 0.5 * np.max(size))
+    rows = int(high[-1] - high[0]) + 1
+    duration = float(found.column.t[high[-1]] - found.column.t[high[0]])
     known = found.course.to_s - found.course.from_s
     return rows <= _SHORT_ROWS or duration <= min(_SHORT_S, _SHORT_SHARE * known)
 
@@ -142,12 +144,13 @@ def _step_or_drift(found: Found, form: Form) -> Form:
     sign = 1.0 if form.direction == "up" else -1.0
     t = found.column.t[part]
     y = _smooth(sign * found.departure[part])
-    top = float(np.percentile(y, 90.0))
+    top = max(float(np.percentile(y, 90.0)), 0.8 * float(np.max(y)))
     late = int(np.argmax(y >= 0.85 * top))
     below = np.flatnonzero(y[:late] < 0.15 * top)
     early = int(below[-1]) + 1 if len(below) else 0
     rise = float(t[late] - t[early])
-    length = float(t[-1] - t[early])
+    end = len(y) - 1 - int(np.argmax(y[::-1] >= 0.5 * top))
+    length = float(t[end] - t[early])
     every = 0.0 if math.isnan(found.column.every) else found.column.every
     if rise <= max(_STEP_ROWS * every, _STEP_SHARE * length):
         return replace(form, shape="step", onset_s=float(t[early]))
@@ -155,10 +158,10 @@ def _step_or_drift(found: Found, form: Form) -> Form:
     if slope <= 0.0:
         return replace(form, shape="drift", onset_s=float(t[early]))
     onset = min(max(meets, float(t[early]) - length), float(t[early]))
-    uncertain = 2.0 * found.course.sd / slope / math.sqrt(late - early + 1)
-    rest = t >= t[late]
+    uncertain = found.course.sd / slope
+    rest = (t >= t[late]) & (t <= t[end])
     now, _ = _line(t[rest], y[rest]) if np.count_nonzero(rest) >= _SHORT_ROWS else (slope, 0.0)
-    is_rising = late >= len(t) - _SHORT_ROWS or now > 0.3 * slope
+    is_rising = late >= end + 1 - _SHORT_ROWS or now > 0.3 * slope
     rate = math.nan if found.is_over else sign * (slope if is_rising else now)
     return replace(form, shape="drift", onset_s=onset, rate_per_s=rate, uncertain_s=uncertain)
 
