@@ -50,7 +50,6 @@ _SHAPES: Final[Mapping[Shape, int]] = {
 }
 """How often each comes, where no cause says it."""
 _STEADY_RATE: Final = ("stuck", "dropout")
-_SWINGS: Final = ("SCORE", "DEV", "RATE")
 _CHANGES: Final[tuple[ChangeKind, ...]] = (
     "deploy",
     "setpoint",
@@ -244,24 +243,29 @@ def _cases(rng: Random, entry: Entry | None, ts: int) -> tuple[Case, ...]:
 def _limits(
     rng: Random, move: Move, baseline: Baseline | None
 ) -> tuple[str, float, float, float, float]:
-    """Condition, value, limit, the next limit and the time to it [s]."""
+    """Condition, value, limit, the next limit and the time to it [s].
+
+    Of a lost signal the value is how long it has been silent [s]; of a deviation, a rate or a
+    score it is that, with its sign.
+    """
     nan = math.nan
-    _, usual, spread = SCALE[move.signal.quantity]
-    mean = baseline.mean if baseline else usual
+    mean = baseline.mean if baseline else SCALE[move.signal.quantity][1]
     if move.shape == "dropout":
-        return rng.choice(("STALE", "COMM")), nan, nan, nan, nan
-    value = mean + move.size
-    if move.shape in ("stuck", "noise", "oscillation") or move.direction == "none":
-        condition = rng.choice(("STALE", "SCORE") if move.shape == "stuck" else _SWINGS)
-        return condition, value, nan if condition == "SCORE" else mean + spread, nan, nan
-    limit = mean + move.size * rng.uniform(0.4, 0.95)
-    absolute = ("HI", "HIHI") if move.direction == "up" else ("LO", "LOLO")
-    names = rng.choice((absolute, absolute, ("DEV", ""), ("RATE", "")))
-    if names[1] and rng.random() < 0.6:
-        following = mean + move.size * rng.uniform(1.05, 2)
+        return rng.choice(("STALE", "COMM")), rng.uniform(31, 90), 30.0, nan, nan
+    if move.shape == "stuck":
+        return rng.choice((("STALE", 95.0, 60.0, nan, nan), ("SCORE", 6.2, 5.0, nan, nan)))
+    size = move.size if math.isfinite(move.size) else 1.0
+    share = rng.uniform(0.4, 0.95)
+    if move.direction == "none" or rng.random() < 0.35:
+        condition = rng.choice(("SCORE", "DEV", "RATE"))
+        return condition, size, abs(size) * share, nan, nan
+    first, second = ("HI", "HIHI") if move.direction == "up" else ("LO", "LOLO")
+    value, limit = mean + size, mean + size * share
+    if rng.random() < 0.6:
+        following = mean + size * rng.uniform(1.05, 2)
         rate = abs(move.rate_per_min) or nan
-        return names[0], value, limit, following, abs(following - value) / rate * 60
-    return names[1] or names[0], value, limit, nan, nan
+        return first, value, limit, following, abs(following - value) / rate * 60
+    return second, value, limit, nan, nan
 
 
 def _doubts(

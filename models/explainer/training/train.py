@@ -173,7 +173,7 @@ def _learn(
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return float(loss), sum(len(prompt) + len(text) for prompt, text in batch)
+    return float(loss.detach()), sum(len(prompt) + len(text) for prompt, text in batch)
 
 
 def _optimizers(net: Net, plan: Plan) -> tuple[Any, Any]:
