@@ -26,6 +26,8 @@ _OUTSIDE: Final = 0.02  # A quantity or asset that the cause does not name.
 _WITH: Final = 2.5
 _WITH_FIRST: Final = 1.6
 _AFTER: Final = 3.0
+_STEADY: Final = 0.5  # What should have moved with it stayed where it was.
+_UNKNOWN: Final = (0.04, 0.3, 0.3)  # An asset, quantity or form of no known class may be any.
 _CASE: Final = 6.0
 
 
@@ -59,14 +61,13 @@ def _score(entry: Entry, sheet: FactSheet) -> float:
     if entry.conditions and sheet.condition.lower() not in entry.conditions:
         return 0.0
     score = 1.0
-    for known, given in (
-        (entry.assets, move.signal.asset),
-        (entry.quantities, move.signal.quantity),
-        (entry.shapes, move.shape),
-    ):
-        score *= known.get(given, _OUTSIDE) if known else _ANY
+    known_ones = (entry.assets, entry.quantities, entry.shapes)
+    given_ones = (move.signal.asset, move.signal.quantity, move.shape)
+    for known, given, unknown in zip(known_ones, given_ones, _UNKNOWN, strict=True):
+        other = unknown if given in ("other", "unclear") else _OUTSIDE
+        score *= known.get(given, other) if known else _ANY
     if entry.conditions:
-        score *= 4.0  # It is about just this kind of alarm.
+        score *= 6.0  # It is about just this kind of alarm.
     if entry.way:
         score *= {entry.way: 1.3, "none": 0.6}.get(move.direction, _WRONG_WAY)
     return score * _company(entry, sheet) * _history(entry, sheet)
@@ -80,6 +81,9 @@ def _company(entry: Entry, sheet: FactSheet) -> float:
             factor *= _WITH
             if other.lead_s < -LEAD_S:
                 factor *= _WITH_FIRST
+    still = {name for one in sheet.steady for name in (one.quantity, one.asset)}
+    if factor == 1.0 and any(what in still for what, _ in entry.along):
+        factor *= _STEADY
     if entry.kind == "sensor":
         # One sensor that errs does not move its neighbours; they stay where they were.
         factor *= 0.35 if sheet.others else 1.3
