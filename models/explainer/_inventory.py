@@ -15,7 +15,7 @@ from models.explainer.slots import NEEDS, VOCABULARY
 from models.explainer.text import LANGUAGES, ROLES, Language, Role
 
 SLOT: Final = re.compile(r"\{([a-z_]+)\}")
-_CHOICE: Final = re.compile(r"\(([^()]*)\)")
+_CHOICE: Final = re.compile(r"\(([^()|]*\|[^()]*)\)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from random import Random
 from typing import Final, Literal
 
 from models.explainer import phrases
+from models.explainer.text import Language
 
 Vote = Literal["first", "second", "tie"]
 
@@ -43,7 +44,7 @@ _FACTS: Final[tuple[tuple[tuple[str, ...], float], ...]] = (
 )
 _SENTENCE: Final = 0.5
 """What the time to read a sentence costs."""
-_LETTER: Final = {"en": 0.004, "ja": 0.01}
+_LETTER: Final[dict[Language, float]] = {"en": 0.004, "ja": 0.01}
 """What the time to read a letter or sign costs: a Japanese one holds more."""
 _REPEAT: Final = 0.4
 """What it costs to name the same thing once more."""
@@ -64,13 +65,13 @@ class Tally:
     def chance(self) -> float:
         """How likely so uneven a result is when both are equally good (sign test, two-sided)."""
         count, least = self.model + self.template, min(self.model, self.template)
-        tail = sum(math.comb(count, k) for k in range(least + 1)) / 2**count
-        return min(1.0, 2 * tail)
+        tail = sum(math.comb(count, k) for k in range(least + 1))
+        return min(1.0, 2 * tail / (1 << count))
 
 
 def compare(words: Sequence[str], first: str, second: str) -> Vote:
     """Which of two texts is better for the facts in these words."""
-    language = "ja" if "lang.ja" in words else "en"
+    language: Language = "ja" if "lang.ja" in words else "en"
     sound = [phrases.is_valid(words, text) for text in (first, second)]
     if sound[0] != sound[1]:
         return "first" if sound[0] else "second"
@@ -82,7 +83,7 @@ def compare(words: Sequence[str], first: str, second: str) -> Vote:
     return "first" if one > other else "second"
 
 
-def score(language: Literal["en", "ja"], text: str) -> float:
+def score(language: Language, text: str) -> float:
     """What a sound text is worth: what it tells, less what it costs to read."""
     named = phrases.SLOT.findall(text)
     told = sum(worth for slots, worth in _FACTS if any(slot in named for slot in slots))

@@ -32,8 +32,9 @@ CONTROL: Final = (PAD, START, END, ANSWER)
 
 PRE: Final = "superbpe"
 """Name of our pre-tokenizer in llama.cpp."""
-TOKEN_BYTES_MAX: Final = 36
-"""The longest token: about six words of English or twelve letters of Japanese."""
+TOKEN_BYTES_MAX: Final = 30
+"""The longest token: about five words of English or ten letters of Japanese. llama-cpp-python reads
+a token into 32 bytes and silently drops a longer one."""
 FIRST: Final = "lang."
 """How the first word of a prompt starts."""
 
