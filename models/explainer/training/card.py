@@ -64,7 +64,8 @@ def _made(notes: Mapping[str, Any]) -> list[str]:
         f"  {train['cpu_s'] / 60:.0f} CPU-min on one thread, no GPU.",
         f"* Loss on new pairs {train['valid']:.3f} nat a token; most of it is the teacher's free",
         "  choice of wording.",
-        f"* llama.cpp against torch, all {exact['positions']:,} positions of {exact['texts']} pairs:"
+        "* llama.cpp against torch,"
+        f" all {exact['positions']:,} positions of {exact['texts']} pairs:"
         " the logits differ by at most",
         f"  {exact['diff_max']:.4f} as F32 and {packed['diff_max']:.2f} as Q8_0 (mean"
         f" {packed['diff_mean']:.3f}); the likeliest token is the same in",
