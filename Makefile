@@ -5,8 +5,11 @@ BINARY_VENV ?= build/venv
 
 TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine/test_books.py
 
+# Training needs a gigabyte of libraries that the product does not.
+TRAIN := build/train
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test quick torture bench binary docs clean
+.PHONY: help setup setup-dev demo run test quick torture bench binary docs model clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,5 +56,12 @@ $(VENV)/.ready-binary: pyproject.toml .ci/setup.sh
 docs: setup  ## write the generated help pages
 	@$(VENV)/bin/genba docs --write
 
+model: $(TRAIN)/.ready  ## train our own language model from nothing, on the CPU
+	@PYTHONPATH=$(CURDIR) nice -n 5 $(TRAIN)/bin/python -m models.explainer.training $(ARGS)
+
+$(TRAIN)/.ready: pyproject.toml .ci/setup.sh
+	@sh .ci/setup.sh $(TRAIN) train
+	@touch $@
+
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

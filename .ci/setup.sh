@@ -55,10 +55,10 @@ target=.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$target" ||
     fail "pip could not install everything; see above. Is the package registry reachable?"
 
-if [ -n "$extra" ] && ! command -v cc >/dev/null 2>&1; then
+if [ "$extra" = dev ] && ! command -v cc >/dev/null 2>&1; then
     install gcc libc6-dev || printf 'No C compiler: the tests of power cuts need one.\n' >&2
 fi
-if [ -n "$extra" ] && ! command -v chromium >/dev/null 2>&1; then
+if [ "$extra" = dev ] && ! command -v chromium >/dev/null 2>&1; then
     printf 'Installing Chromium for the tests of the screens ...\n'
     install chromium || "$venv/bin/python" -m playwright install --with-deps chromium >/dev/null 2>&1 ||
         printf 'No browser: the tests of the screens are skipped. Try sudo apt-get install chromium\n' >&2

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from gateway.api.gate import Access, actor_of, needs, who_of
 from gateway.api.live import TAGS_MAX, Client, Hub, Pace
+from gateway.api.live_explain import ExplainTopic
 from gateway.api.live_flows import FlowTopic
 from gateway.api.live_system import SystemTopic
 from gateway.api.live_topics import HZ_MAX, HZ_MIN, AlarmTopic, TagTopic, Topic, WireTopic
@@ -45,14 +46,16 @@ class Subscription(BaseModel):
     alarms: Literal[True] | None = Field(None, description="Open and hidden alarms.")
     wire: tuple[_Name, _Name, _Name] | None = Field(None, description="Flow, node and port.")
     rows: int = Field(20, ge=1, le=TAP_ROWS_MAX, description="Of a wire, the newest.")
+    explain: tuple[_Name, int] | None = Field(None, description="An alarm and its occurrence.")
+    language: Literal["en", "ja"] = Field("en", description="Of the explanation.")
     system: Literal[True] | None = Field(None, description="The machine and this process.")
     hz: float = Field(2.0, ge=HZ_MIN, le=HZ_MAX, description="At most so often [1/s].")
 
     @model_validator(mode="after")
     def _one_thing(self) -> Subscription:
-        things = (self.tags, self.flow, self.alarms, self.wire, self.system)
+        things = (self.tags, self.flow, self.alarms, self.wire, self.explain, self.system)
         if sum(thing is not None for thing in things) != 1:
-            raise ValueError("a subscription has one of tags, flow, alarms, wire and system")
+            raise ValueError("a subscription has one of tags, flow, alarms, wire, explain, system")
         if self.sub in _RESERVED:
             raise ValueError(f"{self.sub!r} is a word of ours; choose another")
         return self
@@ -62,7 +65,7 @@ class Subscription(BaseModel):
         """What one must be allowed to."""
         if self.tags is not None:
             return "tag.read"
-        if self.alarms is not None:
+        if self.alarms is not None or self.explain is not None:
             return "alarm.read"
         if self.wire is not None:
             return "flow.tap"
@@ -72,7 +75,8 @@ class Subscription(BaseModel):
     def identity(self) -> Hashable:
         """What is watched, whoever asks."""
         names = tuple(self.tags) if self.tags is not None else None
-        return names, self.flow, self.alarms, self.wire, self.rows, self.system, self.hz
+        shown = (self.explain, self.language)
+        return names, self.flow, self.alarms, self.wire, self.rows, shown, self.system, self.hz
 
     def topic(self, runtime: Runtime, hub: Hub) -> Topic:
         """What reads it."""
@@ -82,6 +86,8 @@ class Subscription(BaseModel):
             return FlowTopic(runtime, self.flow, self.hz)
         if self.wire is not None:
             return WireTopic(runtime, self.wire, self.rows)
+        if self.explain is not None:
+            return ExplainTopic(runtime, self.explain, self.language)
         return SystemTopic(runtime, hub.tasks, self.hz) if self.system else AlarmTopic(runtime)
 
 

@@ -28,6 +28,7 @@ from gateway.api import (
     routes_destinations,
     routes_drafts,
     routes_editor,
+    routes_explain,
     routes_history,
     routes_hooks,
     routes_letters,
@@ -136,6 +137,7 @@ def application(
     routes_about.add(app, runtime)
     routes_report.add(app, runtime)
     routes_history.add(app, runtime)
+    routes_explain.add(app, runtime)
     routes_letters.add(app, runtime)
     routes_dashboards.add(app, runtime)
     routes_accounts.add(app, runtime, access)

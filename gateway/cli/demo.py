@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.cli._explain import explain_options, take_explain
 from gateway.cli._values import port
 from gateway.cli.main import log_to_stderr
 from gateway.cli.run import PORT, load, run_loop, serve, stop_on_signals
@@ -54,6 +55,7 @@ def add(commands: Any) -> None:
         "--port", type=port, default=PORT, help="port of the page and API; 0 takes a free one"
     )
     add_listen(parser)
+    take_explain(parser)
     parser.add_argument("--dir", type=Path, help="folder for plant and state; kept when given")
     parser.add_argument("--flows", type=Path, default=FLOWS, help="folder of the flows to run")
     parser.add_argument("--plain", action="store_true", help="log lines instead of the live view")
@@ -108,6 +110,7 @@ async def _demo(args: argparse.Namespace, folder: Path, *, live: bool) -> int:
             folder / "state",
             variables=variables(manifest),
             history=HistoryLimits(),
+            explain=explain_options(args),
         )
         log = AlarmLog(runtime, float(manifest["t0"]))
         tasks = Tasks("demo")

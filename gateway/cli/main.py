@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "nodes": "list the nodes there are",
     "docs": "read or write the help pages",
     "alarms": "list, acknowledge and shelve alarms",
+    "explain": "say why an alarm was raised, or export what was learnt",
     "status": "say on one page how the gateway is",
     "gaps": "list what sources have missed",
     "dlq": "list, look at, replay and discard dead letters",

@@ -20,6 +20,7 @@ from gateway.cli.notify import Notify
 from gateway.cli.screens import Screens, screens
 from gateway.cli.settings import Settings, read, take_settings
 from gateway.engine.dashboards import seed
+from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
@@ -137,6 +138,9 @@ async def _run(
         tags_max=settings["tags_max"],
         history=HistoryLimits(settings["history_days_max"], settings["history_bytes_max"]),
         is_safe=args.safe,
+        explain=ExplainOptions(deadline_s=settings["explain_deadline_s"])
+        if settings["explanations"]
+        else None,
     )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
@@ -261,15 +265,8 @@ async def _log_alarms(runtime: Runtime) -> None:
     log = logging.getLogger("genba.alarm")
     async for event in runtime.book.follow():
         level = logging.WARNING if event.change == "raised" else logging.INFO
-        log.log(
-            level,
-            "%s %s %s %s: %s",
-            event.priority,
-            event.condition,
-            event.change,
-            event.tag,
-            event.text,
-        )
+        words = (event.priority, event.condition, event.change, event.tag, event.text)
+        log.log(level, "%s %s %s %s: %s", *words)
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.api.local import default_state
+from gateway.cli._explain import deadline
 from gateway.cli._history import days, size
 from gateway.cli._values import address, count, level, port, switch, text_or_json
 from gateway.cli.screens import LISTEN
+from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
 from gateway.errors import ConfigError
 from gateway.flow.findings import near
@@ -125,6 +127,20 @@ SETTINGS: Final = (
         "How much room the trends may take.",
     ),
     Setting(
+        "explanations",
+        switch,
+        _always(True),
+        "true or false",
+        "Explain each alarm by itself; when false, only when somebody asks.",
+    ),
+    Setting(
+        "explain_deadline_s",
+        deadline,
+        _always(ExplainOptions().deadline_s),
+        "seconds, 0 to 600",
+        "How long a model may write at an explanation; 0 uses the template's text only.",
+    ),
+    Setting(
         "log_format",
         text_or_json,
         _always("text"),
@@ -189,7 +205,9 @@ def take_settings(parser: argparse.ArgumentParser) -> None:
         if one.name == "flows":
             parser.add_argument("flows", nargs="*", type=Path, help=words)
         elif one.parse is switch:
-            parser.add_argument(one.option, action="store_true", default=None, help=words)
+            parser.add_argument(
+                one.option, action=argparse.BooleanOptionalAction, default=None, help=words
+            )
         elif one.many:
             parser.add_argument(
                 one.option, action="append", type=one.parse, metavar="NAME", help=words

@@ -143,6 +143,11 @@ class Live:
         number = int(self._origin[code])
         return next((key for key, known in self._ports.items() if known == number), None)
 
+    def codes_from(self, flow: str, nodes: Container[str]) -> list[int]:
+        """Codes of the tags that come from some nodes of a flow."""
+        numbers = [n for key, n in self._ports.items() if key[0] == flow and key[1] in nodes]
+        return [int(code) for code in np.flatnonzero(np.isin(self._origin, numbers))]
+
     def _number(self, flow: str, node: str, port: str) -> int:
         self._numbers += 1
         return self._ports.setdefault((flow, node, port), self._numbers)

@@ -15,17 +15,19 @@ from gateway.data.tag import DERIVED_SHARE, TagTable
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
-from gateway.engine.deploy import Deployed, first_revision
+from gateway.engine.deploy import Deployed
 from gateway.engine.destinations import Destinations
+from gateway.engine.explain import Explainer, ExplainOptions
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.flowsinks import FlowSinks
-from gateway.engine.health import OWN, Condition, Health, own_flow
+from gateway.engine.health import OWN, Condition, Health
 from gateway.engine.history import History, HistoryLimits, kept_from
 from gateway.engine.host import FlowHost
 from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
+from gateway.engine.own import opened_own
 from gateway.engine.report import status_of
 from gateway.engine.runner import FlowRunner
 from gateway.engine.secrets import Secrets
@@ -61,6 +63,7 @@ class Runtime:
         checkpoint_s: Seconds between checkpoints.
         history: How much is kept for trends; None keeps nothing.
         is_safe: Start without flows, so that a bad one can be looked at and mended.
+        explain: How alarms are explained; None explains none.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Runtime:
         checkpoint_s: float = CHECKPOINT_S,
         history: HistoryLimits | None = None,
         is_safe: bool = False,
+        explain: ExplainOptions | None = None,
     ) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
@@ -117,6 +121,7 @@ class Runtime:
         self.flows = Flows(self._shop, dict(variables or {}), self._say, is_safe=is_safe)
         self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
+        self.explainer = Explainer(self, explain) if explain is not None else None
         self._checkpoint_s = checkpoint_s
         self._is_running = False
 
@@ -175,17 +180,13 @@ class Runtime:
         self._tasks.start("checkpoint", self._checkpoints())
         if self.history is not None:
             self._tasks.start("history", self.history.run())
+        if self.explainer is not None:
+            self._tasks.start("explain", self.explainer.run())
 
     async def _add_own(self, damaged: str) -> None:
         """The flow of the gateway's own alarms."""
-        now = self.clock.now()
-        document = own_flow()
-        revision, _ = await first_revision(self.store, document, {}, now)
-        self._own = FlowHost(self._shop, document, revision)
-        said = await self._own.open()
-        self.health = health = Health(
-            self._own.runner, lambda: self.runners, self.store, self.book, self.clock
-        )
+        self._own, self.health, said = await opened_own(self._shop, lambda: self.runners)
+        health = self.health
         health.is_safe = self.flows.is_safe
         self.flows.lost = lambda flow, text: health.once(
             f"gateway/flow/{flow}", Condition(text, "high")

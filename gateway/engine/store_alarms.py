@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from gateway.data.alarm import AlarmEvent
+from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
 from gateway.data.tag import pattern_of
 from gateway.engine.codec import plain
 from gateway.engine.store_entry import gap_key
@@ -62,7 +62,12 @@ class AlarmSearch:
         return fits
 
 
-def _read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+def read_only(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """What a function reads over a connection of its own that cannot write.
+
+    Raises:
+        Disconnected: The file cannot be read.
+    """
     uri = f"{path.resolve().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
@@ -107,7 +112,7 @@ def find_alarms(path: Path, search: AlarmSearch, limit: int) -> list[dict[str, A
                         return found
         return found
 
-    return _read(path, work)
+    return read_only(path, work)
 
 
 def alarms_after(path: Path, number: int) -> tuple[list[AlarmEvent], int, int]:
@@ -127,9 +132,36 @@ def alarms_after(path: Path, number: int) -> tuple[list[AlarmEvent], int, int]:
         first, ts = db.execute("SELECT min(id), min(ts) FROM alarm_event").fetchone()
         return rows, int(ts) if first is not None and first > 1 else 0
 
-    rows, since = _read(path, work)
+    rows, since = read_only(path, work)
     last = int(rows[-1][3]) if rows else number
     return whole_alarms([row[:3] for row in rows])[0], last, since
+
+
+def alarm_event(path: Path, alarm: str, occurrence: int) -> AlarmEvent | None:
+    """The annunciation of an alarm as it is stored; None when there is none.
+
+    Args:
+        path: The state file.
+        alarm: The alarm's id.
+        occurrence: Which annunciation; 0 is the newest.
+
+    Raises:
+        Disconnected: The file cannot be read.
+    """
+
+    def work(db: sqlite3.Connection) -> AlarmEvent | None:
+        rows = db.execute(
+            "SELECT flow, key, event FROM alarm_event WHERE alarm=? ORDER BY id DESC LIMIT ?",
+            (alarm, _PAGE),
+        ).fetchall()
+        found, wanted = None, occurrence
+        for event in whole_alarms(rows)[0]:  # The newest first; the one that came first is meant.
+            if event.state is AlarmState.UNACK and event.overlay is Overlay.NONE:
+                wanted = wanted or event.occurrence
+                found = event if event.occurrence == wanted else found
+        return found
+
+    return read_only(path, work)
 
 
 def gaps_between(path: Path, start: int, end: int) -> list[dict[str, Any]]:
@@ -142,6 +174,6 @@ def gaps_between(path: Path, start: int, end: int) -> list[dict[str, Any]]:
         "SELECT flow, source, cause, from_ts, to_ts, detail, key FROM gap"
         " WHERE to_ts>=? AND from_ts<? ORDER BY to_ts DESC LIMIT ?"
     )
-    rows = _read(path, lambda db: db.execute(sql, (start, end, GAPS_MAX)).fetchall())
+    rows = read_only(path, lambda db: db.execute(sql, (start, end, GAPS_MAX)).fetchall())
     names = ("flow", "source", "cause", "from", "to")
     return [dict(zip(names, row[:5], strict=True)) for *row, key in rows if gap_key(*row) == key]

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.engine.sealed import seal
 from gateway.engine.store_audit import AUDIT, chain_all
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 _SCHEMA_2: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -73,6 +73,7 @@ def create(db: sqlite3.Connection) -> None:
     _to_3(db)
     _to_4(db)
     _to_5(db)
+    _to_6(db)
     db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     db.execute("COMMIT")
 
@@ -126,11 +127,20 @@ def _to_5(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _to_6(db: sqlite3.Connection) -> None:
+    """Version 5 knew no explanations of alarms."""
+    from gateway.engine.store_explain import EXPLANATIONS  # It needs what needs this file.
+
+    for statement in EXPLANATIONS:
+        db.execute(statement)
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {
     1: _to_2,
     2: _to_3,
     3: _to_4,
     4: _to_5,
+    5: _to_6,
 }
 """What brings a file from a version to the next."""
 

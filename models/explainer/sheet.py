@@ -83,6 +83,9 @@ class Baseline:
         to_ns: The last.
         yesterday: Mean of the same hour of the day before; NaN without data.
         yesterday_rows: How many samples that is.
+        cycle_s: Where the signal repeats itself, as that of a press does: how long a cycle is
+            [s]; `sd` and every departure are then taken from the usual value at that moment of
+            the cycle. NaN without one.
     """
 
     mean: float
@@ -92,6 +95,7 @@ class Baseline:
     to_ns: int
     yesterday: float = math.nan
     yesterday_rows: int = 0
+    cycle_s: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Case:
         verdict: What the operator said of the explanation.
         cause: The id of the cause that was right; empty when it is none we know.
         said: The operator's words; never go into a prompt.
+        named: The id of the cause that its explanation had named first.
     """
 
     alarm: str
@@ -145,6 +150,7 @@ class Case:
     verdict: Verdict
     cause: str = ""
     said: str = ""
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,8 @@ async def test_without_a_login_little_answers(house: House) -> None:
 
 CHANGING = """
 POST /api/alarms/action alarm.act
+POST /api/alarms/explanation explanation.ask
+POST /api/alarms/explanation/feedback explanation.judge
 POST /api/claim open
 PUT /api/dashboards/{name} dashboard.edit
 DELETE /api/dashboards/{name} dashboard.edit

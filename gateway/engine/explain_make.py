@@ -1,0 +1,86 @@
+"""Makes an explanation without a model: evidence, facts, causes and the template's text.
+
+A function of what is stored and of a scene, for a thread that is not the event loop's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from gateway.engine.explain_evidence import gather
+from gateway.engine.explain_scene import Scene
+from gateway.engine.history_recorder import Recorder
+from models.explainer import causes, facts, template
+from models.explainer.causes import Cause
+from models.explainer.others import OTHERS_MAX
+from models.explainer.sheet import FactSheet
+from models.explainer.text import LANGUAGES, Explanation, Language
+
+_LOCALTIME: Final = Path("/etc/localtime")
+_ZONES: Final = "zoneinfo/"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was found out about an alarm.
+
+    Args:
+        sheet: The facts.
+        causes: The likeliest causes.
+        texts: The template's text by language.
+    """
+
+    sheet: FactSheet
+    causes: tuple[Cause, ...]
+    texts: dict[Language, Explanation]
+
+    def moved(self) -> Iterator[str]:
+        """Tags that moved with the alarmed one."""
+        yield self.sheet.signal.tag
+        for move in self.sheet.others:
+            yield move.signal.tag
+
+    @property
+    def steady(self) -> list[str] | None:
+        """Tags that did not move, where more did than the sheet has room for; else None."""
+        if len(self.sheet.others) < OTHERS_MAX:
+            return None
+        return [signal.tag for signal in self.sheet.steady]
+
+
+def make(scene: Scene, history: Recorder | None, path: Path, zone: str) -> Made:
+    """Find out what there is to know of an alarm, and say it.
+
+    Args:
+        scene: What the event loop knows.
+        history: The samples; None where none are kept.
+        path: The state file.
+        zone: IANA name of the time zone of the texts.
+    """
+    sheet = facts.sheet(gather(scene, history, path))
+    ranked = causes.rank(sheet)
+    texts = {one: template.explain(sheet, one, causes=ranked, zone=zone) for one in LANGUAGES}
+    return Made(sheet, ranked, texts)
+
+
+def local_zone() -> str:
+    """IANA name of this machine's time zone; UTC where it has none."""
+    names = [os.environ.get("TZ", "").lstrip(":")]
+    try:
+        names.append(str(_LOCALTIME.resolve()).partition(_ZONES)[2])
+    except OSError:
+        names.append("")
+    for name in filter(None, names):
+        try:
+            return ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            continue
+    return "UTC"
+
+
+__all__ = ["Made", "local_zone", "make"]

@@ -1,0 +1,60 @@
+"""Look: what one tag did around the alarm, with what is usual for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.explainer import excursion, shape, silence
+from models.explainer.column import Column
+from models.explainer.course import Course, learn
+from models.explainer.excursion import Found
+from models.explainer.shape import Form
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The form of what a signal did; its usual course; and its excursion, where it had one.
+
+    Args:
+        form: Shape, direction, onset and size.
+        course: What is usual; None where nothing is known from before.
+        found: The samples against the course; None for a dropout.
+        end_s: When it was over, or the samples end [s after the alarm].
+    """
+
+    form: Form
+    course: Course | None
+    found: Found | None
+    end_s: float
+
+
+def at(
+    column: Column, condition: str, now_s: float, *, low: float, high: float, start_s: float = 0.0
+) -> Look:
+    """Look at one tag.
+
+    Args:
+        column: Its samples until now.
+        condition: That of the alarm, where it is the alarmed tag; else empty.
+        now_s: Until when there could be samples [s after the alarm].
+        low: Low end of its range; NaN when unknown.
+        high: High end of it.
+        start_s: From when an excursion is searched for, backward.
+    """
+    hole = silence.dropout(column, condition, now_s)
+    if hole is not None:
+        count = column.index(hole[0])  # The sample at its begin is lost, or bad.
+        course = learn(column.t[: count + 1], column.x[: count + 1])
+        return Look(Form("dropout", "none", hole[0]), course, None, hole[1])
+    still = silence.standstill(column)
+    found = None
+    if still is not None:
+        found = excursion.against(column, learn(column.t[: still[0]], column.x[: still[0]]))
+    if found is None:
+        found = excursion.find(column, start_s)
+    if found is None:
+        return Look(Form(), None, None, start_s)
+    form = shape.of(found, low, high, still, start_s)
+    last = still[1] if still is not None else found.last
+    end = float(column.t[last]) if last >= 0 else start_s
+    return Look(form, found.course, found, now_s if form.shape in ("noise", "oscillation") else end)

@@ -1,0 +1,151 @@
+"""Make our own model from nothing: ``python -m models.explainer.training [STEP ...]``.
+
+Without a step all are run in order. What is half done stays in the folder of the build, so a run
+that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from models.explainer import slots
+from models.explainer.training import card, convert, corpus, evaluate, parity, train
+from models.explainer.training.net import Size
+from models.explainer.training.tokenizer import Tokenizer, whole_tokens
+
+_log = logging.getLogger(__name__)
+STEPS: Final = ("tokenizer", "train", "convert", "parity", "evaluate", "card")
+VERSION: Final = "1"
+VOCABULARY: Final = 2048
+_TOKENIZER_PAIRS: Final = 12_000
+_VALID_PAIRS: Final = 256
+_PARITY_PAIRS: Final = 12
+HOME: Final = Path(__file__).resolve().parent.parent
+MODEL: Final = HOME / "genba.gguf"
+CARD: Final = HOME / "CARD.md"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the steps; 0 when all went well."""
+    parser = argparse.ArgumentParser(prog="models.explainer.training", description=__doc__)
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}")
+    parser.add_argument("--folder", type=Path, default=Path("build/explainer"), help="of the build")
+    parser.add_argument("--pairs", type=int, default=60_000, help="how many to train on")
+    parser.add_argument("--steps-max", type=int, default=4000, help="batches to train on")
+    parser.add_argument("--width", type=int, default=160, help="of the net")
+    parser.add_argument("--cases", type=int, default=1000, help="to evaluate on, of each kind")
+    said = parser.parse_args(words)
+    wrong = [step for step in said.steps if step not in STEPS]
+    if wrong:
+        parser.error(f"no such step: {', '.join(wrong)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    said.folder.mkdir(parents=True, exist_ok=True)
+    for step in STEPS:
+        if not said.steps or step in said.steps:
+            _log.info("== %s", step)
+            _STEPS[step](said)
+    return 0
+
+
+def _tokenizer(said: argparse.Namespace) -> None:
+    path = said.folder / "tokenizer.json"
+    if path.exists():
+        _log.info("%s is there.", path)
+        return
+    pairs = list(corpus.pairs("train", min(_TOKENIZER_PAIRS, said.pairs), seed=1))
+    whole = whole_tokens(slots.VOCABULARY, slots.NAMES)
+    tokenizer = Tokenizer.learn([pair.text for pair in pairs], whole, VOCABULARY)
+    tokenizer.save(path)
+    texts, prompts = (
+        tokenizer.encode(list(some)) for some in zip(*map(_halves, pairs), strict=True)
+    )
+    _log.info(
+        "%d tokens; a prompt has %.1f, a text %.1f on average.",
+        *(len(tokenizer), sum(map(len, prompts)) / len(pairs), sum(map(len, texts)) / len(pairs)),
+    )
+
+
+def _halves(pair: corpus.Pair) -> tuple[str, str]:
+    return pair.text, pair.prompt
+
+
+def _train(said: argparse.Namespace) -> None:
+    tokenizer = Tokenizer.load(said.folder / "tokenizer.json")
+    _log.info("Composing %d pairs.", said.pairs)
+    learned = list(corpus.pairs("train", said.pairs))
+    watched = list(corpus.pairs("valid", _VALID_PAIRS))
+    size = Size(len(tokenizer), width=said.width, hidden=said.width * 11 // 4 // 32 * 32)
+    plan = train.Plan(steps=said.steps_max)
+    progress = train.train(said.folder, learned, watched, size, plan)
+    _note(said.folder, "train", {**asdict(progress), "pairs": said.pairs, "plan": asdict(plan)})
+    _note(said.folder, "size", size.to_json())
+
+
+def _convert(said: argparse.Namespace) -> None:
+    tokenizer = Tokenizer.load(said.folder / "tokenizer.json")
+    about = convert.About(
+        VERSION,
+        "Chooses, orders and joins the sentences of an explanation; writes slots, no facts.",
+        slots.VOCABULARY,
+        slots.NAMES,
+    )
+    net = train.load(said.folder)
+    convert.write(said.folder / "genba-F32.gguf", net, tokenizer, "F32", about)
+    made = said.folder / "genba.gguf"
+    digest = convert.write(made, net, tokenizer, "Q8_0", about)
+    MODEL.write_bytes(made.read_bytes())
+    _note(said.folder, "file", {"sha256": digest, "bytes": made.stat().st_size})
+    _log.info("%s: %.2f MB, sha256 %s", MODEL, made.stat().st_size / 1e6, digest)
+
+
+def _parity(said: argparse.Namespace) -> None:
+    tokenizer = Tokenizer.load(said.folder / "tokenizer.json")
+    net = train.load(said.folder)
+    pairs = list(islice(corpus.pairs("test", _PARITY_PAIRS, seed=9), _PARITY_PAIRS))
+    for kind, name in (("F32", "genba-F32.gguf"), ("Q8_0", "genba.gguf")):
+        found = parity.compare(net, tokenizer, said.folder / name, pairs)
+        _note(said.folder, f"parity {kind}", found.to_json())
+        _log.info("%s: %s", kind, found)
+
+
+def _evaluate(said: argparse.Namespace) -> None:
+    results = evaluate.run(MODEL, said.cases)
+    _note(said.folder, "evaluate", results)
+    _log.info("%s", json.dumps(results, indent=1, ensure_ascii=False))
+
+
+def _card(said: argparse.Namespace) -> None:
+    CARD.write_text(card.text(_notes(said.folder)), "utf-8")
+    _log.info("Wrote %s.", CARD)
+
+
+def _note(folder: Path, name: str, value: Any) -> None:
+    """Keep what a step found, for the card."""
+    notes = _notes(folder) | {name: value}
+    (folder / "notes.json").write_text(json.dumps(notes, indent=1), "utf-8")
+
+
+def _notes(folder: Path) -> dict[str, Any]:
+    path = folder / "notes.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+
+_STEPS: Final = {
+    "tokenizer": _tokenizer,
+    "train": _train,
+    "convert": _convert,
+    "parity": _parity,
+    "evaluate": _evaluate,
+    "card": _card,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
