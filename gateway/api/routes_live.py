@@ -15,6 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from gateway.api.gate import Access, actor_of, needs, who_of
 from gateway.api.live import TAGS_MAX, Client, Hub, Pace
 from gateway.api.live_flows import FlowTopic
+from gateway.api.live_lines import LinesTopic
 from gateway.api.live_system import SystemTopic
 from gateway.api.live_topics import HZ_MAX, HZ_MIN, AlarmTopic, TagTopic, Topic, WireTopic
 from gateway.api.messages import Done
@@ -46,13 +47,14 @@ class Subscription(BaseModel):
     wire: tuple[_Name, _Name, _Name] | None = Field(None, description="Flow, node and port.")
     rows: int = Field(20, ge=1, le=TAP_ROWS_MAX, description="Of a wire, the newest.")
     system: Literal[True] | None = Field(None, description="The machine and this process.")
+    lines: Literal[True] | None = Field(None, description="The newest sentences and lines.")
     hz: float = Field(2.0, ge=HZ_MIN, le=HZ_MAX, description="At most so often [1/s].")
 
     @model_validator(mode="after")
     def _one_thing(self) -> Subscription:
-        things = (self.tags, self.flow, self.alarms, self.wire, self.system)
+        things = (self.tags, self.flow, self.alarms, self.wire, self.system, self.lines)
         if sum(thing is not None for thing in things) != 1:
-            raise ValueError("a subscription has one of tags, flow, alarms, wire and system")
+            raise ValueError("a subscription has one of tags, flow, alarms, wire, system and lines")
         if self.sub in _RESERVED:
             raise ValueError(f"{self.sub!r} is a word of ours; choose another")
         return self
@@ -66,13 +68,14 @@ class Subscription(BaseModel):
             return "alarm.read"
         if self.wire is not None:
             return "flow.tap"
-        return "status.read" if self.system is not None else "flow.read"
+        is_own = self.system is not None or self.lines is not None
+        return "status.read" if is_own else "flow.read"
 
     @property
     def identity(self) -> Hashable:
         """What is watched, whoever asks."""
         names = tuple(self.tags) if self.tags is not None else None
-        return names, self.flow, self.alarms, self.wire, self.rows, self.system, self.hz
+        return names, self.flow, self.alarms, self.wire, self.rows, self.system, self.lines, self.hz
 
     def topic(self, runtime: Runtime, hub: Hub) -> Topic:
         """What reads it."""
@@ -82,6 +85,8 @@ class Subscription(BaseModel):
             return FlowTopic(runtime, self.flow, self.hz)
         if self.wire is not None:
             return WireTopic(runtime, self.wire, self.rows)
+        if self.lines is not None:
+            return LinesTopic(runtime, self.hz)
         return SystemTopic(runtime, hub.tasks, self.hz) if self.system else AlarmTopic(runtime)
 
 
