@@ -11,7 +11,7 @@ from nodes._events import Scalar
 from nodes.llm._answer import FieldConfig, FieldName, schema_of
 from nodes.llm._prompts import PromptConfig, PromptName
 
-_ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_ModelName = Annotated[str, StringConstraints(max_length=200)]
 
 
 class GenerateConfig(Config):
@@ -32,8 +32,8 @@ class GenerateConfig(Config):
     models: list[_ModelName] = Field(
         [],
         max_length=5,
-        description="Names of models, each asked when those before it have no answer; empty "
-        "leaves the choice to the rules.",
+        description="Names of models, each asked when those before it have no answer; an empty "
+        "list or name leaves the choice to the rules.",
     )
     fields: dict[FieldName, FieldConfig] = Field(
         {},
