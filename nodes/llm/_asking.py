@@ -12,6 +12,8 @@ from nodes.llm._chunks import Chunks
 from nodes.llm._config import GenerateConfig
 from nodes.llm._prompts import Question
 
+SHARE: Final = 0.6
+"""Of the time that is left, while another model could be asked after this one."""
 TRIED_MAX: Final = 1_000
 """Events whose tries are remembered; who is forgotten starts to count anew."""
 
@@ -60,12 +62,12 @@ class Asking:
         clock = self.ctx.clock
         end_s = clock.monotonic() + self.config.deadline_s
         troubles: list[Exception] = []
-        for model in self.config.models or [""]:
+        models = self.config.models or [""]
+        for number, model in enumerate(models, 1):
             left_s = end_s - clock.monotonic()
-            if left_s <= 0:
-                break
+            share_s = left_s if number == len(models) else left_s * SHARE
             try:
-                found = await self._ask(self._ask_of(key, question, model, left_s), chunks)
+                found = await self._ask(self._ask_of(key, question, model, share_s), chunks)
                 value = read(found.text, self.config.fields) if self._schema else found.text
             except (Disconnected, Rejected, ConfigError) as error:
                 troubles.append(error)

@@ -1,4 +1,4 @@
-"""A real server that talks like OpenAI's, and a `Context.generate` that asks it."""
+"""A real server that talks like OpenAI's, and writes as slowly as a test wants."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-import httpx
 from aiohttp import web
 
-from gateway import Ask, Disconnected, Generated, OnChunk, Rejected
+from gateway.flow.models import ModelList
 
-Say = Callable[[str], str]
+Say = Callable[[list[dict[str, str]]], str]
 
 
 class ModelServer:
     """What the server says, and what it was asked.
 
     Args:
-        say: The answer to a question.
+        say: The answer to the messages of a question.
     """
 
     def __init__(self, say: Say) -> None:
@@ -55,7 +55,7 @@ class ModelServer:
     async def _stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        text = self.say(body["messages"][-1]["content"])
+        text = self.say(body["messages"])
         words = text.split(" ")
         for i, word in enumerate(words):
             if i == self.cut_after:
@@ -66,58 +66,30 @@ class ModelServer:
             part = {"choices": [{"delta": {"content": piece}}]}
             await response.write(f"data: {json.dumps(part)}\n\n".encode())
             await asyncio.sleep(self.word_s)
+        end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        await response.write(f"data: {json.dumps(end)}\n\n".encode())
         usage = {"prompt_tokens": 7, "completion_tokens": len(words)}
         await response.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    async def generate(self, ask: Ask, on_chunk: OnChunk | None = None) -> Generated:
-        """Ask the server, as `Context.generate` does."""
-        body = {
-            "model": ask.model or "small",
-            "messages": [{"role": role, "content": text} for role, text in ask.messages],
-            "stream": True,
-        }
-        text, usage = "", {}
-        clock = asyncio.get_running_loop().time
-        start, first = clock(), 0.0
-        url = f"{self.url}/v1/chat/completions"
-        try:
-            async with (
-                httpx.AsyncClient(trust_env=False, timeout=ask.deadline_s) as client,
-                client.stream("POST", url, json=body) as response,
-            ):
-                if response.status_code == 400:
-                    raise Rejected("The model never answers this.")
-                if response.status_code != 200:
-                    raise Disconnected(f"The model says {response.status_code}.")
-                async for line in response.aiter_lines():
-                    if not line.startswith("data: ") or line == "data: [DONE]":
-                        continue
-                    part = json.loads(line[6:])
-                    usage = part.get("usage") or usage
-                    for choice in part["choices"]:
-                        piece = choice["delta"]["content"]
-                        first = first or clock() - start
-                        text += piece
-                        if on_chunk is not None:
-                            on_chunk(piece)
-        except httpx.HTTPError as error:
-            raise Disconnected(f"The model is away: {error!r}.", retry_after_s=0.05) from error
-        return Generated(
-            text,
-            str(body["model"]),
-            "the only one there is",
-            int(usage["prompt_tokens"]),
-            int(usage["completion_tokens"]),
-            0.001,
-            first,
-            clock() - start,
-        )
+    def lend(self, state: Path, **more: Any) -> None:
+        """A gateway over this folder asks this server, and nobody else."""
+        entry = {"kind": "server", "url": f"{self.url}/v1", "model": "m", "is_inside": True}
+        found = ModelList.of({"models": {"server": {**entry, "at_once": 8, "tries": 1, **more}}})
+        (state / "models.yaml").write_text(found.text())
+        allowed = state / "destinations" / "allowed.json"
+        allowed.parent.mkdir(exist_ok=True)
+        allowed.write_text('{"allowed": ["127.0.0.0/8"], "only": false}')
+
+
+def echo(messages: list[dict[str, str]]) -> str:
+    """What it says where nothing else is wanted."""
+    return f"You said {messages[-1]['content']}"
 
 
 @asynccontextmanager
-async def model_server(say: Say = lambda text: f"You said {text}") -> AsyncIterator[ModelServer]:
+async def model_server(say: Say = echo) -> AsyncIterator[ModelServer]:
     """A server until the block ends."""
     server = ModelServer(say)
     app = web.Application(client_max_size=10_000_000)

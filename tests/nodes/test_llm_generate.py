@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from gateway import Ask, ConfigError, Disconnected, Event, Generated, OnChunk, Reading, Rejected
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.clock import SystemClock
-from gateway.engine.context import NodeContext
 from gateway.engine.store_records import letters
 from gateway.flow import harness, notation, registry
 from gateway.flow.document import Document
@@ -23,7 +22,7 @@ from gateway.flow.registry import node_class
 from nodes.llm._answer import FieldConfig, read, schema_of
 from nodes.llm._template import PromptError, PromptTemplate
 from tests.engine.gear import Script, kill, lent, started, until
-from tests.nodes.llm_server import ModelServer, model_server
+from tests.nodes.llm_server import model_server
 
 CLASS = node_class("llm.generate")
 ANSWERS = {
@@ -360,10 +359,11 @@ async def test_a_model_that_hangs_is_given_up_at_the_deadline() -> None:
             return await asyncio.get_running_loop().create_future()
 
     ctx = Hanging()
-    node = await make(ctx, deadline_s=0.1, models=["one", "two"])
+    node = await make(ctx, deadline_s=0.2, models=["one", "two"])
     with pytest.raises(Disconnected, match="No answer from one within"):
         await node.handle(say("a"), "in")
-    assert len(ctx.asks) == 1, "nothing is left for the second"
+    assert [ask.model for ask in ctx.asks] == ["one", "two"], "the second has a part of the time"
+    assert 0 < ctx.asks[0].deadline_s <= 0.12
 
 
 # ---------------------------------------------------------------------- pieces
@@ -439,13 +439,6 @@ def script() -> Iterator[Script]:
         yield found
 
 
-def lend(monkeypatch: pytest.MonkeyPatch, server: ModelServer) -> None:
-    async def generate(self: Any, ask: Ask, on_chunk: OnChunk | None = None) -> Generated:
-        return await server.generate(ask, on_chunk)
-
-    monkeypatch.setattr(NodeContext, "generate", generate)
-
-
 def asking(more: str) -> Document:
     return Document.parse(
         "flow: test\nversion: 1\nnodes:\n  src: {type: script.events}\n"
@@ -466,11 +459,9 @@ def answered(script: Script) -> list[Event]:
     return [e for e in events if "answer" in e.data]
 
 
-async def test_order_per_key_and_several_at_once_over_http(
-    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_order_per_key_and_several_at_once_over_http(script: Script, tmp_path: Path) -> None:
     async with model_server() as server:
-        lend(monkeypatch, server)
+        server.lend(tmp_path, price_in=100.0)
         server.word_s = 0.01
         runtime = await started(asking("    key: user\n    parallel: 3\n"), tmp_path)
         events = [Event(i, "m", {"text": f"t{i}", "user": i % 4}, str(i)) for i in range(24)]
@@ -482,16 +473,14 @@ async def test_order_per_key_and_several_at_once_over_http(
             assert mine == sorted(mine)
         counts = runtime.runners["test"].statuses["ask"].counts
         assert (counts["answered"], counts["tokens_in"]) == (24, 24 * 7)
-        assert counts["cost_millionths"] == 24_000
+        assert counts["cost_millionths"] == 24 * 7 * 100
         await runtime.stop()
 
 
-async def test_the_link_is_cut_in_the_middle_of_an_answer(
-    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_link_is_cut_in_the_middle_of_an_answer(script: Script, tmp_path: Path) -> None:
     """It is asked again, begins anew, and there is one answer; a replay asks nobody."""
-    async with model_server(lambda text: "one two three four") as server:
-        lend(monkeypatch, server)
+    async with model_server(lambda messages: "one two three four") as server:
+        server.lend(tmp_path)
         server.cut_after, server.word_s = 3, 0.15
         runtime = await started(asking(""), tmp_path)
         await send(script, Event(1, "m", {"text": "a"}, "1"))
@@ -515,11 +504,9 @@ async def test_the_link_is_cut_in_the_middle_of_an_answer(
         await runtime.stop()
 
 
-async def test_a_crash_in_the_middle_of_an_answer(
-    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with model_server(lambda text: "one two three four") as server:
-        lend(monkeypatch, server)
+async def test_a_crash_in_the_middle_of_an_answer(script: Script, tmp_path: Path) -> None:
+    async with model_server(lambda messages: "one two three four") as server:
+        server.lend(tmp_path)
         server.word_s = 0.2
         runtime = await started(asking(""), tmp_path)
         await send(script, Event(1, "m", {"text": "a"}, "1"))
@@ -537,21 +524,18 @@ async def test_a_crash_in_the_middle_of_an_answer(
         await runtime.stop()
 
 
-async def test_tries_then_a_dead_letter(
-    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_tries_then_a_dead_letter(script: Script, tmp_path: Path) -> None:
     async with model_server() as server:
-        lend(monkeypatch, server)
+        server.lend(tmp_path)
         server.trouble = [503, 503, 400, 0]
         runtime = await started(asking("    tries: 2\n"), tmp_path)
         await send(script, *(Event(i, "m", {"text": f"t{i}"}, str(i)) for i in range(3)))
         await until(lambda: len(answered(script)) == 1)
         assert [e.ts for e in answered(script)] == [2]
         errors = [row["error"] for row in await letters(runtime.store)]
-        assert sorted(errors) == [
-            "No model answered 2 times. The last said: The model says 503.",
-            "The model never answers this.",
-        ]
+        assert len(errors) == 2
+        assert any("No model answered 2 times. The last said:" in error for error in errors)
+        assert any("(400)" in error and "times" not in error for error in errors)
         await until(lambda: not flow_books(runtime.runners["test"])["outlets"][0]["queued"])
         assert not flow_books(runtime.runners["test"])["unbalanced"]
         await runtime.stop()

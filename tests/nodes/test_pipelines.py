@@ -13,10 +13,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from gateway import Ask, Generated, OnChunk
 from gateway.cli.docs import guides
 from gateway.engine.bookkeeping import flow_books
-from gateway.engine.context import NodeContext
 from gateway.engine.runtime import Runtime
 from gateway.flow.document import Document
 from gateway.flow.variables import resolve
@@ -34,8 +32,14 @@ def flow_of(name: str, **values: str) -> Document:
     return document.with_values(lambda value: resolve(value, values))
 
 
-def says(text: str) -> str:
+def says(messages: list[dict[str, str]]) -> str:
     """What the model of these tests says to a question."""
+    task, text = messages[0]["content"], messages[-1]["content"]
+    is_urgent = "smokes" in text
+    if task.startswith("Sort"):
+        return json.dumps({"class": "urgent" if is_urgent else "thanks"})
+    if task.startswith("How does"):
+        return json.dumps({"mood": "bad" if is_urgent else "good"})
     if "errors of" in text:
         return "The bank does not answer. Look at its link first."
     if "alarms in" in text:
@@ -44,23 +48,9 @@ def says(text: str) -> str:
 
 
 @pytest.fixture
-async def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[ModelServer]:
+async def model(tmp_path: Path) -> AsyncIterator[ModelServer]:
     async with model_server(says) as server:
-
-        async def generate(self: Any, ask: Ask, on_chunk: OnChunk | None = None) -> Generated:
-            found = await server.generate(ask, on_chunk)
-            fields = (ask.schema or {}).get("properties", {})
-            if not fields:
-                return found
-            is_urgent = "smoke" in ask.messages[-1][1]
-            values = {"class": ["thanks", "urgent"][is_urgent], "mood": ["good", "bad"][is_urgent]}
-            text = json.dumps({name: values[name] for name in fields})
-            return Generated(text, found.model)
-
-        monkeypatch.setattr(NodeContext, "generate", generate)
-        allowed = tmp_path / "destinations" / "allowed.json"
-        allowed.parent.mkdir()
-        allowed.write_text('{"allowed": ["127.0.0.0/8"], "only": false}')
+        server.lend(tmp_path)
         yield server
 
 
@@ -88,7 +78,12 @@ class Feed:
         start = clock() - self.sent * PACE_S
         try:
             while not self.is_over:
-                data = {"id": self.sent, "user": self.sent % 5, "text": "hi", "pad": self.pad}
+                data = {
+                    "id": self.sent,
+                    "user": self.sent % 5,
+                    "text": f"{self.sent} hi",
+                    "pad": self.pad,
+                }
                 await socket.send(json.dumps(data))
                 self.sent += 1
                 due = start + self.sent * PACE_S
@@ -134,7 +129,7 @@ async def test_200_messages_a_second_and_a_slow_model(model: ModelServer, tmp_pa
         assert books["unbalanced"] == 0
         (outlet,) = [one for one in books["outlets"] if one["node"] == "model"]
         assert (outlet["delivered"], outlet["dead"], outlet["dropped"]) == (feed.sent, 0, {})
-        await until(lambda: set(shown(runtime, name)) == {"So it is: hi"})
+        await until(lambda: all(line.endswith(" hi") for line in shown(runtime, name)))
         await runtime.stop()
 
 
