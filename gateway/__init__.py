@@ -69,13 +69,13 @@ from gateway.flow.node import (
     Source,
     State,
     Transform,
-    Worker,
 )
 from gateway.flow.records import FIELDS, Record, key_of, records
 from gateway.flow.room import Room
 from gateway.flow.select import TagSelect
 from gateway.flow.template import Template
 from gateway.flow.units import converter
+from gateway.flow.worker import Give, Worker
 
 __all__ = [
     "EMPTY",
@@ -111,6 +111,7 @@ __all__ = [
     "Gap",
     "GatewayError",
     "Generated",
+    "Give",
     "GiveBack",
     "Hertz",
     "JsonPath",

@@ -168,8 +168,8 @@ def test_only_the_gate_calls_a_sink() -> None:
     found = []
     for path in sorted((ROOT / "gateway").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and node.attr in ("write", "handle"):
+            if isinstance(node, ast.Attribute) and node.attr in ("write", "handle", "answer"):
                 owner = ast.unparse(node.value)
                 if owner.rpartition(".")[2].strip("_") in ("sink", "worker", "node"):
                     found.append((path.name, f"{owner}.{node.attr}"))
-    assert found == [("workers.py", "self.worker.handle"), ("writegate.py", "sink.write")]
+    assert found == [("workers.py", "self.worker.answer"), ("writegate.py", "sink.write")]

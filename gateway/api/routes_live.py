@@ -16,6 +16,7 @@ from gateway.api.gate import Access, actor_of, needs, who_of
 from gateway.api.live import TAGS_MAX, Client, Hub, Pace
 from gateway.api.live_explain import ExplainTopic
 from gateway.api.live_flows import FlowTopic
+from gateway.api.live_lines import LinesTopic
 from gateway.api.live_system import SystemTopic
 from gateway.api.live_topics import HZ_MAX, HZ_MIN, AlarmTopic, TagTopic, Topic, WireTopic
 from gateway.api.messages import Done
@@ -49,13 +50,14 @@ class Subscription(BaseModel):
     explain: tuple[_Name, int] | None = Field(None, description="An alarm and its occurrence.")
     language: Literal["en", "ja"] = Field("en", description="Of the explanation.")
     system: Literal[True] | None = Field(None, description="The machine and this process.")
+    lines: Literal[True] | None = Field(None, description="The newest sentences and lines.")
     hz: float = Field(2.0, ge=HZ_MIN, le=HZ_MAX, description="At most so often [1/s].")
 
     @model_validator(mode="after")
     def _one_thing(self) -> Subscription:
-        things = (self.tags, self.flow, self.alarms, self.wire, self.explain, self.system)
-        if sum(thing is not None for thing in things) != 1:
-            raise ValueError("a subscription has one of tags, flow, alarms, wire, explain, system")
+        words = ("tags", "flow", "alarms", "wire", "explain", "system", "lines")
+        if sum(getattr(self, word) is not None for word in words) != 1:
+            raise ValueError(f"a subscription has one of {', '.join(words)}")
         if self.sub in _RESERVED:
             raise ValueError(f"{self.sub!r} is a word of ours; choose another")
         return self
@@ -69,13 +71,14 @@ class Subscription(BaseModel):
             return "alarm.read"
         if self.wire is not None:
             return "flow.tap"
-        return "status.read" if self.system is not None else "flow.read"
+        is_own = self.system is not None or self.lines is not None
+        return "status.read" if is_own else "flow.read"
 
     @property
     def identity(self) -> Hashable:
         """What is watched, whoever asks."""
         names = tuple(self.tags) if self.tags is not None else None
-        shown = (self.explain, self.language)
+        shown = (self.explain, self.language, self.lines)
         return names, self.flow, self.alarms, self.wire, self.rows, shown, self.system, self.hz
 
     def topic(self, runtime: Runtime, hub: Hub) -> Topic:
@@ -88,6 +91,8 @@ class Subscription(BaseModel):
             return WireTopic(runtime, self.wire, self.rows)
         if self.explain is not None:
             return ExplainTopic(runtime, self.explain, self.language)
+        if self.lines is not None:
+            return LinesTopic(runtime, self.hz)
         return SystemTopic(runtime, hub.tasks, self.hz) if self.system else AlarmTopic(runtime)
 
 

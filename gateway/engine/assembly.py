@@ -37,7 +37,8 @@ from gateway.errors import ConfigError, StateError
 from gateway.flow import registry
 from gateway.flow.document import Document
 from gateway.flow.entries import OutboxOptions
-from gateway.flow.node import Clock, Connection, Message, Node, Sink, Source, Worker
+from gateway.flow.node import Clock, Connection, Message, Node, Sink, Source
+from gateway.flow.worker import Worker
 
 MEMORY_BYTES_MAX: Final = 64_000_000
 """What may wait for a sink of a flow that keeps nothing on the disk, unless the flow says more."""

@@ -7,7 +7,7 @@ the sum over a whole flow, which must be nothing unaccounted for at every instan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,11 @@ class Intake(Inbox[Arrived]):
         super().__init__(rows_max)
         self.books: dict[str, InputBook] = {}
         self._hand: Sequence[Arrived] = ()
+        self.is_held: Callable[[], bool] = lambda: False
+        """Whether sources must wait, because a worker has as many questions as it may."""
+
+    def holds_up(self, entry: Arrived) -> bool:
+        return entry.ingress is not None and self.is_held()
 
     def book(self, node: str) -> InputBook:
         """The book of a node; a new one when it has brought nothing yet."""

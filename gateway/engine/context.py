@@ -109,6 +109,10 @@ class NodeContext:
         if level != "debug":
             self._lines.add(self.clock.now(), level, f"{self.flow}/{self.node_id}", text)
 
+    def show(self, text: str, key: str, *, is_over: bool = False) -> None:
+        where = f"{self.flow}/{self.node_id}"
+        self._lines.grow(self.clock.now(), where, text, key, is_over=is_over)
+
     def start(self, name: str, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
         task = self._tasks.start(f"{self.node_id}/{name}", work)
         self._own.add(task)

@@ -32,14 +32,22 @@ class Inbox(Generic[T]):
         return len(self._entries)
 
     async def put(self, entry: T, rows: int) -> None:
-        """Add an entry; waits while the inbox is full."""
-        while self.rows and self.rows + rows > self.rows_max:
+        """Add an entry; waits while the inbox is full, or holds up such an entry."""
+        while (self.rows and self.rows + rows > self.rows_max) or self.holds_up(entry):
             self._drained.clear()
             await self._drained.wait()
         self._entries.append((entry, rows))
         self.rows += rows
         self.peak = max(self.peak, self.rows)
         self._filled.set()
+
+    def holds_up(self, entry: T) -> bool:
+        """True while this entry must wait, though there is room; see `look_again`."""
+        return False
+
+    def look_again(self) -> None:
+        """What was held up may not be any more."""
+        self._drained.set()
 
     def put_now(self, entry: T, rows: int) -> None:
         """Add an entry that must not wait, such as an operator's action or a loss of contact."""

@@ -71,6 +71,7 @@ class Keeper:
         self.inbox = Intake(INBOX_ROWS_MAX)
         self.egresses: dict[str, Egress] = {}
         self.workers: dict[str, WorkerDriver] = {}
+        self.inbox.is_held = lambda: any(one.holds_up for one in self.workers.values())
         self.statuses: dict[str, NodeStatus] = {}
         self.durable = durable
         self.revision = 0  # the one that runs

@@ -7,55 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from gateway.data.batch import Batch
-from gateway.data.event import Event
-from gateway.data.windows import Windows
 from gateway.engine.taken import Taken
+from gateway.engine.waiting import Waiting, bytes_of, newest_rows
 from gateway.engine.wiring import rows
 from gateway.flow.node import Message
 from gateway.flow.notation import concat
 
 WRITE_ROWS_MAX: Final = 5_000
-_ROW_BYTES: Final = 22  # tag, time, value and quality of one sample
-_ITEM_BYTES: Final = 400  # an event or an alarm event, about
 LOADED_MAX: Final = 2
 """Blocks at the head of a lane whose contents stay in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One message that waits.
-
-    Args:
-        number: Which of all messages for this sink, from 1.
-        port: The sink's input.
-        message: What to write.
-        at_s: When it came, by the monotonic clock [s]; 0 where that does not matter.
-    """
-
-    number: int
-    port: str
-    message: Message
-    at_s: float = 0.0
-
-
-def bytes_of(message: Message) -> int:
-    """About how many bytes a message takes in memory."""
-    if isinstance(message, Batch | Windows):
-        return 200 + _ROW_BYTES * rows(message)
-    size = _ITEM_BYTES * len(message)
-    for item in message:
-        if isinstance(item, Event):
-            size += sum(len(v) for v in item.data.values() if isinstance(v, str | list | dict))
-    return size
-
-
-def newest_rows(batch: Batch) -> Batch:
-    """The last row of each tag, in their order."""
-    _, last = np.unique(batch.tag[::-1], return_index=True)
-    return batch.where(np.sort(len(batch) - 1 - last))
 
 
 @dataclass(slots=True, eq=False)
@@ -167,16 +128,14 @@ class Lane:
         """The oldest message; it must be in memory."""
         return next(self._messages())
 
-    def after(self, number: int) -> Waiting | Block | None:
-        """The oldest message above a number; the block it is in when it must be read first."""
+    def ahead(self) -> Iterator[Waiting | Block]:
+        """What waits, oldest first; ends with a block that must be read first."""
         for block in self._blocks:
-            if block.last > number:
-                if block.items is None:
-                    return block
-                for item in block.items:
-                    if item.number > number:
-                        return item
-        return next((item for item in self._items if item.number > number), None)
+            if block.items is None:
+                yield block
+                return
+            yield from block.items
+        yield from self._items
 
     def next(self, *, alone: bool = False) -> tuple[int, str, Message]:
         """The oldest messages of one port as one, without taking them off.
@@ -221,6 +180,42 @@ class Lane:
             self._blocks.popleft()
         while self._items and self._items[0].number <= last:
             self._count(self._items.popleft(), -1)
+
+    def remove(self, number: int, count: int, freed: list[int]) -> int:
+        """A single message of so many rows has left; returns the rows that waited of it.
+
+        Its contents may have gone to the disk since it was read.
+        """
+        for block in self._blocks:
+            if block.first <= number <= block.last:
+                return self._remove_of(block, number, count, freed)
+        for i, item in enumerate(self._items):
+            if item.number == number:
+                del self._items[i]
+                self._count(item, -1)
+                return count
+        return 0
+
+    def _remove_of(self, block: Block, number: int, count: int, freed: list[int]) -> int:
+        if block.items is not None:
+            found = next((item for item in block.items if item.number == number), None)
+            if found is None:
+                return 0
+            block.items.remove(found)
+        self.rows -= count
+        block.rows -= count
+        if block.rows <= 0:
+            freed.append(block.first)
+            self._blocks.remove(block)
+            self.bytes -= block.bytes
+        return count
+
+    def first(self) -> int:
+        """The smallest number that may wait; 0 when nothing does."""
+        if self._blocks:
+            block = self._blocks[0]
+            return block.items[0].number if block.items else block.first
+        return self._items[0].number if self._items else 0
 
     def drop_first(self, freed: list[int]) -> tuple[int, int]:
         """Drop the oldest message or block; returns its last number and how many rows it had."""
@@ -289,3 +284,6 @@ class Lane:
         for block in self._blocks:
             yield from block.items or ()
         yield from self._items
+
+
+__all__ = ["LOADED_MAX", "Block", "Lane", "Waiting", "bytes_of", "newest_rows"]

@@ -165,11 +165,50 @@ class Lines:
     def __init__(self) -> None:
         self.kept: deque[tuple[int, str, str, str]] = deque(maxlen=LINES_KEPT)
         self.number = 0
+        """Of the newest; those that are kept have the numbers up to it."""
+        self.version = 0
+        """Grows with every change, also of a line that was there."""
+        self._changed: deque[int] = deque(maxlen=LINES_KEPT)
+        self._growing: dict[tuple[str, str], int] = {}
+        """Numbers of lines that may still grow, by place and key."""
 
     def add(self, ts: int, level: str, where: str, text: str) -> None:
         """Remember one sentence."""
         self.kept.append((ts, level, where, text))
         self.number += 1
+        self.version += 1
+        self._changed.append(self.version)
+
+    def grow(self, ts: int, where: str, text: str, key: str, *, is_over: bool) -> None:
+        """Put a line in the place of the one of the same key, which began it.
+
+        Args:
+            ts: When it began, where it is new [ns].
+            where: Whose it is.
+            text: The whole line so far.
+            key: Names the line.
+            is_over: It will not grow any more.
+        """
+        number = self._growing.get((where, key), 0)
+        place = number - self.number - 1  # From the end: -1 is the newest.
+        if number and -place <= len(self.kept):
+            began, level, _, _ = self.kept[place]
+            self.kept[place] = (began, level, where, text)
+            self.version += 1
+            self._changed[place] = self.version
+        else:
+            self.add(ts, "info", where, text)
+            self._growing[where, key] = self.number
+        if is_over:
+            self._growing.pop((where, key), None)
+        while len(self._growing) > LINES_KEPT:
+            self._growing.pop(next(iter(self._growing)))
+
+    def changed(self, version: int) -> list[tuple[int, tuple[int, str, str, str]]]:
+        """Lines that are new or have grown since a version, each with its number."""
+        first = self.number - len(self.kept) + 1
+        pairs = zip(self._changed, self.kept, strict=True)
+        return [(first + i, line) for i, (at, line) in enumerate(pairs) if at > version]
 
     def teller(self, now: Callable[[], int], where: str) -> Callable[[str, str], None]:
         """A function that remembers (level, sentence) of one place, but no sentence twice."""

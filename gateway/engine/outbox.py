@@ -164,6 +164,20 @@ class Outbox(Spool):
         self._leave(lane, last)
         return before - lane.rows
 
+    def taken_one(self, number: int, count: int) -> int:
+        """One message of so many rows has left, maybe before older ones; returns its rows.
+
+        None are left of one that was dropped meanwhile, and counted as that.
+        """
+        lane = self._live
+        removed = 0 if number in self._taken else lane.remove(number, count, self.freed)
+        self.books.delivered += removed
+        first = lane.first()
+        self._taken.all_to(first - 1 if first else self.offered)
+        if number not in self._taken:
+            self._taken.one(number)
+        return removed
+
     def take_back(self, count: int, reason: str, *, dead: bool = False) -> None:
         """Some of the rows that were called taken were not."""
         self.books.delivered -= count

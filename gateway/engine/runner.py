@@ -126,6 +126,7 @@ class FlowRunner(Keeper):
             worker = self.workers.get(entry.node) if entry.answers else None
             if worker is not None and worker.outbox is entry.outbox:
                 worker.journalled(entry.answers)
+                self.inbox.look_again()  # There may be room for more questions.
         before = self.seq
         if self.durable and (inputs or entries or is_due):
             inputs = await self._write_inputs(entries, inputs, now, is_due=is_due)
@@ -216,6 +217,7 @@ class FlowRunner(Keeper):
         self.graph, self.revision = turn.graph, turn.revision.number
         self.taps.follow()
         install()
+        self.inbox.look_again()
         self.base = base_of(self.graph, self.outboxes())
         result = self.graph.step(turn.inputs, turn.now)
         self._done_seq = seq

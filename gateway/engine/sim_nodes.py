@@ -14,7 +14,8 @@ from gateway.engine.sim_loop import SimClock
 from gateway.engine.sim_world import Row, World
 from gateway.errors import Disconnected, Rejected
 from gateway.flow.config import Config
-from gateway.flow.node import Context, Message, Outputs, Port, Reading, Sink, Source, Worker
+from gateway.flow.node import Context, Message, Outputs, Port, Reading, Sink, Source
+from gateway.flow.worker import Worker
 
 READ_ROWS_MAX: Final = 200
 

@@ -13,7 +13,8 @@ class Taken:
     """The numbers that have left an outbox.
 
     Without a backlog that is one number: all up to `low`. While new messages go before a
-    backlog, the runs of new ones that were taken stand above it.
+    backlog, the runs of new ones that were taken stand above it; so do single messages of a
+    worker that answers several at once.
 
     >>> taken = Taken()
     >>> taken.live_to(3, has_backlog=False)
@@ -72,6 +73,17 @@ class Taken:
         joined = [run for run in self._runs if run not in apart]
         first, last = min([first, *(a for a, _ in joined)]), max([last, *(b for _, b in joined)])
         self._runs = sorted([*apart, [first, last]])
+        self._tidy()
+
+    def one(self, number: int) -> None:
+        """A single message has left, while others before it still wait."""
+        joined: list[list[int]] = []
+        for first, last in sorted([*self._runs, [number, number]]):
+            if joined and first <= joined[-1][1] + 1:
+                joined[-1][1] = max(joined[-1][1], last)
+            else:
+                joined.append([first, last])
+        self._runs = joined
         self._tidy()
 
     def backlog_to(self, last: int, *, is_over: bool) -> None:

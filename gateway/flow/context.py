@@ -82,6 +82,12 @@ class Context(Protocol):
     def say(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
         """One line for people: what happened, where, what to do next."""
 
+    def show(self, text: str, key: str, *, is_over: bool = False) -> None:
+        """A line of the live view that takes the place of the one with the same key before.
+
+        For what is still being written; nothing of it goes to the log.
+        """
+
     def start(self, name: str, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
         """Run a coroutine beside the node; it ends with the node and its errors are shown."""
 

@@ -32,7 +32,7 @@ class OutboxOptions(Config):
     when_full: Literal["drop_oldest", "drop_newest", "block"] = Field(
         default="drop_oldest",
         description="What gives way when more would wait. `block` holds up the whole flow, its "
-        "alarms too, until the receiver takes rows again.",
+        "alarms too, until the receiver takes rows again; of a worker it holds up the sources.",
     )
     backfill: Literal["in_order", "live_first"] | None = Field(
         default=None,

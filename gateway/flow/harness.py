@@ -83,6 +83,9 @@ class BenchContext:
     def say(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
         self.said.append((level, text))
 
+    def show(self, text: str, key: str, *, is_over: bool = False) -> None:
+        self.said.append(("show", text))
+
     def start(self, name: str, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
         raise AssertionError("A transform starts nothing.")
 

@@ -38,10 +38,15 @@ def waiting_findings(document: Document) -> Iterator[Finding]:
             text = f"{entry.type} writes at once or not at all: nothing waits for it."
             yield _at(document, "error", place, text, "Delete `outbox`.")
         elif cls.kind == "worker" and "when_full" in entry.outbox.model_fields_set:
-            if entry.outbox.when_full == "block":
-                text = "A worker never holds up its flow: a slow answer must not delay an alarm."
-                hint = "Take `drop_oldest` or `drop_newest`."
-                yield _at(document, "error", (*place, "when_full"), text, hint)
+            if entry.outbox.when_full == "block" and _makes_alarms(document):
+                yield _at(
+                    document,
+                    "warning",
+                    (*place, "when_full"),
+                    "When it is full the sources of this flow wait until it has answered, so a "
+                    "slow answer delays an alarm.",
+                    "Put the worker into a flow without alarms, or take `drop_oldest`.",
+                )
         elif entry.outbox.when_full == "block":
             yield _at(
                 document,
@@ -51,6 +56,11 @@ def waiting_findings(document: Document) -> Iterator[Finding]:
                 "takes rows again.",
                 "Give what must be lossless a flow of its own.",
             )
+
+
+def _makes_alarms(document: Document) -> bool:
+    classes = map(document.class_of, document.nodes)
+    return any(port.carries == "alarms" for cls in classes if cls for port in cls.outputs)
 
 
 def _streams(document: Document) -> Iterator[Finding]:

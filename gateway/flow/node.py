@@ -217,22 +217,6 @@ class Transform(Node[C], Generic[C, M]):
         self.paused(ns)
 
 
-class Worker(Node[C], Generic[C, M]):
-    """Slow or remote: a language model, a lookup. Its answers re-enter as journalled input."""
-
-    kind = "worker"
-
-    async def connect(self) -> None:
-        """Get ready. Raises Disconnected or ConfigError."""
-
-    async def handle(self, message: M, port: str) -> Outputs:
-        """Answer one message. Raises Disconnected (tried again) or Rejected (dead letter)."""
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        """Let go of what `connect` took."""
-
-
 class Sink(Node[C]):
     """Waits for the world to take what the flow made.
 

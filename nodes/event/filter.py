@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway import Alarms, Context, Events, Example, Outputs, Port, Transform
-from nodes.event._common import ALARMS, IN, Rule, RuleConfig, events_of
+from nodes._events import ALARMS, IN, Rule, RuleConfig, events_of
 
 
 class FilterConfig(RuleConfig):

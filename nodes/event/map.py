@@ -22,7 +22,7 @@ from gateway import (
     Template,
     Transform,
 )
-from nodes.event._common import ALARMS, IN, Name, Numbers, check_formula, events_of
+from nodes._events import ALARMS, IN, Name, Numbers, check_formula, events_of
 
 _KNOWN = frozenset(("topic", "id", "ts", "data"))
 

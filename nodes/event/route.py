@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from gateway import Alarms, Config, Context, Event, Events, Example, Outputs, Port, Transform
-from nodes.event._common import ALARMS, IN, Rule, RuleConfig, events_of
+from nodes._events import ALARMS, IN, Rule, RuleConfig, events_of
 
 _PORTS = ("a", "b", "c", "d")
 

@@ -168,6 +168,25 @@ async def test_tags_show_what_changed_and_what_is_not_known(house: House) -> Non
         assert await screen.find("k") == {"rows": [[1, t0 + 3 * 10**9, None, "Bad"]]}
 
 
+async def test_lines_come_once_and_grow_in_their_place(house: House) -> None:
+    lines = house.runtime.lines
+    lines.add(1, "warning", "test/a", "Look.")
+    async with house.screen() as screen, house.screen() as other:
+        await screen.ask(sub="k", lines=True, hz=10)
+        first = (await screen.find("k"))["lines"]
+        assert [line[2:] for line in first][-1] == ["warning", "test/a", "Look."]
+        lines.grow(2, "test/c", "The", "x", is_over=False)
+        ((number, *began),) = (await screen.find("k"))["lines"]
+        assert began == [2, "info", "test/c", "The"]
+        lines.grow(3, "test/c", "The pump", "x", is_over=True)
+        lines.add(4, "info", "test/a", "Next.")
+        grown, new = (await screen.find("k"))["lines"]
+        assert grown == [number, 2, "info", "test/c", "The pump"]
+        assert new == [number + 1, 4, "info", "test/a", "Next."]
+        await other.ask(sub="k", lines=True, hz=10)
+        assert (await other.find("k"))["lines"][-2:] == [grown, new]
+
+
 async def test_a_heartbeat_comes_though_nothing_happens(house: House) -> None:
     async with house.screen() as screen:
         frames = [await screen.next() for _ in range(2)]
@@ -460,7 +479,7 @@ async def test_too_many_subscriptions_and_tags(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"sub": "k"}, "has one of tags, flow, alarms, wire and system"),
+        ({"sub": "k"}, "has one of tags, flow, alarms, wire, system and lines"),
         ({"sub": "k", "tags": ["a"], "alarms": True}, "has one of"),
         ({"sub": "k", "tags": ["a"], "hz": 11}, "hz: Input should be less than or equal to 10"),
         ({"sub": "k", "tags": ["a"] * 2001}, "tags: List should have at most 2000 items"),

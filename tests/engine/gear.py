@@ -254,6 +254,7 @@ async def kill(runtime: Runtime) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     store._executor.close()
+    await runtime.models.stop()  # Else its sockets would outlive the loop of the test.
     store._unlock()
     assert store_db is not None
     store_db.close()

@@ -48,7 +48,6 @@ def test_nothing_is_said_of_what_is_good() -> None:
         ("clean", "outbox: {}", "error", "clean.outbox", "A transform has no outbox"),
         ("bus", "outbox: {}", "error", "bus.outbox", "A connection has no outbox"),
         ("set", "outbox: {}", "error", "set.outbox", "writes at once or not at all"),
-        ("call", "outbox: {when_full: block}", "error", "call.outbox.when_full", "must not delay"),
         ("log", "outbox: {when_full: block}", "warning", "log.outbox.when_full", "its alarms too"),
     ],
 )
@@ -58,6 +57,16 @@ def test_what_means_nothing_or_costs_something(
     ((level, place, said),) = found(**{where: f", {more}"})
     assert (level, place) == (severity, field)
     assert text in said
+
+
+def test_a_worker_that_holds_up_sources_delays_alarms_where_there_are_some() -> None:
+    block = ", outbox: {when_full: block}"
+    assert found(call=block) == []
+    alarm = "  high: {type: alarm.limit, hi: 5}\nwires: ["
+    text = FLOW.format(**{**BLANK, "call": block}).replace("wires: [", alarm)
+    said = [one for one in lint(Document.parse(text)) if "outbox" in one.field]
+    assert [(one.severity, one.node) for one in said] == [("warning", "call")]
+    assert "delays an alarm" in said[0].text
 
 
 def test_a_flow_without_a_journal_is_told_what_it_costs() -> None:

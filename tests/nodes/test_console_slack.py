@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway import ConfigError, Disconnected, Event, Rejected
 from gateway.engine.clock import SystemClock
+from gateway.engine.metrics import Lines
 from gateway.flow import harness
 from gateway.flow.registry import node_class
 from tests.nodes.test_email import alarm
@@ -44,6 +45,45 @@ async def test_a_line_has_an_end(capsys: pytest.CaptureFixture[str]) -> None:
     sink = node("console.sink", line="{data.a}", chars_max=20)
     await sink.write((Event(0, "t", {"a": "x" * 10_000}),), "events")
     assert capsys.readouterr().out == "x" * 20 + "...\n"
+
+
+def piece(key: str, seq: int, text: str, *, last: bool = False, **more: Any) -> Event:
+    data = {"id": key, "seq": seq, "text": text, "last": last, **more}
+    return Event(1, "answer", data, f"{key}/{seq}")
+
+
+async def test_pieces_of_an_answer_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = node("console.sink", chars_max=20)
+    await sink.write((piece("a", 0, "The "), piece("b", 0, "An")), "chunks")
+    await sink.write((piece("a", 1, "pump\x1b["),), "chunks")
+    assert capsys.readouterr().out == "", "the terminal gets whole lines"
+    await sink.write((piece("a", 0, "No, "), piece("a", 1, "the fan", last=True)), "chunks")
+    await sink.write((piece("b", 1, "d", last=True, cut=True),), "chunks")
+    await sink.write((piece("c", 0, "x" * 50, last=True),), "chunks")
+    shown = [text for _, text in sink.ctx.said]
+    assert shown[:5] == ["The ", "An", "The pump [", "No, ", "No, the fan"]
+    assert shown[5:] == ["And [cut off]", "x" * 20 + "..."]
+    assert capsys.readouterr().out.splitlines() == [shown[4], *shown[5:]]
+
+
+def test_lines_grow_in_their_place_and_are_bounded() -> None:
+    lines = Lines()
+    lines.add(1, "info", "f/a", "one")
+    lines.grow(2, "f/c", "The", "k", is_over=False)
+    lines.add(3, "info", "f/a", "two")
+    seen = lines.version
+    lines.grow(4, "f/c", "The pump", "k", is_over=False)
+    assert lines.changed(seen) == [(2, (2, "info", "f/c", "The pump"))]
+    lines.grow(5, "f/d", "Other", "k", is_over=True)
+    assert [text for _, _, _, text in lines.kept] == ["one", "The pump", "two", "Other"]
+    for i in range(500):
+        lines.add(6, "info", "f/a", str(i))
+    lines.grow(7, "f/c", "The pump is", "k", is_over=True)
+    assert lines.kept[-1] == (7, "info", "f/c", "The pump is"), "its line is gone: a new one"
+    for i in range(500):
+        lines.grow(8, "f/c", "x", str(i), is_over=False)
+    assert len(lines.kept) == len(lines.changed(-1)) == 200
+    assert len(lines._growing) == 200
 
 
 # ------------------------------------------------------------------ slack

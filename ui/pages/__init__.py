@@ -12,6 +12,7 @@ MODULES: Final = (
     "trends",
     "flows",
     "connections",
+    "console",
     "system",
     "users",
     "help",

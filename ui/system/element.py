@@ -23,4 +23,8 @@ class System(ui.element, component=component("system"), esm=modules()):
         self._props.update({"page": page, "may": sorted(who.may), "actor": who.name})
 
 
-__all__ = ["System"]
+class Console(ui.element, component=component("console"), esm=modules()):
+    """The newest lines of all nodes, live."""
+
+
+__all__ = ["Console", "System"]

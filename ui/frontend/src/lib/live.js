@@ -17,7 +17,7 @@ class Live {
     this.timer = 0;
   }
 
-  // topic: {tags, hz} | {flow, hz} | {alarms: true} | {wire, rows} | {system: true, hz}
+  // topic: {tags, hz} | {flow, hz} | {alarms: true} | {wire, rows} | {system: true, hz} | {lines: true}
   // handler is called with what the gateway says of it, and the gateway's time [ms].
   // Returns a function that ends it.
   subscribe(topic, handler) {

@@ -1,4 +1,7 @@
-"""What the nodes for events share: alarms as events, and the question whether an event fits."""
+"""Events: alarms as events, and whether an event fits a rule.
+
+Not a family: the nodes for events stand on it, and those that ask a model.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +98,8 @@ class Numbers:
 
 
 class RuleConfig(Config):
+    """What must hold of an event; all of it."""
+
     topics: list[str] = Field(
         [],
         max_length=100,
@@ -197,6 +202,7 @@ __all__ = [
     "Numbers",
     "Rule",
     "RuleConfig",
+    "Scalar",
     "check_formula",
     "events_of",
     "number",
