@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.flow.subflow import NESTED_MAX, kind_of, subflow_of
 from ui.editor.form_schema import Control, controls_of
-from ui.editor.level import level_of
+from ui.editor.level import nodes_of
 from ui.editor.tree import Fields, Tree
 
 _KINDS: Final = {"number": "number", "boolean": "switch", "text": "text"}
@@ -45,6 +45,7 @@ def _control(tree: Tree, name: str, key: str, said: Fields, depth: int) -> Contr
         **filled,
     }
     words = key.replace("_", " ")
+    # Its name is the engineer's own word, and is shown as it is written.
     found |= {
         "name": key,
         "label": words[:1].upper() + words[1:],
@@ -52,6 +53,7 @@ def _control(tree: Tree, name: str, key: str, said: Fields, depth: int) -> Contr
         "unit": said.get("unit") or found["unit"],
         "default": default,
         "required": "default" not in said,
+        "own": True,
         "advanced": False,
     }
     return found
@@ -59,7 +61,7 @@ def _control(tree: Tree, name: str, key: str, said: Fields, depth: int) -> Contr
 
 def _filled(tree: Tree, name: str, key: str, depth: int) -> Iterator[Control]:
     """The controls of options whose whole value is the parameter, also further inside."""
-    for fields in level_of(tree, name)["nodes"].values():
+    for fields in nodes_of(tree, name).values():
         kind = str(fields["type"])
         for option, value in fields.items():
             if value != f"${{{key}}}":

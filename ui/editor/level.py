@@ -16,7 +16,7 @@ from ui.editor.tree import Fields, Section, Tree
 from ui.editor.wires import PORTS
 
 SIDES: Final = ("inputs", "outputs")
-_KNOWN_MAX: Final = 8
+_KNOWN_MAX: Final = 16
 _known: dict[tuple[int, ...], tuple[tuple[Section, ...], dict[str, dict[str, Section]]]] = {}
 """Nodes, wires and ports by subflow, of the trees that were looked at last."""
 
@@ -33,9 +33,7 @@ def level_of(tree: Tree, name: str) -> Tree:
         raise ConfigError(
             f"There is no subflow {name!r} any more.", hint="Somebody may have deleted it."
         )
-    head = name + SEPARATOR
-    layout = {part: _below(tree[f"sub{part}"], head) for part in ("boxes", "frames")}
-    return {**tree, **_insides(tree)[name], **layout, "tests": {}}
+    return {**tree, **_insides(tree)[name], **_layouts(tree)[name], "tests": {}}
 
 
 def put_back(tree: Tree, name: str, level: Tree) -> Tree:
@@ -66,21 +64,47 @@ def put_back(tree: Tree, name: str, level: Tree) -> Tree:
 
 
 def _insides(tree: Tree) -> dict[str, dict[str, Section]]:
+    """Nodes, wires and ports of each subflow."""
     parts = tree["subflows"], tree["subnodes"], tree["subwires"]
-    key = tuple(map(id, parts))
-    if key not in _known:
-        while len(_known) >= _KNOWN_MAX:
-            del _known[next(iter(_known))]
-        found: dict[str, dict[str, Section]] = {
+    found = _remembered(parts)
+    if found is None:
+        found = {
             name: {"nodes": {}, "wires": {}, PORTS: ports_from(fields)}
             for name, fields in parts[0].items()
         }
-        for section, inner in (("subnodes", "nodes"), ("subwires", "wires")):
-            for path, fields in tree[section].items():
-                name, _, rest = path.partition(SEPARATOR)
+        _share(found, parts[1:], ("nodes", "wires"))
+        _known[tuple(map(id, parts))] = parts, found
+    return found
+
+
+def _layouts(tree: Tree) -> dict[str, dict[str, Section]]:
+    """Boxes and frames of each subflow."""
+    parts = tree["subflows"], tree["subboxes"], tree["subframes"]
+    found = _remembered(parts)
+    if found is None:
+        found = {name: {"boxes": {}, "frames": {}} for name in parts[0]}
+        _share(found, parts[1:], ("boxes", "frames"))
+        _known[tuple(map(id, parts))] = parts, found
+    return found
+
+
+def _remembered(parts: tuple[Section, ...]) -> dict[str, dict[str, Section]] | None:
+    """What was made of these very sections last time; none is ever changed in place."""
+    found = _known.get(tuple(map(id, parts)))
+    while len(_known) >= _KNOWN_MAX:
+        del _known[next(iter(_known))]
+    return found[1] if found is not None else None
+
+
+def _share(
+    found: dict[str, dict[str, Section]], sections: tuple[Section, ...], names: tuple[str, ...]
+) -> None:
+    """Rows of sections to the subflows whose names stand before their keys."""
+    for section, inner in zip(sections, names, strict=True):
+        for path, fields in section.items():
+            name, _, rest = path.partition(SEPARATOR)
+            if name in found:
                 found[name][inner][rest] = fields
-        _known[key] = parts, found
-    return _known[key][1]
 
 
 def ports_from(fields: Mapping[str, Any]) -> Section:
@@ -90,10 +114,6 @@ def ports_from(fields: Mapping[str, Any]) -> Section:
         for side in SIDES
         for port, carries in fields.get(side, {}).items()
     }
-
-
-def _below(section: Section, head: str) -> Section:
-    return {key[len(head) :]: row for key, row in section.items() if key.startswith(head)}
 
 
 def _spliced(section: Section, head: str, rows: Section) -> Section:
@@ -123,9 +143,24 @@ def boxed(tree: Tree) -> list[str]:
     return [*first, *tree["nodes"], *(name for name in ports if name not in first)]
 
 
+def nodes_of(tree: Tree, name: str) -> Section:
+    """The nodes of the flow itself under the empty name, or those inside a subflow."""
+    return _insides(tree)[name]["nodes"] if name else tree["nodes"]
+
+
 def instances(tree: Tree, subflow: str) -> list[tuple[str, str]]:
     """Where a subflow is used: (level, node)."""
-    return [(level, node) for level, inner in levels(tree) for node in used_in(inner, subflow)]
+    return uses(tree).get(subflow, [])
+
+
+def uses(tree: Tree) -> dict[str, list[tuple[str, str]]]:
+    """Where each subflow is used: (level, node)."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for level in ("", *tree["subflows"]):
+        for node, fields in nodes_of(tree, level).items():
+            if (kind := subflow_of(str(fields["type"]))) is not None:
+                found.setdefault(kind, []).append((level, node))
+    return found
 
 
 def used_in(level: Tree, subflow: str) -> list[str]:
@@ -134,20 +169,31 @@ def used_in(level: Tree, subflow: str) -> list[str]:
     return [node for node, fields in level["nodes"].items() if fields["type"] == kind]
 
 
-def paths_of(tree: Tree, subflow: str) -> list[str]:
+def paths_of(
+    tree: Tree,
+    subflow: str,
+    at_most: int = 1_000_000,
+    used: Mapping[str, list[tuple[str, str]]] | None = None,
+) -> list[str]:
     """Under which ids its nodes run: ``press`` for ``press/clean``, one for each instance."""
+    return _paths(tree, uses(tree) if used is None else used, subflow, at_most, 0)
+
+
+def _paths(
+    tree: Tree,
+    used: Mapping[str, list[tuple[str, str]]],
+    subflow: str,
+    at_most: int,
+    depth: int,
+) -> list[str]:
+    """The instances in the flow itself, and those in each instance of what they stand in."""
     found: list[str] = []
-    waiting = [("", node, fields, 0) for node, fields in tree["nodes"].items()]
-    while waiting:
-        head, node, fields, depth = waiting.pop(0)
-        kind = subflow_of(str(fields["type"]))
-        if kind is None or kind not in tree["subflows"] or depth >= NESTED_MAX:
-            continue
-        path = head + node
-        if kind == subflow:
-            found.append(path)
-        inner = level_of(tree, kind)["nodes"].items()
-        waiting += [(path + SEPARATOR, one, more, depth + 1) for one, more in inner]
+    for level, node in used.get(subflow, ()) if depth < NESTED_MAX else ():
+        outer = _paths(tree, used, level, at_most, depth + 1) if level else [""]
+        for head in outer:
+            if len(found) >= at_most:
+                return found
+            found.append(head + SEPARATOR + node if head else node)
     return found
 
 
@@ -156,7 +202,7 @@ def place_of(tree: Tree, path: str) -> tuple[str, str]:
     level = ""
     *outer, node = path.split(SEPARATOR)
     for step in outer:
-        fields: Fields = level_of(tree, level)["nodes"].get(step, {})
+        fields: Fields = nodes_of(tree, level).get(step, {})
         kind = subflow_of(str(fields.get("type", "")))
         if kind is None or kind not in tree["subflows"]:
             return "", path
@@ -173,7 +219,7 @@ def refuse_rings(tree: Tree) -> None:
     inner = {
         name: [
             kind
-            for fields in level_of(tree, name)["nodes"].values()
+            for fields in nodes_of(tree, name).values()
             if (kind := subflow_of(str(fields["type"]))) is not None
         ]
         for name in tree["subflows"]
@@ -202,10 +248,12 @@ __all__ = [
     "instances",
     "level_of",
     "levels",
+    "nodes_of",
     "paths_of",
     "place_of",
     "ports_from",
     "put_back",
     "refuse_rings",
     "used_in",
+    "uses",
 ]

@@ -17,7 +17,7 @@ from ui.editor.ops_nodes import add, delete, disable, rename, set_fields, tests_
 from ui.editor.ops_unpack import unpack
 from ui.editor.ops_wires import insert, wire
 from ui.editor.paste import paste
-from ui.editor.tree import Tree
+from ui.editor.tree import Tree, check_subflow
 from ui.editor.wires import PORTS, links_of
 
 Op = Mapping[str, Any]
@@ -70,7 +70,10 @@ def _done(tree: Tree, name: str, op: Op) -> Tree:
         there = {link.key for link in links_of(level_of(tree, inside))}
         keys = [str(key) for key in op.get("wires", ()) if str(key) in there]
         op = {**op, "nodes": gone, "wires": keys}
+    before = tree["subnodes"]
     tree = put_back(tree, inside, OPS[name](level_of(tree, inside), op))
+    if tree["subnodes"] is not before:
+        check_subflow(tree, inside)
     if name == "rename":
         for path in paths_of(tree, inside):
             ends = [f"{path}/{one}" for one in (str(op["id"]), str(op["to"]))]

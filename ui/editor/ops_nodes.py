@@ -240,7 +240,7 @@ def set_fields(tree: Tree, op: Op) -> Tree:
         if value is None or (key in RESERVED and not value):
             fields.pop(key, None)
         else:
-            fields[key] = value
+            fields[key] = str(value) if key == "about" else value
     entry_of(name, fields)
     ordered = [key for key in ("type", "disabled", "about", "outbox") if key in fields]
     whole: Fields = {key: fields[key] for key in ordered}

@@ -192,6 +192,23 @@ def _subflows(tree: Tree, comments: dict[Path, list[str]]) -> dict[str, Fields]:
     return found
 
 
+def check_subflow(tree: Tree, name: str) -> None:
+    """See that the flow file can have the inside of a subflow as it is.
+
+    Raises:
+        ConfigError: It cannot; the message names the place.
+    """
+    head = name + SEPARATOR
+    part: Tree = {
+        "subflows": {name: tree["subflows"][name]},
+        **{
+            section: {key: row for key, row in tree[section].items() if key.startswith(head)}
+            for section in ("subnodes", "subwires")
+        },
+    }
+    subflow_from(name, _subflows(part, {})[name])
+
+
 def entry_of(name: str, fields: Mapping[str, Any]) -> Entry:
     """A node or a connection from its fields.
 
@@ -232,6 +249,7 @@ __all__ = [
     "Fields",
     "Section",
     "Tree",
+    "check_subflow",
     "document_of",
     "entry_of",
     "free_key",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.flow import registry
 from gateway.flow.node import Node
-from ui.editor.level import instances, level_of, paths_of
+from ui.editor.level import level_of, paths_of, uses
 from ui.editor.patch import same
 from ui.editor.tree import COMMENT, HEAD, Fields, Tree
 from ui.editor.wires import PORTS, links_of, outputs_of, port_of
@@ -120,7 +120,12 @@ def view_of(tree: Tree, deployed: Tree | None) -> View:
         for name, fields in tree["connections"].items()
     }
     head = {key: value for key, value in tree["head"][HEAD].items() if key != COMMENT}
-    subflows = {name: _subflow(tree, deployed, name) for name in tree["subflows"]}
+    used = uses(tree)
+    subflows = {
+        name: _subflow(tree, deployed, name, used)
+        | {"used": [list(at) for at in used.get(name, ())]}
+        for name in tree["subflows"]
+    }
     own = _level(tree, deployed)
     return {**own, "connections": connections, "head": head, "subflows": subflows}
 
@@ -157,7 +162,9 @@ def _level(tree: Tree, deployed: Tree | None) -> View:
     return {"nodes": nodes, "wires": wires, "frames": frames, "ghosts": ghosts}
 
 
-def _subflow(tree: Tree, deployed: Tree | None, name: str) -> View:
+def _subflow(
+    tree: Tree, deployed: Tree | None, name: str, used: Mapping[str, list[tuple[str, str]]]
+) -> View:
     """One subflow: its inside, what an instance sees of it, and where it is used."""
     fields = tree["subflows"][name]
     is_old = deployed is not None and name in deployed["subflows"]
@@ -168,8 +175,7 @@ def _subflow(tree: Tree, deployed: Tree | None, name: str) -> View:
         "parameters": fields.get("parameters", {}),
         "inputs": fields.get("inputs", {}),
         "outputs": fields.get("outputs", {}),
-        "paths": paths_of(tree, name)[:PATHS_MAX],
-        "used": [list(place) for place in instances(tree, name)],
+        "paths": paths_of(tree, name, PATHS_MAX, used),
     }
 
 
