@@ -43,7 +43,9 @@ class Frame(BaseModel):
     nodes: list[Name] = Field(default_factory=list, max_length=BOXES_MAX)
 
 
-Boxes = Annotated[dict[Name, tuple[Place, Place] | Frame], Field(max_length=BOXES_MAX)]
+BoxName = Annotated[str, Field(min_length=1, max_length=256)]
+"""Of a node, or ``subflow.NAME/NODE`` of one inside a subflow."""
+Boxes = Annotated[dict[BoxName, tuple[Place, Place] | Frame], Field(max_length=BOXES_MAX)]
 
 
 class Layout(BaseModel):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.flow.compare import compare
 from gateway.flow.document import Document
-from ui.editor import release
+from ui.editor import asks_look, release
 from ui.engine import path_of
 
 if TYPE_CHECKING:
@@ -131,6 +131,10 @@ ASKS: Final[dict[str, Callable[[Desk, Args], Awaitable[Any]]]] = {
     "compare": compared,
     "rollback": rollback,
     "inject": inject,
+    "library": asks_look.library,
+    "take": asks_look.take,
+    "make_test": asks_look.make_test,
+    "streams": asks_look.streams,
 }
 
 __all__ = ["ASKS"]

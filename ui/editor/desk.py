@@ -13,11 +13,12 @@ from nicegui.events import GenericEventArguments
 from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 from ui.editor.asks import ASKS
 from ui.editor.element import FlowEditor
+from ui.editor.level import level_of
 from ui.editor.ops import Op
 from ui.editor.panel import Panel
 from ui.editor.release import rivalry
 from ui.editor.session import Session, Tab
-from ui.editor.tree import Fields
+from ui.editor.tree import Fields, Tree
 from ui.editor.view import CATEGORIES, catalogue
 from ui.i18n import _
 from ui.session import api, me
@@ -25,6 +26,8 @@ from ui.session import api, me
 CHECK_S: Final = 10.0
 """How long it is believed that somebody may still edit [s]."""
 _SELECTED_MAX: Final = 2_000
+_SHOWN: Final = ("add", "paste", "group", "note", "many", "gather", "unpack", "port")
+"""What is new after these is selected."""
 
 
 class Desk:
@@ -70,14 +73,20 @@ class Desk:
 
     # ------------------------------------------------------------------ for the form
 
-    def fields(self, node: str) -> Fields | None:
-        """The fields of a node or a connection as they are; None when it is gone."""
+    def tree(self, level: str) -> Tree | None:
+        """The inside of a subflow, or the flow itself; None when it is gone."""
         tree = self.session.tree
-        return tree["nodes"].get(node) or tree["connections"].get(node)
+        return level_of(tree, level) if not level or level in tree["subflows"] else None
 
-    def problems(self, node: str) -> list[dict[str, Any]]:
+    def fields(self, node: str, level: str = "") -> Fields | None:
+        """The fields of a node or a connection as they are; None when it is gone."""
+        tree = self.tree(level)
+        return (tree["nodes"].get(node) or tree["connections"].get(node)) if tree else None
+
+    def problems(self, node: str, level: str = "") -> list[dict[str, Any]]:
         """What lint says of a node: ``severity``, ``field``, ``text``, ``hint``."""
-        return [row for row in self.session.problems if row["node"] == node]
+        rows = self.session.problems
+        return [row for row in rows if row["node"] == node and row["in"] == level]
 
     @property
     def api(self) -> Any:
@@ -96,7 +105,7 @@ class Desk:
                 await self._may()
                 new = self.session.edit(self.tab, op)
                 if op.get("op") == "rename":
-                    self._say("select", [str(op["to"])])
+                    self._say("select", {"ids": [str(op["to"])], "in": str(op.get("in") or "")})
                 return new
             except GatewayError as error:
                 self._say("refused", {"text": str(error), "view": self._touched(op)})
@@ -109,8 +118,8 @@ class Desk:
         if not isinstance(op, Mapping):
             return
         new = await self.edit(op)
-        if new and op.get("op") in ("add", "paste", "group", "note", "many"):
-            self._say("select", new)
+        if new and op.get("op") in _SHOWN:
+            self._say("select", {"ids": new, "in": str(op.get("in") or "")})
 
     async def _step(self, event: GenericEventArguments) -> None:
         async with self._turn:
@@ -125,9 +134,10 @@ class Desk:
         await self.panel.refresh()
 
     async def _select(self, event: GenericEventArguments) -> None:
-        ids = [str(name) for name in list(event.args)[:_SELECTED_MAX]]
-        self.session.select(self.tab, ids)
-        await self.panel.show(ids)
+        ids = [str(name) for name in list(event.args["ids"])[:_SELECTED_MAX]]
+        level = str(event.args.get("in") or "")
+        self.session.select(self.tab, ids, level)
+        await self.panel.show(ids, level)
 
     async def _ask(self, event: GenericEventArguments) -> None:
         number, what = int(event.args["id"]), str(event.args["what"])
@@ -163,7 +173,9 @@ class Desk:
         """What the browser may show already of an op that was refused: where boxes stand."""
         if op.get("op") not in ("move", "insert"):
             return {}
-        view = self.session.view()
+        view, level = self.session.view(), str(op.get("in") or "")
+        if level:
+            return {"subflows": {level: view["subflows"].get(level)}}
         return {part: view[part] for part in ("nodes", "frames")}
 
     # ------------------------------------------------------------------ to the browser

@@ -18,13 +18,16 @@ from nicegui.events import GenericEventArguments
 from gateway.errors import ConfigError, GatewayError
 from gateway.flow.spec import find_spec
 from gateway.flow.spec_data import plain
+from gateway.flow.subflow import FAMILY, subflow_of
 from ui.assets import component, modules
 from ui.editor import form_edit
 from ui.editor.form_asks import ASKS
 from ui.editor.form_context import context_of
-from ui.editor.form_schema import controls_of, outbox_controls
+from ui.editor.form_schema import Control, controls_of, outbox_controls
+from ui.editor.form_subflow import instance_controls
+from ui.editor.level import level_of
 from ui.editor.patch import same
-from ui.editor.tree import Fields
+from ui.editor.tree import Fields, Tree
 from ui.session import me
 
 if TYPE_CHECKING:
@@ -59,29 +62,34 @@ class Form:
     Args:
         desk: The tab.
         node: Id of a node or a connection that there is.
+        level: The subflow in which it stands; empty for the flow itself.
     """
 
-    def __init__(self, desk: Desk, node: str) -> None:
+    def __init__(self, desk: Desk, node: str, level: str = "") -> None:
         self.desk = desk
         self.node = node
+        self.level = level
         self._known: set[tuple[str, str]] = set()
         self._told: dict[str, Any] = {}
         fields = self.fields
         spec = find_spec(str(fields["type"]))
+        kind = subflow_of(str(fields["type"]))
+        subflow = desk.session.tree["subflows"].get(kind or "")
+        self._controls = self.controls()
         self.element = NodeForm(
             {
                 "flow": desk.session.flow,
                 "node": node,
                 "type": str(fields["type"]),
-                "kind": spec.kind if spec is not None else "",
-                "about": spec.summary if spec is not None else "",
-                "controls": controls_of(str(fields["type"])) or [],
+                "kind": spec.kind if spec is not None else FAMILY if kind is not None else "",
+                "about": spec.summary if spec is not None else (subflow or {}).get("about", ""),
+                "controls": self._controls,
                 "outbox": outbox_controls(),
                 "examples": [
                     {"title": example.title, "config": plain(example.config)}
                     for example in (spec.examples if spec is not None else ())
                 ],
-                "is_known": spec is not None,
+                "is_known": spec is not None or subflow is not None,
                 "may": sorted(me().may),
                 "now": self._news(),
             }
@@ -95,20 +103,34 @@ class Form:
         Raises:
             ConfigError: It is not there any more.
         """
-        found = self.desk.fields(self.node)
+        found = self.desk.fields(self.node, self.level)
         if found is None:
             raise ConfigError(f"There is no node {self.node!r} any more.")
         return found
 
-    def heard(self) -> None:
-        """The flow was edited, or lint has looked at it."""
+    @property
+    def tree(self) -> Tree:
+        """The flow, or the inside of the subflow in which the node stands."""
+        return level_of(self.desk.session.tree, self.level)
+
+    def controls(self) -> list[Control]:
+        """The controls of the node; of an instance of a subflow those of its parameters."""
+        kind = str(self.fields["type"])
+        return instance_controls(self.desk.session.tree, kind) or controls_of(kind) or []
+
+    def heard(self) -> bool:
+        """The flow was edited, or lint has looked at it; False when there are other options now."""
         with suppress(ConfigError):  # It is gone; the panel says so.
+            if not same(self.controls(), self._controls):
+                return False
             if news := self._news():
                 self.element.hear(news)
+        return True
 
     def check(self, fields: Fields) -> list[form_edit.Problem]:
         """What is wrong with the node, if it was so."""
-        return form_edit.all_problems(fields, self.desk.problems(self.node), self._known)
+        linted = self.desk.problems(self.node, self.level)
+        return form_edit.all_problems(fields, linted, self._known)
 
     def _news(self) -> dict[str, Any]:
         """What differs from what the browser was told last."""
@@ -117,7 +139,7 @@ class Form:
             "fields": form_edit.shown(fields),
             "wide": form_edit.expanded(fields),
             "problems": self.check(fields),
-            "context": context_of(self.desk.session, self.node),
+            "context": context_of(self.desk.session, self.tree, self.node),
         }
         before, self._told = self._told, now
         return {key: value for key, value in now.items() if not same(before.get(key), value)}
@@ -135,17 +157,18 @@ class Form:
         self.element.answer(number, True, values)
 
 
-async def form(desk: Desk, node: str, container: ui.element) -> Form | None:
+async def form(desk: Desk, node: str, container: ui.element, level: str = "") -> Form | None:
     """Build the form of a node or a connection into a container.
 
     Args:
         desk: The tab that asks.
         node: Its id.
         container: Empty, and entered.
+        level: The subflow in which it stands; empty for the flow itself.
 
     Returns: the form, to be told when the flow was edited; None where there is no such node.
     """
-    return Form(desk, node) if desk.fields(node) is not None else None
+    return Form(desk, node, level) if desk.fields(node, level) is not None else None
 
 
 __all__ = ["Form", "NodeForm", "form"]

@@ -74,8 +74,7 @@ async def example(form: Form, args: Args) -> None:
 async def connection(form: Form, args: Args) -> str:
     """Make a new connection and choose it; returns its name."""
     kind = str(args["type"])
-    tree = form.desk.session.tree
-    name = free_name(tree, str(args.get("id") or f"{kind.partition('.')[0]}1"))
+    name = free_name(form.tree, str(args.get("id") or f"{kind.partition('.')[0]}1"))
     option, value = form_edit.changed(form.fields, _path(args), name)
     ops = [
         {"op": "add", "type": kind, "id": name},
@@ -87,7 +86,7 @@ async def connection(form: Form, args: Args) -> str:
 
 async def show(form: Form, args: Args) -> None:
     """Show the form of another node or connection."""
-    form.desk.editor.say("select", [str(args["id"])])
+    form.desk.editor.say("select", {"ids": [str(args["id"])], "in": form.level})
 
 
 async def export(form: Form, args: Args) -> dict[str, str]:
@@ -109,6 +108,10 @@ async def take(form: Form, args: Args) -> dict[str, Any]:
 
 async def _table(form: Form, more: Mapping[str, Any]) -> dict[str, Any]:
     session = form.desk.session
+    if form.level:
+        raise ConfigError(
+            "Tags of a node inside a subflow are no table.", hint="Write them here, line by line."
+        )
     body = {"text": session.document.text(), "node": form.node, **more}
     answer = await form.desk.api.post(path_of("api", "flows", session.flow, "tags"), body)
     return dict(answer)
@@ -124,7 +127,7 @@ async def _edit(form: Form, op: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: It was refused; the editor has said why.
     """
-    if await form.desk.edit(op) is None:
+    if await form.desk.edit({"in": form.level, **op}) is None:
         raise ConfigError("")
 
 

@@ -16,14 +16,18 @@ TAGS_MAX: Final = 2_000
 """Names of tags that are proposed from the nodes before one."""
 
 
-def context_of(session: Session, node: str) -> dict[str, Any]:
+def context_of(session: Session, tree: Tree, node: str) -> dict[str, Any]:
     """What the form shows besides the node itself.
+
+    Args:
+        session: Of the flow.
+        tree: The flow, or the inside of the subflow in which the node stands.
+        node: Its id.
 
     Returns: ``connections`` of the flow by name (``type``, ``config``, ``runs``, ``browses``),
     ``used_by`` (nodes that name this one as their connection), ``tags`` (names that come from
     the nodes before this one), and ``has_outbox``.
     """
-    tree = session.tree
     cls = class_of(tree, node)
     is_fresh = cls is not None and issubclass(cls, Sink) and cls.delivery == "fresh"
     return {

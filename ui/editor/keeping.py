@@ -12,6 +12,7 @@ from ui.editor import drafts
 from ui.editor.drafts import Draft
 from ui.editor.merge import Side, clashes, merged
 from ui.editor.place import placed
+from ui.editor.problems import placed_problem
 from ui.editor.tree import layout_of, tree_of
 from ui.engine import Api, path_of
 
@@ -170,7 +171,7 @@ class Keeper:
         except GatewayError as error:
             self._session.say_all("problems", {"rows": [], "error": str(error)})
             return
-        self._session.problems = list(found)
+        self._session.problems = [placed_problem(self._session.tree, row) for row in found]
         self._session.say_all("problems", {"rows": self._session.problems, "error": ""})
 
 

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import orjson
 
 from gateway.errors import ConfigError
+from gateway.flow.subflow import SEPARATOR
+from ui.editor.level import levels
 from ui.editor.patch import Change, Patch, Stale, diff, inserted, named, patched, same
-from ui.editor.tree import LAYOUT, SECTIONS, Tree
-from ui.editor.wires import links_of
+from ui.editor.tree import LAYOUT, SECTIONS, Tree, text_of_key
+from ui.editor.wires import has_end, links_of
 
 Side = Literal["mine", "theirs"]
 MEANING = tuple(section for section in SECTIONS if section not in LAYOUT)
@@ -157,10 +159,15 @@ def whole(tree: Tree) -> Tree:
     Raises:
         Stale: A wire has lost one of its nodes.
     """
-    for link in links_of(tree):
-        for name in (link.source, link.target):
-            if name not in tree["nodes"]:
-                raise Stale(f"The wire {link.key} would be left without its node {name!r}.")
+    for section in ("subnodes", "subwires"):
+        for key in tree[section]:
+            if (name := key.partition(SEPARATOR)[0]) not in tree["subflows"]:
+                raise Stale(f"{text_of_key(key)} would be left without its subflow {name!r}.")
+    for _, level in levels(tree):
+        for link in links_of(level):
+            for name in (link.source, link.target):
+                if not has_end(level, name):
+                    raise Stale(f"The wire {link.key} would be left without its node {name!r}.")
     return tree
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.errors import ConfigError
+from ui.editor.level import boxed
 from ui.editor.place import arranged, free_place, snapped, surrounding
 from ui.editor.tree import HEAD, Section, Tree
 from ui.editor.wires import links_of
@@ -46,7 +47,8 @@ def reframed(tree: Tree, touched: set[str], gone: set[str] | None = None) -> Tre
 
 def tidy(tree: Tree, op: Op) -> Tree:
     """All boxes, or some, where the layers put them."""
-    chosen = [name for name in tree["nodes"] if name in set(op.get("ids") or tree["nodes"])]
+    every = boxed(tree)
+    chosen = [name for name in every if name in set(op.get("ids") or every)]
     old = [tree["boxes"][name] for name in chosen if name in tree["boxes"]]
     left = min((at["x"] for at in old), default=0.0)
     top = min((at["y"] for at in old), default=0.0)

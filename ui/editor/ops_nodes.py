@@ -8,28 +8,36 @@ from typing import Any, Final
 
 from gateway.errors import ConfigError
 from gateway.flow import registry
-from gateway.flow.entries import RESERVED
+from gateway.flow.entries import BYPASS, RESERVED
 from gateway.flow.shape import NODES_MAX
+from gateway.flow.subflow import SEPARATOR, subflow_of
 from ui.editor.ops_canvas import reframed
 from ui.editor.ops_wires import added, cut_out, joined, spliced
 from ui.editor.place import free_place
 from ui.editor.tree import Fields, Tree, entry_of
-from ui.editor.wires import Link, links_of, misfit, renamed
+from ui.editor.wires import PORTS, Link, inputs_of, links_of, misfit, outputs_of, renamed
 
 Op = Mapping[str, Any]
+LINK: Final = "link"
+"""The family of places where wires meet by name."""
 ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
 
 def add(tree: Tree, op: Op) -> Tree:
     """A new node; with it the connection it needs, where there is none to choose from."""
     kind = str(op["type"])
-    cls = registry.node_class(kind)
-    section = "connections" if cls.kind == "connection" else "nodes"
+    subflow = subflow_of(kind)
+    if subflow is not None and subflow not in tree["subflows"]:
+        raise ConfigError(f"This flow has no subflow {subflow!r}.")
+    cls = None if subflow is not None else registry.node_class(kind)
+    is_connection = cls is not None and cls.kind == "connection"
+    section = "connections" if is_connection else "nodes"
     if len(tree[section]) >= NODES_MAX:
         raise ConfigError(f"A flow has at most {NODES_MAX:,} nodes (flow_nodes_max).")
     name = free_name(tree, str(op.get("id") or base_name(kind)))
     fields: Fields = {"type": kind, **dict(op.get("fields") or {})}
-    tree = _with_connection(tree, cls.Config, kind, fields)
+    if cls is not None:
+        tree = _with_connection(tree, cls.Config, kind, fields)
     tree = {**tree, section: {**tree[section], name: fields}}
     entry_of(name, fields)
     if section == "nodes":
@@ -65,6 +73,8 @@ def base_name(kind: str) -> str:
     ('mqtt', 'limit_alarm', 'deadband')
     """
     family, _, name = kind.partition(".")
+    if family == LINK:
+        return f"link_{name}"
     if name == "source":
         return family
     if name == "connection":
@@ -81,7 +91,7 @@ def free_name(tree: Tree, wanted: str) -> str:
             f"{wanted!r} cannot be a name.",
             hint="Begin with a letter; use letters, digits, - and _, 64 at most.",
         )
-    taken = tree["nodes"].keys() | tree["connections"].keys()
+    taken = tree["nodes"].keys() | tree["connections"].keys() | tree.get(PORTS, {}).keys()
     if wanted not in taken:
         return wanted
     stem = re.sub(r"_?[0-9]+\Z", "", wanted)[:58] or wanted[:58]
@@ -155,12 +165,16 @@ def rename(tree: Tree, op: Op) -> Tree:
         raise ConfigError(f"The name {after!r} is taken.", hint="Choose another one.")
     tree = {**tree, section: _rekeyed(tree[section], before, after)}
     if section == "connections":
-        nodes = {
-            name: {**fields, "connection": after} if fields.get("connection") == before else fields
-            for name, fields in tree["nodes"].items()
-        }
-        return {**tree, "nodes": nodes}
-    tests = {key: _test_renamed(test, before, after) for key, test in tree["tests"].items()}
+        for part in ("nodes", "subnodes"):
+            nodes = {
+                name: {**fields, "connection": after}
+                if fields.get("connection") == before
+                else fields
+                for name, fields in tree[part].items()
+            }
+            tree = {**tree, part: nodes}
+        return tree
+    tree = tests_renamed(tree, before, after)
     frames = {
         key: {**frame, "nodes": [after if n == before else n for n in frame["nodes"]]}
         if before in frame.get("nodes", ())
@@ -169,22 +183,47 @@ def rename(tree: Tree, op: Op) -> Tree:
     }
     wires = renamed(tree["wires"], before, after)
     boxes = _rekeyed(tree["boxes"], before, after)
-    return {**tree, "tests": tests, "frames": frames, "wires": wires, "boxes": boxes}
+    return {**tree, "frames": frames, "wires": wires, "boxes": boxes}
 
 
 def _rekeyed(section: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
     return {after if key == before else key: value for key, value in section.items()}
 
 
+def tests_renamed(tree: Tree, before: str, after: str) -> Tree:
+    """The tests with a node under another id; what runs inside it begins with that id."""
+    tests = {key: _test_renamed(test, before, after) for key, test in tree["tests"].items()}
+    return {**tree, "tests": tests}
+
+
+def end_renamed(tree: Tree, before: str, after: str) -> Tree:
+    """The tests with a port under another name: ``press.alarms`` as ``press.told``."""
+
+    def renamed(test: Fields) -> Fields:
+        parts = {
+            part: {after if key == before else key: text for key, text in test[part].items()}
+            for part in ("given", "expect")
+            if before in test.get(part, ())
+        }
+        return {**test, **parts}
+
+    return {**tree, "tests": {key: renamed(test) for key, test in tree["tests"].items()}}
+
+
 def _test_renamed(test: Fields, before: str, after: str) -> Fields:
     """A test names nodes as ``node`` or ``node.port``."""
+
+    def is_meant(key: str) -> bool:
+        node = key.partition(".")[0]
+        return node == before or node.startswith(before + SEPARATOR)
+
     new = dict(test)
     for part in ("given", "expect", "config"):
         keys = [str(key) for key in test.get(part, ())]
-        if not any(key.partition(".")[0] == before for key in keys):
+        if not any(map(is_meant, keys)):
             continue
         new[part] = {
-            after + key[len(before) :] if key.partition(".")[0] == before else key: value
+            after + key[len(before) :] if is_meant(key) else key: value
             for key, value in test[part].items()
         }
     return new
@@ -201,7 +240,7 @@ def set_fields(tree: Tree, op: Op) -> Tree:
         if value is None or (key in RESERVED and not value):
             fields.pop(key, None)
         else:
-            fields[key] = value
+            fields[key] = str(value) if key == "about" else value
     entry_of(name, fields)
     ordered = [key for key in ("type", "disabled", "about", "outbox") if key in fields]
     whole: Fields = {key: fields[key] for key in ordered}
@@ -210,10 +249,21 @@ def set_fields(tree: Tree, op: Op) -> Tree:
 
 
 def disable(tree: Tree, op: Op) -> Tree:
-    """Switch nodes off or on."""
+    """Switch nodes off or on; with ``on: bypass`` what comes in goes on as it came."""
     for name in op["ids"]:
-        tree = set_fields(tree, {"id": name, "fields": {"disabled": bool(op["on"]) or None}})
+        how = BYPASS if op["on"] == BYPASS else bool(op["on"])
+        if how == BYPASS and not _can_bypass(tree, str(name)):
+            raise ConfigError(
+                f"{name} cannot be bypassed: no output carries what its first input takes.",
+                hint="Disable it.",
+            )
+        tree = set_fields(tree, {"id": name, "fields": {"disabled": how or None}})
     return tree
+
+
+def _can_bypass(tree: Tree, name: str) -> bool:
+    inputs, outputs = inputs_of(tree, name), outputs_of(tree, name)
+    return bool(inputs) and any(port.carries == inputs[0].carries for port in outputs)
 
 
 __all__ = [
@@ -222,8 +272,10 @@ __all__ = [
     "base_name",
     "delete",
     "disable",
+    "end_renamed",
     "free_name",
     "rename",
     "section_of",
     "set_fields",
+    "tests_renamed",
 ]

@@ -12,8 +12,10 @@ from typing import Any, Final
 from gateway.errors import ConfigError
 from gateway.flow.entries import ends_of
 from gateway.flow.shape import NODES_MAX
+from gateway.flow.subflow import FAMILY
 from gateway.flow.yaml_read import FLOW_BYTES_MAX, read
 from ui.editor.ops_nodes import free_name
+from ui.editor.paste_subflows import with_pasted
 from ui.editor.place import arranged, snapped
 from ui.editor.tree import COMMENT, Tree, entry_of
 from ui.editor.wires import Link, rewired
@@ -37,11 +39,13 @@ def paste(tree: Tree, op: Op) -> Tree:
     if len(tree["nodes"]) + len(data["nodes"]) > NODES_MAX:
         raise ConfigError(f"A flow has at most {NODES_MAX:,} nodes (flow_nodes_max).")
     tree, connections = _connections(tree, data)
+    tree, kinds = with_pasted(tree, data)
     names: dict[str, str] = {}
     for old, fields in data["nodes"].items():
         name = names[str(old)] = free_name(tree, str(old))
         new = {key: value for key, value in dict(fields).items() if key != COMMENT}
-        new = {"type": str(new.pop("type")), **new}
+        kind = str(new.pop("type"))
+        new = {"type": kinds.get(kind, kind), **new}
         if new.get("connection") in connections:
             new["connection"] = connections[new["connection"]]
         entry_of(name, new)
@@ -81,7 +85,8 @@ def _wires(tree: Tree, data: Mapping[str, Any], names: Mapping[str, str]) -> Tre
 def _layout(
     tree: Tree, data: Mapping[str, Any], names: Mapping[str, str], x: float, y: float
 ) -> Tree:
-    given = dict(data.get("layout") or {})
+    said = dict(data.get("layout") or {})
+    given = {key: place for key, place in said.items() if not str(key).startswith(f"{FAMILY}.")}
     places = {
         new: (float(given[old][0]), float(given[old][1]))
         for old, new in names.items()

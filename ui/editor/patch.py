@@ -132,6 +132,7 @@ def inserted(mapping: Mapping[str, Any], key: str, index: int, value: Any) -> di
 def named(change: Change) -> str:
     """What a change is about, for people."""
     words = {"nodes": "The node", "connections": "The connection", "wires": "The wire"}
+    words |= {"subflows": "The subflow", "subnodes": "The node", "subwires": "The wire"}
     name = text_of_key(change.id)
     return f"{words.get(change.section, change.section.capitalize())} {name!r}"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from ui.editor.level import boxed, level_of, put_back
 from ui.editor.tree import Section, Tree
 from ui.editor.wires import Link, links_of
 
@@ -85,9 +86,26 @@ def _layers(nodes: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str,
 
 
 def placed(tree: Tree) -> Tree:
-    """The tree with a place for every node that has none."""
-    missing = [name for name in tree["nodes"] if name not in tree["boxes"]]
-    known = {name: at for name, at in tree["boxes"].items() if name in tree["nodes"]}
+    """The tree with a place for every node that has none, also inside subflows."""
+    for name in tree["subflows"]:
+        level = level_of(tree, name)
+        after = _placed(level)
+        if after is not level:
+            tree = put_back(tree, name, after)
+    known = {
+        key: at for key, at in tree["subboxes"].items() if key.partition("/")[0] in tree["subflows"]
+    }
+    if len(known) != len(tree["subboxes"]):
+        tree = {**tree, "subboxes": known}
+    return _placed(tree)
+
+
+def _placed(tree: Tree) -> Tree:
+    """The same of one level."""
+    every = boxed(tree)
+    there = set(every)
+    missing = [name for name in every if name not in tree["boxes"]]
+    known = {name: at for name, at in tree["boxes"].items() if name in there}
     if not missing:
         return tree if len(known) == len(tree["boxes"]) else {**tree, "boxes": known}
     found = arranged(missing, links_of(tree))

@@ -119,8 +119,11 @@ def revert(session: Session, tab: Tab) -> None:
     if session.running is None:
         raise ConfigError("This flow does not run yet: there is nothing to go back to.")
     boxes = {k: v for k, v in session.tree["boxes"].items() if k in session.origin["nodes"]}
-    kept = {**session.origin, "boxes": boxes, "frames": session.tree["frames"]}
-    session.turn_to(tab, placed({**kept, "boxes": {**session.origin["boxes"], **boxes}}))
+    inner = {k: v for k, v in session.tree["subboxes"].items() if k in session.origin["subboxes"]}
+    kept = {part: session.tree[part] for part in ("frames", "subframes")}
+    kept["boxes"] = {**session.origin["boxes"], **boxes}
+    kept["subboxes"] = {**session.origin["subboxes"], **inner}
+    session.turn_to(tab, placed({**session.origin, **kept}))
 
 
 __all__ = ["deploy", "merge", "refresh", "revert", "rivalry"]

@@ -17,13 +17,14 @@ from gateway.flow.compare import Difference, compare
 from gateway.flow.document import Document
 from ui.editor.drafts import Deployed, Draft
 from ui.editor.keeping import Keeper, Start, name_of
+from ui.editor.level import level_of
 from ui.editor.merge import MEANING, whole
 from ui.editor.ops import Op, done
 from ui.editor.patch import Patch, diff, patched
 from ui.editor.place import placed
 from ui.editor.tree import Tree, document_of, tree_of
 from ui.editor.view import View, changed, view_of
-from ui.editor.wires import links_of
+from ui.editor.wires import PORTS, links_of
 from ui.engine import Api
 
 UNDO_MAX: Final = 200
@@ -49,6 +50,8 @@ class Tab:
     api: Api
     may_edit: bool = True
     colour: int = 0
+    level: str = ""
+    """The subflow whose inside it shows; empty for the flow itself."""
     selected: list[str] = field(default_factory=list)
 
 
@@ -164,16 +167,22 @@ class Session:
             self.say_presence()
             self.keeper.left(tab)
 
-    def select(self, tab: Tab, ids: Sequence[str]) -> None:
-        """What somebody looks at."""
-        tab.selected = list(ids)
+    def select(self, tab: Tab, ids: Sequence[str], level: str = "") -> None:
+        """What somebody looks at, and inside which subflow."""
+        tab.selected, tab.level = list(ids), level
         self.say_presence()
 
     def say_presence(self) -> None:
         """Tell every tab who else is here."""
         for tab in self.tabs:
             others = [
-                {"tab": o.id, "name": name_of(o.actor), "colour": o.colour, "selected": o.selected}
+                {
+                    "tab": o.id,
+                    "name": name_of(o.actor),
+                    "colour": o.colour,
+                    "level": o.level,
+                    "selected": o.selected,
+                }
                 for o in self.tabs
                 if o is not tab
             ]
@@ -187,15 +196,21 @@ class Session:
     # ------------------------------------------------------------------ edits
 
     def edit(self, tab: Tab, op: Op) -> list[str]:
-        """Do something; returns the ids of nodes and frames that are new.
+        """Do something; returns the ids of nodes and frames that are new, where it was done.
 
         Raises:
             ConfigError: It cannot be done; the sentence says why.
         """
-        before = self.tree
-        self.turn_to(tab, whole(done(before, op)))
-        parts = ("nodes", "connections", "frames")
-        return [name for part in parts for name in self.tree[part] if name not in before[part]]
+        level = str(op.get("in") or "")
+        before = level_of(self.tree, level)
+        self.turn_to(tab, whole(done(self.tree, op)))
+        after = level_of(self.tree, level)
+        return [
+            name
+            for part in ("nodes", PORTS, "connections", "frames")
+            for name in after.get(part, ())
+            if name not in before.get(part, ())
+        ]
 
     def turn_to(self, tab: Tab, after: Tree) -> None:
         """Go to another tree, as a step that this person can take back.

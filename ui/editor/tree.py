@@ -10,7 +10,7 @@ from gateway.flow.entries import BYPASS, TEST_KEYS, Entry, FlowTest, OutboxOptio
 from gateway.flow.entries import flow_test_data as test_data
 from gateway.flow.findings import valid_config
 from gateway.flow.shape_subflow import subflow_from
-from gateway.flow.subflow import subflow_data
+from gateway.flow.subflow import FAMILY, SEPARATOR, subflow_data
 from gateway.flow.yaml_read import Path
 
 Fields = dict[str, Any]
@@ -22,19 +22,26 @@ SECTIONS: Final = (
     "head",
     "connections",
     "subflows",
+    "subnodes",
+    "subwires",
     "nodes",
     "wires",
     "tests",
     "boxes",
     "frames",
+    "subboxes",
+    "subframes",
     "remarks",
 )
-"""``boxes`` and ``frames`` are the layout, the rest is the file."""
-LAYOUT: Final = ("boxes", "frames")
+"""``subnodes`` and ``subwires`` are what stands inside subflows, by ``subflow/node``, so that two
+people may edit two nodes of one subflow. `LAYOUT` is the layout, the rest is the file."""
+LAYOUT: Final = ("boxes", "frames", "subboxes", "subframes")
 HEAD: Final = "flow"
 """The one id in the section ``head``."""
 COMMENT: Final = "#"
 """The field with the comment lines above an entry; no option has this name."""
+_BOX: Final = f"{FAMILY}."
+"""Before the key of a box inside a subflow, in a layout as it is stored."""
 _AGAIN: Final = "\t"
 """Stands before the number of a chain or a test that is there more than once."""
 
@@ -47,12 +54,12 @@ def tree_of(document: Document, layout: Mapping[str, Any] | None = None) -> Tree
         layout: ``[x, y]`` of each box, and frames by ids that begin with ``#``.
     """
     said = document.comments
+    inner = _inside(document)
     head = {"about": document.about, "allow_write": document.allow_write}
     tests = [test_data(test) for test in document.tests]
-    own = {"connections", "nodes", "wires", "tests"}
     tree: Tree = {
         "head": {HEAD: {"flow": document.name, **head, "durability": document.durability}},
-        "subflows": {name: subflow_data(one) for name, one in document.subflows.items()},
+        **inner,
         "wires": _numbered(
             (chain, _with({}, said.get(("wires", i)))) for i, chain in enumerate(document.chains)
         ),
@@ -60,12 +67,11 @@ def tree_of(document: Document, layout: Mapping[str, Any] | None = None) -> Tree
             (str(test.get("title", "")), _with(test, said.get(("tests", i))))
             for i, test in enumerate(tests)
         ),
-        "boxes": {},
-        "frames": {},
+        **{section: {} for section in LAYOUT},
         "remarks": {
             repr(place): {"place": place, COMMENT: lines}
             for place, lines in said.items()
-            if len(place) != 2 or place[0] not in own
+            if not _is_of_entry(place)
         },
     }
     for section in ("connections", "nodes"):
@@ -75,11 +81,37 @@ def tree_of(document: Document, layout: Mapping[str, Any] | None = None) -> Tree
             for name, entry in entries.items()
         }
     for name, place in (layout or {}).items():
+        sub, key = ("sub", name[len(_BOX) :]) if name.startswith(_BOX) else ("", name)
         if isinstance(place, Mapping):
-            tree["frames"][name] = dict(place)
+            tree[f"{sub}frames"][key] = dict(place)
         else:
-            tree["boxes"][name] = {"x": float(place[0]), "y": float(place[1])}
+            tree[f"{sub}boxes"][key] = {"x": float(place[0]), "y": float(place[1])}
     return {section: tree[section] for section in SECTIONS}
+
+
+def _inside(document: Document) -> Tree:
+    """The subflows: what is said of each, their nodes and their wires."""
+    said = document.comments
+    subflows: Section = {}
+    nodes: Section = {}
+    wires: Section = {}
+    for name, subflow in document.subflows.items():
+        data = subflow_data(subflow)
+        head: Path = ("subflows", name)
+        for node, fields in data.pop("nodes").items():
+            nodes[name + SEPARATOR + node] = _with(fields, said.get((*head, "nodes", node)))
+        for i, chain in enumerate(data.pop("wires", ())):
+            key = free_key(wires, name + SEPARATOR + chain)
+            wires[key] = _with({}, said.get((*head, "wires", i)))
+        subflows[name] = data
+    return {"subflows": subflows, "subnodes": nodes, "subwires": wires}
+
+
+def _is_of_entry(place: Path) -> bool:
+    """Whether a comment stands above an entry of the tree."""
+    if len(place) == 2:
+        return place[0] in ("connections", "nodes", "wires", "tests")
+    return len(place) == 4 and place[0] == "subflows" and place[2] in ("nodes", "wires")
 
 
 def _with(fields: Mapping[str, Any], lines: list[str] | None) -> Fields:
@@ -125,19 +157,56 @@ def document_of(tree: Tree, file: str = "") -> Document:
         for i, fields in enumerate(tree[section].values()):
             if COMMENT in fields:
                 comments[section, i] = fields[COMMENT]
+    subflows = _subflows(tree, comments)
     return Document(
         name=head["flow"],
         about=head["about"],
         allow_write=head["allow_write"],
         durability=head["durability"],
         connections={name: entry_of(name, f) for name, f in tree["connections"].items()},
-        subflows={name: subflow_from(name, fields) for name, fields in tree["subflows"].items()},
+        subflows={name: subflow_from(name, fields) for name, fields in subflows.items()},
         nodes={name: entry_of(name, fields) for name, fields in tree["nodes"].items()},
         chains=tuple(text_of_key(key) for key in tree["wires"]),
         tests=tuple(_test(fields) for fields in tree["tests"].values()),
         file=file or f"{head['flow']}.flow.yaml",
         comments=comments,
     )
+
+
+def _subflows(tree: Tree, comments: dict[Path, list[str]]) -> dict[str, Fields]:
+    """The subflows as the file has them; their comments are put with the others."""
+    found: dict[str, Fields] = {
+        name: {**fields, "nodes": {}, "wires": []} for name, fields in tree["subflows"].items()
+    }
+    for key, fields in tree["subnodes"].items():
+        name, _, node = key.partition(SEPARATOR)
+        if COMMENT in fields:
+            comments["subflows", name, "nodes", node] = fields[COMMENT]
+        plain = {key: value for key, value in fields.items() if key != COMMENT}
+        found[name]["nodes"][node] = plain
+    for key, fields in tree["subwires"].items():
+        name, _, chain = text_of_key(key).partition(SEPARATOR)
+        if COMMENT in fields:
+            comments["subflows", name, "wires", len(found[name]["wires"])] = fields[COMMENT]
+        found[name]["wires"].append(chain)
+    return found
+
+
+def check_subflow(tree: Tree, name: str) -> None:
+    """See that the flow file can have the inside of a subflow as it is.
+
+    Raises:
+        ConfigError: It cannot; the message names the place.
+    """
+    head = name + SEPARATOR
+    part: Tree = {
+        "subflows": {name: tree["subflows"][name]},
+        **{
+            section: {key: row for key, row in tree[section].items() if key.startswith(head)}
+            for section in ("subnodes", "subwires")
+        },
+    }
+    subflow_from(name, _subflows(part, {})[name])
 
 
 def entry_of(name: str, fields: Mapping[str, Any]) -> Entry:
@@ -163,8 +232,13 @@ def _test(fields: Mapping[str, Any]) -> FlowTest:
 
 def layout_of(tree: Tree) -> dict[str, Any]:
     """The layout of a tree, as it is stored."""
-    boxes = {name: [at["x"], at["y"]] for name, at in tree["boxes"].items()}
-    return {**boxes, **{name: dict(frame) for name, frame in tree["frames"].items()}}
+    found: dict[str, Any] = {}
+    for sub, head in (("", ""), ("sub", _BOX)):
+        for name, at in tree[f"{sub}boxes"].items():
+            found[head + name] = [at["x"], at["y"]]
+        for name, frame in tree[f"{sub}frames"].items():
+            found[head + name] = dict(frame)
+    return found
 
 
 __all__ = [
@@ -175,6 +249,7 @@ __all__ = [
     "Fields",
     "Section",
     "Tree",
+    "check_subflow",
     "document_of",
     "entry_of",
     "free_key",

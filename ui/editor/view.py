@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from gateway.flow import registry
 from gateway.flow.node import Node
+from ui.editor.level import level_of, paths_of, uses
 from ui.editor.patch import same
 from ui.editor.tree import COMMENT, HEAD, Fields, Tree
-from ui.editor.wires import links_of, outputs_of, port_of
+from ui.editor.wires import PORTS, links_of, outputs_of, port_of
 
 View = dict[str, Any]
-PARTS: Final = ("nodes", "wires", "frames", "connections", "ghosts", "head")
+PARTS: Final = ("nodes", "wires", "frames", "connections", "ghosts", "subflows", "head")
+PATHS_MAX: Final = 200
+"""Instances of a subflow that one can look into."""
 CATEGORIES: Final = (
     "source",
     "filter",
@@ -23,11 +26,18 @@ CATEGORIES: Final = (
     "alarm",
     "worker",
     "sink",
+    "link",
+    "subflow",
     "test",
     "connection",
 )
 """In the order in which data takes its way."""
 _SUMMARY_CHARS: Final = 40
+_NOTHING: Final[Tree] = {
+    part: {} for part in ("nodes", "connections", "boxes", "wires", "subflows")
+}
+_PORT: Final = {"about": "", "disabled": False, "fields": {}, "summary": "", "change": ""}
+"""What the port of a subflow has in common with nodes on the canvas."""
 _NAMES: Final = {
     "mqtt": "MQTT",
     "opcua": "OPC UA",
@@ -86,6 +96,8 @@ def label_of(family: str, name: str, kind: str) -> str:
     ('MQTT source', 'Swinging door')
     """
     words = " ".join(_NAMES.get(word, word) for word in name.split("_"))
+    if family == "link":
+        return f"Link: {words}"
     if kind == "transform":
         return words[:1].upper() + words[1:]
     return f"{_NAMES.get(family, family.capitalize())} {words}"
@@ -99,14 +111,37 @@ def view_of(tree: Tree, deployed: Tree | None) -> View:
         deployed: The one that runs, to mark what differs; None when none does.
 
     Returns: ``nodes``, ``wires``, ``frames``, ``connections`` and ``ghosts`` (nodes that run and
-    are not here any more) by their ids, and ``head``.
+    are not here any more) by their ids, ``head``, and ``subflows`` by name, each with what its
+    inside shows in the same form.
     """
-    old = deployed or {"nodes": {}, "connections": {}, "boxes": {}, "wires": {}}
+    old = deployed or _NOTHING
+    connections = {
+        name: _row(fields, old["connections"].get(name)) | {"used": _users(tree, name)}
+        for name, fields in tree["connections"].items()
+    }
+    head = {key: value for key, value in tree["head"][HEAD].items() if key != COMMENT}
+    used = uses(tree)
+    subflows = {
+        name: _subflow(tree, deployed, name, used)
+        | {"used": [list(at) for at in used.get(name, ())]}
+        for name in tree["subflows"]
+    }
+    own = _level(tree, deployed)
+    return {**own, "connections": connections, "head": head, "subflows": subflows}
+
+
+def _level(tree: Tree, deployed: Tree | None) -> View:
+    """The flow itself, or the inside of a subflow."""
+    old = deployed or _NOTHING
     before = {link.key for link in links_of(old)} if deployed is not None else set()
-    nodes = {}
-    for name, fields in tree["nodes"].items():
+    nodes = {
+        name: {"type": f"port.{port['side']}", "carries": port["carries"], **_PORT}
+        for name, port in tree.get(PORTS, {}).items()
+    }
+    nodes |= {name: _row(row, old["nodes"].get(name)) for name, row in tree["nodes"].items()}
+    for name, row in nodes.items():
         at = tree["boxes"].get(name, {"x": 0.0, "y": 0.0})
-        nodes[name] = _row(fields, old["nodes"].get(name)) | {"x": at["x"], "y": at["y"]}
+        row |= {"x": at["x"], "y": at["y"]}
     wires = {}
     for link in links_of(tree):
         port = port_of(outputs_of(tree, link.source), link.source_port)
@@ -123,23 +158,30 @@ def view_of(tree: Tree, deployed: Tree | None) -> View:
         for name, fields in old["nodes"].items()
         if name not in tree["nodes"]
     }
-    connections = {
-        name: _row(fields, old["connections"].get(name)) | {"used": _users(tree, name)}
-        for name, fields in tree["connections"].items()
-    }
-    head = {key: value for key, value in tree["head"][HEAD].items() if key != COMMENT}
+    frames = {key: dict(frame) for key, frame in tree["frames"].items()}
+    return {"nodes": nodes, "wires": wires, "frames": frames, "ghosts": ghosts}
+
+
+def _subflow(
+    tree: Tree, deployed: Tree | None, name: str, used: Mapping[str, list[tuple[str, str]]]
+) -> View:
+    """One subflow: its inside, what an instance sees of it, and where it is used."""
+    fields = tree["subflows"][name]
+    is_old = deployed is not None and name in deployed["subflows"]
+    before = level_of(deployed, name) if deployed is not None and is_old else None
     return {
-        "nodes": nodes,
-        "wires": wires,
-        "frames": {key: dict(frame) for key, frame in tree["frames"].items()},
-        "connections": connections,
-        "ghosts": ghosts,
-        "head": head,
+        **_level(level_of(tree, name), before),
+        "about": fields.get("about", ""),
+        "parameters": fields.get("parameters", {}),
+        "inputs": fields.get("inputs", {}),
+        "outputs": fields.get("outputs", {}),
+        "paths": paths_of(tree, name, PATHS_MAX, used),
     }
 
 
 def _users(tree: Tree, connection: str) -> int:
-    return sum(fields.get("connection") == connection for fields in tree["nodes"].values())
+    rows = [*tree["nodes"].values(), *tree["subnodes"].values()]
+    return sum(fields.get("connection") == connection for fields in rows)
 
 
 def _row(fields: Fields, deployed: Fields | None) -> dict[str, Any]:
@@ -151,7 +193,7 @@ def _row(fields: Fields, deployed: Fields | None) -> dict[str, Any]:
     return {
         "type": fields["type"],
         "about": fields.get("about", ""),
-        "disabled": bool(fields.get("disabled", False)),
+        "disabled": fields.get("disabled", False),
         "fields": own,
         "summary": summary_of(own),
         "change": change,

@@ -10,19 +10,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gateway.errors import ConfigError
 from gateway.flow import registry
-from gateway.flow.entries import ends_of
+from gateway.flow.document import Document
+from gateway.flow.entries import Entry, ends_of
 from gateway.flow.node import Node, Port
+from gateway.flow.subflow import Subflow
 from ui.editor.tree import Section, Tree, free_key, text_of_key
 
-_NONE: Final[tuple[Port, ...]] = ()
-_KNOWN_MAX: Final = 8
-_known: dict[tuple[int, int], tuple[Section, Section, tuple[Link, ...]]] = {}
-"""The wires of the trees that were looked at last: of one edit they are asked for several times."""
+PORTS: Final = "ports"
+"""The section with the ports of a subflow, in the tree of its inside; see `ui.editor.level`."""
+_KNOWN_MAX: Final = 64
+_known: dict[tuple[int, ...], tuple[tuple[Section, ...], tuple[Link, ...]]] = {}
+_shapes: dict[tuple[int, ...], tuple[tuple[Section, ...], Document]] = {}
+"""The trees that were looked at last: of one edit they are asked for several times."""
 _ends: Final = lru_cache(4096)(ends_of)
+_EMPTY: Final[Section] = {}
+Side = Literal["inputs", "outputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,54 @@ def class_of(tree: Tree, node: str) -> type[Node[Any]] | None:
 
 
 def inputs_of(tree: Tree, node: str) -> tuple[Port, ...]:
-    """The inputs of a node."""
-    return getattr(class_of(tree, node), "inputs", _NONE)
+    """The inputs of a node, of an instance of a subflow, or of an output of the subflow itself."""
+    return ports_of(tree, node, "inputs") or ()
 
 
 def outputs_of(tree: Tree, node: str) -> tuple[Port, ...]:
-    """The outputs of a node."""
-    return getattr(class_of(tree, node), "outputs", _NONE)
+    """The outputs of a node, of an instance of a subflow, or of an input of the subflow itself."""
+    return ports_of(tree, node, "outputs") or ()
+
+
+def ports_of(tree: Tree, node: str, side: Side) -> tuple[Port, ...] | None:
+    """The ports on one side, as `Document.ports_of` knows them; None where that is not known."""
+    return _shape(tree).ports_of(node, side)
+
+
+def has_end(tree: Tree, name: str) -> bool:
+    """Whether wires may end there."""
+    return name in tree["nodes"] or name in tree.get(PORTS, _EMPTY)
+
+
+def _shape(tree: Tree) -> Document:
+    """The tree as a document that knows no more than types and ports."""
+    parts = tree["nodes"], tree["subflows"], tree.get(PORTS, _EMPTY)
+    key = tuple(map(id, parts))
+    if key not in _shapes:
+        while len(_shapes) >= _KNOWN_MAX:
+            del _shapes[next(iter(_shapes))]
+        # Sections are never changed in place; holding them keeps their ids theirs.
+        _shapes[key] = (
+            parts,
+            Document(
+                "",
+                nodes={name: Entry(str(fields["type"])) for name, fields in parts[0].items()},
+                subflows={name: _sides(fields) for name, fields in parts[1].items()},
+                inside=_inside(parts[2]) if PORTS in tree else None,
+            ),
+        )
+    return _shapes[key][1]
+
+
+def _sides(fields: Mapping[str, Any]) -> Subflow:
+    return Subflow(inputs=fields.get("inputs", {}), outputs=fields.get("outputs", {}))
+
+
+def _inside(ports: Section) -> Subflow:
+    sides: dict[str, dict[str, Any]] = {"inputs": {}, "outputs": {}}
+    for name, port in ports.items():
+        sides[port["side"]][name] = port["carries"]
+    return _sides(sides)
 
 
 def port_of(ports: Iterable[Port], name: str) -> Port | None:
@@ -81,14 +128,13 @@ def port_of(ports: Iterable[Port], name: str) -> Port | None:
 
 def links_of(tree: Tree) -> list[Link]:
     """All wires with their ports, as `Document.wires` finds them."""
-    nodes, wires = tree["nodes"], tree["wires"]
-    key = id(nodes), id(wires)
+    parts = tree["nodes"], tree["wires"], tree["subflows"], tree.get(PORTS, _EMPTY)
+    key = tuple(map(id, parts))
     if key not in _known:
         while len(_known) >= _KNOWN_MAX:
             del _known[next(iter(_known))]
-        # Sections are never changed in place; holding them keeps their ids theirs.
-        _known[key] = (nodes, wires, _links(tree))
-    return list(_known[key][2])
+        _known[key] = (parts, _links(tree))
+    return list(_known[key][1])
 
 
 def _links(tree: Tree) -> tuple[Link, ...]:
@@ -181,14 +227,14 @@ def reaches(links: Iterable[Link], start: str, end: str) -> bool:
 
 def misfit(tree: Tree, link: Link, links: Iterable[Link]) -> str:
     """Why a wire cannot be, in words; empty when it can."""
-    if link.source not in tree["nodes"] or link.target not in tree["nodes"]:
-        gone = link.source if link.source not in tree["nodes"] else link.target
+    if not has_end(tree, link.source) or not has_end(tree, link.target):
+        gone = link.source if not has_end(tree, link.source) else link.target
         return f"There is no node {gone!r} any more."
     out = port_of(outputs_of(tree, link.source), link.source_port)
     into = port_of(inputs_of(tree, link.target), link.target_port)
-    if out is None and class_of(tree, link.source) is not None:
+    if out is None and ports_of(tree, link.source, "outputs") is not None:
         return f"{link.source} has no output {link.source_port!r}."
-    if into is None and class_of(tree, link.target) is not None:
+    if into is None and ports_of(tree, link.target, "inputs") is not None:
         return f"{link.target} has no input {link.target_port!r}."
     if out is not None and into is not None and out.carries != into.carries:
         return (
@@ -226,14 +272,17 @@ def rewired(section: Section, more: Mapping[str, Any]) -> Section:
 
 
 __all__ = [
+    "PORTS",
     "Link",
     "chain_text",
     "class_of",
+    "has_end",
     "inputs_of",
     "links_of",
     "misfit",
     "outputs_of",
     "port_of",
+    "ports_of",
     "reaches",
     "renamed",
     "rewired",

@@ -16,6 +16,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
 from ui.assets import FRONTEND, HERE
+from ui.locale.specs import spec_texts
 
 LOCALE: Final = HERE / "locale"
 _KEYWORDS: Final = {"_": None, "N_": None, "translated": (2,)}
@@ -37,6 +38,8 @@ def collected() -> Catalog:
             place = path.relative_to(HERE.parent).as_posix()
             for line, text in texts_of(path.read_text("utf-8")):
                 found.add(text, locations=[(place, line)])
+    for place, text in spec_texts():
+        found.add(text, locations=[(place, 1)])
     return found
 
 

@@ -4,6 +4,8 @@ import { t } from '../lib/i18n.js';
 import { pieceOf, textOf } from './clip.js';
 import { misfit, portsOf } from './fit.js';
 import { isTyping, nameOf, table } from './keys.js';
+import { makeLeveled } from './leveled.js';
+import { ends, isLink, isPort, linkEnds, subflowOf } from './levels.js';
 import { aligned, along, stepOf } from './walk.js';
 
 const CHORD_MS = 1500;
@@ -12,6 +14,7 @@ export function makeActions(store, canvas) {
   const flow = canvas.flow;
   const chosen = () => store.selected.value;
   const isAny = () => chosen().nodes.length + chosen().wires.length + chosen().frames.length > 0;
+  const leveled = makeLeveled(store, canvas);
   let chord = null;
   let pasted = 0;
 
@@ -73,9 +76,12 @@ export function makeActions(store, canvas) {
   }
 
   // ---------------------------------------------------------------- watching
+  // What leaves a port of an instance of a subflow is watched where it really comes from.
   function watch(node, port) {
-    const key = `${node}.${port}`;
-    if (!store.taps.has(key)) store.taps.set(key, { node, port });
+    for (const [id, out] of ends(store, store.path.value, node, port, 'source')) {
+      const key = `${id}.${out}`;
+      if (!store.taps.has(key)) store.taps.set(key, { node: id, port: out });
+    }
     store.tab.value = 'debug';
   }
   function watchAll(id) {
@@ -139,22 +145,45 @@ export function makeActions(store, canvas) {
     const row = store.view.nodes[id];
     const card = store.catalogue[row.type];
     const can = store.mayEdit;
+    if (isPort(row.type)) return [[t('Settings'), form, 'Enter'], ...when(can, [t('Delete'), () => remove(), 'Del'])];
+    const subflow = subflowOf(row.type);
+    const link = isLink(row.type) ? linkEnds(store.view, id) : { from: [], to: [] };
     return [
       [t('Settings'), form, 'Enter'],
+      ...when(subflow && card, [t('Open the subflow {name}', { name: subflow }), () => leveled.openInstance(id), 'O'], ...when(can, [t('Unpack'), () => store.op({ op: 'unpack', id })])),
+      ...link.from.map(([node]) => [t('Go to {node}', { node: `← ${node}` }), () => canvas.reveal(node)]), ...link.to.map(([node]) => [t('Go to {node}', { node: `→ ${node}` }), () => canvas.reveal(node)]),
+      ...leveledStreams(id, row),
       ...when(card?.outputs.length, [t('Watch what it gives'), () => watchAll(id)]),
-      ...when(store.may.has('flow.inject') && card && card.kind !== 'sink', [t('Inject…'), () => store.open('inject', { node: id })]),
-      [t('Help on {type}', { type: row.type }), () => window.open(`/help/${row.type}`, '_blank', 'noopener')],
+      ...when(store.may.has('flow.inject') && card && card.kind !== 'sink', ...when(!subflow && !store.level.value, [t('Inject…'), () => store.open('inject', { node: id })])),
+      [t('Help on {type}', { type: row.type }), () => window.open(subflow ? '/help/flow_file' : `/help/${row.type}`, '_blank', 'noopener')],
       null,
-      ...when(can, [row.disabled ? t('Enable') : t('Disable'), disable, 'D']),
+      ...when(can, [row.disabled ? t('Enable') : t('Disable'), disable, 'D'], [row.disabled === 'bypass' ? t('Bypass no more') : t('Bypass'), leveled.bypass, 'B']),
       [t('Copy'), copyNow, 'Ctrl+C'],
-      ...when(can, [t('Wire to…'), () => store.open('wire', { node: id })], [t('Delete'), () => remove(), 'Del'], [t('Delete and reconnect'), () => remove(true), 'Ctrl+Del'], null, [t('Group'), group, 'Ctrl+Shift+G'], [t('Ungroup'), ungroup, 'Ctrl+Shift+U']),
+      ...when(can, [t('Wire to…'), () => store.open('wire', { node: id })], [t('Delete'), () => remove(), 'Del'], [t('Delete and reconnect'), () => remove(true), 'Ctrl+Del'], null, [t('Group'), group, 'Ctrl+Shift+G'], [t('Ungroup'), ungroup, 'Ctrl+Shift+U'], [t('Make a subflow…'), leveled.gather, 'Ctrl+Shift+S']),
       [t('Select upstream'), () => walk(-1), 'Alt+S U'], [t('Select downstream'), () => walk(1), 'Alt+S D'],
     ];
   }
+  const leveledStreams = (id, row) => (row.type.startsWith('flow.') ? leveled.streamEnds(id).map(([other, node]) => [t('Go to {node} in the flow {flow}', { node, flow: other }), () => leveled.jumpToFlow(other, node)]) : []);
+  function catchAt(w) {
+    const [[node, port] = []] = ends(store, store.path.value, w.source, w.source_port, 'source');
+    if (node) store.open('catch', { node, port, carries: w.carries });
+    else store.say(t('Nothing runs here: the subflow is used nowhere yet.'), 'bad');
+  }
+  // The wire becomes two named ends, for parts that stand far from each other.
+  function asLink(id) {
+    const w = store.view.wires[id];
+    const a = store.view.nodes[w.source];
+    const b = store.view.nodes[w.target];
+    store.op({ op: 'add', type: `link.${w.carries}`, wire: id, x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, anywhere: true });
+  }
   function wireMenu(id) {
     const w = store.view.wires[id];
+    const isNamed = isLink(store.view.nodes[w.source]?.type) || isLink(store.view.nodes[w.target]?.type);
     return [
       [t('Watch what passes'), () => { store.panels.side.value = true; watch(w.source, w.source_port); }],
+      ...when(store.may.has('flow.tap') && store.status.revision, [t('Breakpoint…'), () => catchAt(w)]),
+      [t('Go to {node}', { node: `← ${w.source}` }), () => canvas.reveal(w.source)], [t('Go to {node}', { node: `→ ${w.target}` }), () => canvas.reveal(w.target)],
+      ...when(store.mayEdit && w.carries && !isNamed, [t('As a link with a name'), () => asLink(id)]),
       ...when(store.mayEdit, [t('Put a node here…'), () => quickOnWire({ edge: { id } })], [t('Delete'), () => store.op({ op: 'del', wires: [id] }), 'Del']),
     ];
   }
@@ -190,8 +219,9 @@ export function makeActions(store, canvas) {
 
   // ---------------------------------------------------------------- keys
   const DO = {
+    ...leveled,
     undo: () => { canvas.sendPending(); store.step('undo'); }, redo: () => store.step('redo'), all: selectAll, delete: () => remove(), heal: () => remove(true), disable, form,
-    none: () => { canvas.cancelWire(); store.menu.is = false; store.quick.is = false; flow.removeSelectedElements(); }, group, ungroup, note: () => note(), connect,
+    none: () => { canvas.cancelWire(); store.trace.value = null; store.menu.is = false; store.quick.is = false; flow.removeSelectedElements(); }, group, ungroup, note: () => note(), connect,
     palette: () => { store.panels.palette.value = true; requestAnimationFrame(() => document.querySelector('.pal-search')?.focus()); },
     quick: () => canvas.quick(canvas.centre()), search: () => store.open('search'), help: () => store.open('keys'),
     in: () => flow.zoomIn({ duration: 120 }), out: () => flow.zoomOut({ duration: 120 }), one: () => zoomTo(1), fit: () => flow.fitView({ duration: 150, padding: 0.15 }),

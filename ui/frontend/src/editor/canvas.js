@@ -3,6 +3,7 @@
 import { nextTick, onBeforeUnmount, ref, watch } from 'vue';
 import { useVueFlow } from './flow.js';
 import { misfit, portsOf, typesFor, word, carriesOf } from './fit.js';
+import { isPort, placeOf } from './levels.js';
 import { nearest } from './walk.js';
 import { t } from '../lib/i18n.js';
 
@@ -16,8 +17,9 @@ const ghostId = (name) => `-${name}`;
 
 function nodeOf(store, id) {
   const row = store.view.nodes[id];
-  const label = `${id}, ${store.catalogue[row.type]?.label || row.type}`;
-  return { id, type: 'node', position: { x: row.x, y: row.y }, data: row, ariaLabel: label, connectable: store.mayEdit, draggable: store.mayEdit };
+  const port = isPort(row.type);
+  const label = port ? (row.type === 'port.inputs' ? t('Input {name}', { name: id }) : t('Output {name}', { name: id })) : `${id}, ${t(store.catalogue[row.type]?.label || row.type)}`;
+  return { id, type: port ? 'port' : 'node', position: { x: row.x, y: row.y }, data: row, ariaLabel: label, connectable: store.mayEdit, draggable: store.mayEdit };
 }
 function frameOf(store, id) {
   const row = store.view.frames[id];
@@ -116,6 +118,13 @@ export function makeCanvas(store, { root, emitSelect }) {
     if (!select([id]).length) return;
     await flow.fitView({ nodes: [id], maxZoom: 1, padding: 0.6, duration: 200 });
     focus(id);
+  }
+  // The same for an id that runs, such as `north/clean`: the subflow is opened as it is in north.
+  async function revealPath(id) {
+    const place = placeOf(store, id);
+    if (!place) return store.say(t('{node} is not in what is edited here.', { node: id }), 'bad');
+    store.actions.openLevel(place.level, place.path);
+    return reveal(place.node);
   }
   const focus = (id) => nextTick(() => root.value?.querySelector(`.vue-flow__node[data-id="${CSS.escape(id)}"]`)?.focus({ preventScroll: true }));
 
@@ -251,7 +260,9 @@ export function makeCanvas(store, { root, emitSelect }) {
   }
   function add(type, at, more = {}) {
     const [x, y] = toCanvas(at);
-    store.op({ op: 'add', type, x, y, ...more });
+    if (!type.startsWith('take:')) return store.op({ op: 'add', type, x, y, ...more });
+    const [from, name] = type.slice(5).split('/');
+    return store.ask('take', { flow: from, name, in: store.level.value, add: { x, y, ...more } }).catch((error) => store.say(error.message, 'bad'));
   }
   function quick(at, { end: loose = null, wire: onto = '' } = {}) {
     const box = root.value.getBoundingClientRect();
@@ -306,7 +317,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   }
   function near(direction) {
     const at = flow.getSelectedNodes.value[0];
-    const nodes = flow.getNodes.value.filter((n) => n.type === 'node');
+    const nodes = flow.getNodes.value.filter((n) => n.type === 'node' || n.type === 'port');
     const found = nearest(nodes, at, direction);
     if (found) { select([found.id]); focus(found.id); keepVisible(found); }
   }
@@ -320,7 +331,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   onBeforeUnmount(sendPending);
 
   return {
-    flow, reset, apply, select, reveal, focus, add, quick, centre, toCanvas, wireAt, pointOf, isValid, wire, cancelWire, hasJustWired,
+    flow, reset, apply, select, reveal, revealPath, focus, add, quick, centre, toCanvas, wireAt, pointOf, isValid, wire, cancelWire, hasJustWired,
     nudge, near, sendPending, isDragging, zoomClass, carrying, word,
   };
 }

@@ -1,6 +1,7 @@
 // Whether a wire fits, with the reason in words, while it is being drawn. Python says it again
 // when the wire is let go (ui/editor/wires.py), so this only has to be as fast as the pointer.
 import { t } from '../lib/i18n.js';
+import { closesRing, isPort, subflowOf } from './levels.js';
 
 const WORD = { samples: () => t('samples'), windows: () => t('windows'), alarms: () => t('alarms'), events: () => t('events') };
 export const word = (carries) => (WORD[carries] ? WORD[carries]() : t('anything'));
@@ -17,6 +18,10 @@ export const wireKey = (c) => `${c.source}.${c.sourceHandle}>${c.target}.${c.tar
 // Ports of a node as [name, carries, about]; those of a type unknown here are known by its wires.
 export function portsOf(store, id) {
   const row = store.view.nodes[id];
+  if (isPort(row?.type)) {
+    const own = [[id, row.carries, '']];
+    return row.type === 'port.inputs' ? { inputs: [], outputs: own } : { inputs: own, outputs: [] };
+  }
   const card = row && store.catalogue[row.type];
   if (card) return { inputs: card.inputs, outputs: card.outputs };
   const inputs = new Set();
@@ -70,9 +75,10 @@ export function misfit(store, c) {
 
 // Node types that can stand at the loose end of a wire.
 export function typesFor(store, end) {
-  if (!end) return Object.keys(store.catalogue);
+  const all = Object.entries(store.catalogue).filter(([type]) => !subflowOf(type) || !closesRing(store, store.level.value, subflowOf(type)));
+  if (!end) return all.map(([type]) => type);
   const carries = carriesOf(store, end.node, end.port, end.is_source ? 'outputs' : 'inputs');
-  return Object.entries(store.catalogue)
+  return all
     .filter(([, card]) => (end.is_source ? card.inputs : card.outputs).some(([, c]) => !carries || c === carries))
     .map(([type]) => type);
 }

@@ -12,10 +12,11 @@ export const KEYS = () => [
     ['D', 'disable', t('Disable or enable')],
     ['Enter', 'form', t('Settings of the selected node')], ['F2', 'form', ''],
     ['Mod+Shift+G', 'group', t('Group')], ['Mod+Shift+U', 'ungroup', t('Ungroup')],
-    ['Shift+C', 'note', t('Comment')],
+    ['Shift+C', 'note', t('Comment')], ['B', 'bypass', t('Bypass, or not')], ['Mod+Shift+S', 'gather', t('Make the selection a subflow')],
   ]],
   [t('Find and add'), [
     ['/', 'palette', t('Search the palette')], ['Tab', 'quick', t('Add a node by its name (when no node has the focus)')],
+    ['Mod+[', 'back', t('The tab before')], ['Mod+]', 'next', t('The next tab')], ['O', 'openSubflow', t('Open the subflow of the selected node')],
     ['Mod+F', 'search', t('Search the flow')], ['?', 'help', t('Shortcuts')],
   ]],
   [t('Move'), [

@@ -35,11 +35,22 @@ export function nodeRow(row) {
   };
 }
 
+const ORDER = ['running', 'connected', 'starting', 'stopped', 'disconnected', 'faulted'];
+function worse(a, b) {
+  const most = (name) => Math.max(a[name] || 0, b[name] || 0);
+  const sum = (name) => (a[name] || 0) + (b[name] || 0);
+  const bad = ORDER.indexOf(b.state) > ORDER.indexOf(a.state) ? b : a;
+  return { state: bad.state, text: bad.text || a.text || b.text, rows_s: most('rows_s'), errors: sum('errors'), queued: sum('queued'), dropped: sum('dropped') };
+}
+
 export class Status {
   constructor() {
     this.parts = new Map(); // id -> what a node or a wire has registered, with what it shows
     this.rows = new Map(); // id -> the newest row of the gateway
     this.pending = new Set();
+    this.idsOf = (id) => [id]; // under which ids a node or a wire that is shown runs
+    this.ids = new Map(); // the same, remembered
+    this.shown = new Map(); // and the other way
     this.isInView = null; // () => (id) => boolean, made once a frame
     this.hasText = true;
     this.frame = 0;
@@ -48,17 +59,59 @@ export class Status {
 
   register(id, part) {
     this.parts.set(id, part);
-    if (this.rows.has(id)) { this.pending.add(id); this.kick(); }
+    this.note(id);
+    if (this.rowOf(id)) { this.pending.add(id); this.kick(); }
     return () => { if (this.parts.get(id) === part) this.parts.delete(id); };
   }
 
+  note(id) {
+    const ids = this.idsOf(id);
+    this.ids.set(id, ids);
+    for (const one of ids) {
+      if (!this.shown.has(one)) this.shown.set(one, new Set());
+      this.shown.get(one).add(id);
+    }
+  }
+
+  // The graph has changed, so ids may mean something else.
+  forgetIds() { this.isStale = true; }
+
+  learn() {
+    if (!this.isStale) return;
+    this.isStale = false;
+    this.ids.clear();
+    this.shown.clear();
+    for (const id of this.parts.keys()) { this.note(id); this.pending.add(id); }
+  }
+
+  // Another level is shown: what stands there is written anew.
+  turn() {
+    this.isStale = true;
+    for (const id of this.parts.keys()) { this.clear(id); this.pending.add(id); }
+    this.kick();
+  }
+
+  // What is known of something that is shown; of an instance of a subflow the worst and the most.
+  rowOf(id) {
+    const ids = this.ids.get(id) || [];
+    if (ids.length < 2) return this.rows.get(ids[0]);
+    const rows = ids.map((one) => this.rows.get(one)).filter(Boolean);
+    return rows.length ? rows.reduce(worse) : undefined;
+  }
+
   take(said) {
+    this.learn();
     if (said.whole) {
-      for (const id of this.parts.keys()) if (!(id in said.nodes) && !(id in said.wires)) this.clear(id);
+      const there = (id) => (this.ids.get(id) || []).some((one) => one in said.nodes || one in said.wires);
+      for (const id of this.parts.keys()) if (!there(id)) this.clear(id);
       this.rows.clear();
     }
-    for (const id in said.nodes) { this.rows.set(id, said.nodes[id]); this.pending.add(id); }
-    for (const id in said.wires) { this.rows.set(id, said.wires[id]); this.pending.add(id); }
+    for (const part of [said.nodes, said.wires]) {
+      for (const id in part) {
+        this.rows.set(id, part[id]);
+        for (const one of this.shown.get(id) || []) this.pending.add(one);
+      }
+    }
     this.kick();
   }
 
@@ -79,12 +132,15 @@ export class Status {
   flush() {
     this.frame = 0;
     if (document.hidden) return;
+    this.learn();
     const inView = this.isInView?.();
     for (const id of this.pending) {
       const part = this.parts.get(id);
       if (!part) { this.pending.delete(id); continue; }
       if (inView && !inView(id)) continue;
-      part.write(this.rows.get(id), this.hasText);
+      const row = this.rowOf(id);
+      if (!row) { this.pending.delete(id); continue; }
+      part.write(row, this.hasText);
       this.writes += 1;
       if (this.hasText) this.pending.delete(id);
     }
