@@ -30,6 +30,9 @@ WITHOUT_LOGIN = {
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/api/claim"),
+    ("GET", "/api/openid"),
+    ("GET", "/api/openid/start"),
+    ("GET", "/api/openid/callback"),
     ("POST", "/api/claim"),
     ("POST", "/api/login"),
     ("POST", "/hook/none"),
@@ -187,6 +190,9 @@ POST /api/me/confirm me.edit
 POST /api/me/password me.edit
 DELETE /api/me/sessions/{id} me.edit
 DELETE /api/sessions/{id} user.edit
+PUT /api/openid/settings openid.edit
+DELETE /api/openid/settings openid.edit
+POST /api/openid/check openid.edit
 POST /api/setpoints/arm setpoint.write
 POST /api/setpoints/confirm setpoint.write
 POST /api/tokens token.edit

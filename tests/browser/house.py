@@ -141,9 +141,24 @@ def chromium() -> AbstractAsyncContextManager[Browser]:
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, found: House, name: str = "", *, theme: str = "dark", **more: Any
+    browser: Browser,
+    found: House,
+    name: str = "",
+    *,
+    theme: str = "dark",
+    also: str = "",
+    **more: Any,
 ) -> AsyncIterator[Page]:
-    """A page of somebody on a touch panel of 10 inches; a JavaScript error fails the test."""
+    """A page of somebody on a touch panel of 10 inches; a JavaScript error fails the test.
+
+    Args:
+        browser: The browser.
+        found: The gateway.
+        name: Who is logged in; nobody when it is empty.
+        theme: dark or light.
+        also: An address outside the gateway that may be gone to.
+        more: What the browser is besides.
+    """
     size = {"width": 1280, "height": 800}
     context: BrowserContext = await browser.new_context(
         **{"viewport": size, "has_touch": True, "accept_downloads": True, **more}
@@ -165,7 +180,9 @@ async def opened(
     finally:
         await context.close()
     assert not errors
-    away = [url for url in asked if not url.startswith((found.url, "data:", "blob:"))]
+    away = [
+        url for url in asked if not url.startswith((found.url, also or found.url, "data:", "blob:"))
+    ]
     assert not away, "no request leaves the gateway"
 
 
