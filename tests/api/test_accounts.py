@@ -156,6 +156,7 @@ DELETE /api/dashboards/{name} dashboard.edit
 POST /api/pictures dashboard.edit
 DELETE /api/pictures/{name} dashboard.edit
 POST /api/connections/browse connection.test
+POST /api/connections/places connection.test
 POST /api/connections/test connection.test
 POST /api/connections/{flow}/{name}/trust connection.trust
 DELETE /api/drafts/{flow} flow.edit
