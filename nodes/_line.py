@@ -7,17 +7,21 @@ one place of the product that touches pyserial.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, Protocol, cast
 
 import serial
+from serial.tools import list_ports
 
-from gateway import ConfigError, Disconnected
+from gateway import ConfigError, Disconnected, Found
 
+BY_ID: Final = Path("/dev/serial/by-id")
 Parity = Literal["none", "even", "odd", "mark", "space"]
 OnData = Callable[[bytes], None]
 OnLost = Callable[[str], None]
@@ -209,3 +213,24 @@ def why_not_open(path: str, error: OSError) -> str:
     if error.errno in (errno.EBUSY, errno.EAGAIN):
         return f"{path} is in use by another program. Close that, or choose another port."
     return f"{path} cannot be opened: {error.strerror or error}."
+
+
+def ports(prefix: str = "") -> list[Found]:
+    """The serial ports that this machine has now, with what is known of each.
+
+    A port that has a name by-id is called by that: it stays the same after replugging.
+
+    Args:
+        prefix: Written before each, as in ``rtu:/dev/ttyUSB0``.
+    """
+    names = {}
+    with contextlib.suppress(OSError):
+        names = {os.path.realpath(link): str(link) for link in sorted(BY_ID.iterdir())}
+    found = []
+    for port in sorted(list_ports.comports(), key=lambda one: str(one.device)):
+        device = str(port.device)
+        known = [str(port.description or ""), str(port.manufacturer or "")]
+        about = ", ".join(text for text in dict.fromkeys(known) if text and text != "n/a")
+        address = prefix + names.get(os.path.realpath(device), device)
+        found.append(Found(device, "port", address=address, facts={"about": about}))
+    return found

@@ -8,6 +8,7 @@ where it came, and over TLS or not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -37,8 +38,13 @@ class Engine:
         limits = httpx.Limits(
             max_connections=200, max_keepalive_connections=20, keepalive_expiry=5.0
         )
+        # One client serves all browsers, so it must keep no cookie: the session of one who logs
+        # in would be shown for the next who has none.
         self.http = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT_S, connect=3.0), limits=limits, trust_env=False
+            timeout=httpx.Timeout(TIMEOUT_S, connect=3.0),
+            limits=limits,
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     def address(self) -> tuple[int, str]:

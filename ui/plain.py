@@ -26,6 +26,7 @@ document.documentElement.dataset.theme =
  .name {{ font-size: 30px; font-weight: 700; margin: 0 0 14px; }}
  form {{ display: flex; flex-direction: column; gap: 12px; }} form p {{ margin: 0; }}
  label {{ display: flex; flex-direction: column; gap: 4px; font-weight: 600; }}
+ .or {{ text-align: center; color: var(--muted); }}
  .said {{ color: var(--bad); min-height: 1.4em; }}
 </style>{head}</head>
 <body><main class="g-panel"><p class="name">Genba</p>{body}</main></body></html>

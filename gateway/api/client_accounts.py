@@ -86,6 +86,22 @@ class AccountClient(Client):
         """End an API token by its id."""
         self._ask("DELETE", f"/api/tokens/{quote(id, safe='')}")
 
+    def openid(self) -> dict[str, Any]:
+        """How people log in by a provider: ``settings`` or None, and ``fault``."""
+        return dict(self._ask("GET", "/api/openid/settings"))
+
+    def set_openid(self, settings: dict[str, Any]) -> str:
+        """Let people log in by a provider; returns what became of it, in a sentence."""
+        return str(self._ask("PUT", "/api/openid/settings", settings)["text"])
+
+    def remove_openid(self) -> str:
+        """Let people log in by passwords only; returns what became of it, in a sentence."""
+        return str(self._ask("DELETE", "/api/openid/settings")["text"])
+
+    def check_openid(self) -> dict[str, Any]:
+        """Ask the provider: ``authorize``, ``token`` and how many ``keys``."""
+        return dict(self._ask("POST", "/api/openid/check"))
+
     def audit(self, limit: int = 1000) -> list[dict[str, Any]]:
         """The newest records of who did what, newest first."""
         return [dict(row) for row in self._ask("GET", f"/api/audit?limit={limit}")]

@@ -35,6 +35,8 @@ from gateway.api.messages_accounts import (
     session_row,
     token_row,
 )
+from gateway.engine.accounts import Accounts
+from gateway.engine.principal import Principal
 from gateway.engine.roles import ACTIONS
 from gateway.engine.runtime import Runtime
 from gateway.engine.sessions import ApiToken
@@ -118,6 +120,7 @@ def _add_me(app: FastAPI, access: Access) -> None:
                 "role": who.role,
                 "writer": who.is_writer,
                 "fresh": who.is_fresh,
+                "password": _has_password(accounts, who),
                 "may": [action for action in ACTIONS if who.may(action)],
             }
         )
@@ -166,6 +169,11 @@ def _add_me(app: FastAPI, access: Access) -> None:
         found = accounts.sessions.sessions.items()
         own = [k for k, one in found if k[:ID_CHARS] == id and one.account == who.account]
         return _ended(await accounts.end(who.actor, own), id)
+
+
+def _has_password(accounts: Accounts, who: Principal) -> bool:
+    """False for one who has no password here: only a provider proves them."""
+    return who.account in accounts.all and bool(accounts.all[who.account].password)
 
 
 def _must_have_account(request: Request) -> None:

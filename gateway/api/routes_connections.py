@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -21,6 +22,8 @@ from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 from gateway.flow.document import Document
 from gateway.flow.effects import address_of
 from gateway.flow.entries import Entry
+from gateway.flow.node import Connection
+from gateway.flow.registry import node_class
 
 T = TypeVar("T")
 _LOOK_S: Final = 0.3
@@ -53,6 +56,13 @@ class Browse(BaseModel):
         if bool(self.flow and self.connection) == bool(self.type):
             raise ValueError("Name flow and connection, or type and config.")
         return self
+
+
+class Kind(BaseModel):
+    """A kind of connection."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: str = Field(max_length=128, description="Such as serial.connection.")
 
 
 class Decision(BaseModel):
@@ -117,6 +127,14 @@ def _add_trials(app: FastAPI, runtime: Runtime, links: Links, tasks: Tasks) -> N
         except (ConfigError, Rejected) as error:
             return _refused(error)
         return _json({"ok": all(row["state"] != "failed" for row in steps), "steps": steps})
+
+    @app.post("/api/connections/places")
+    @needs("connection.test")
+    async def places(body: Kind) -> Response:
+        cls = node_class(body.type)
+        if not issubclass(cls, Connection):
+            return PlainTextResponse(f"{body.type} is no connection.", 422)
+        return _json([asdict(one) for one in await asyncio.to_thread(cls.places)])
 
     @app.post("/api/connections/browse")
     @needs("connection.test")

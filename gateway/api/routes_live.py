@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 
-from gateway.api.gate import Access, actor_of, needs, who_of
+from gateway.api.gate import Access, Forbidden, actor_of, allow, needs, who_of
 from gateway.api.live import TAGS_MAX, Client, Hub, Pace
 from gateway.api.live_explain import ExplainTopic
 from gateway.api.live_flows import FlowTopic
@@ -20,7 +20,7 @@ from gateway.api.live_lines import LinesTopic
 from gateway.api.live_system import SystemTopic
 from gateway.api.live_topics import HZ_MAX, HZ_MIN, AlarmTopic, TagTopic, Topic, WireTopic
 from gateway.api.messages import Done
-from gateway.engine.inject import inject
+from gateway.engine.inject import inject, may_write
 from gateway.engine.principal import NOBODY, Principal
 from gateway.engine.runtime import Runtime
 from gateway.engine.taps import TAP_ROWS_MAX
@@ -118,6 +118,12 @@ def add(app: FastAPI, runtime: Runtime, access: Access, hub: Hub) -> None:
             return PlainTextResponse(f"There is no flow {name!r} that runs.", 404)
         if bool(body.samples) == bool(body.event):
             return PlainTextResponse("Give either samples or an event.", 422)
+        if writes := may_write(runtime, name):
+            try:
+                await allow(request, "setpoint.write")
+            except Forbidden as error:
+                more = f"{writes} may change the plant, and what is handed in could move a machine."
+                raise Forbidden(f"{error} {more}") from error
         carries: Carries = "samples" if body.samples else "events"
         actor = actor_of(request, body.actor)
         try:

@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
+    refusals,
     routes_about,
     routes_accounts,
     routes_backup,
@@ -34,6 +35,7 @@ from gateway.api import (
     routes_letters,
     routes_live,
     routes_models,
+    routes_openid,
     routes_report,
     routes_secrets,
     routes_setpoints,
@@ -41,7 +43,7 @@ from gateway.api import (
     routes_trace,
 )
 from gateway.api.front import Front
-from gateway.api.gate import Access, Forbidden, Gate, actor_of, allow, declared, needs
+from gateway.api.gate import Access, Gate, actor_of, allow, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.live import MESSAGE_BYTES_MAX, Hub
 from gateway.api.messages import AlarmAction
@@ -51,11 +53,11 @@ from gateway.data import quality
 from gateway.data.tag import Tag
 from gateway.engine.accounts import Accounts
 from gateway.engine.jobs import Jobs
+from gateway.engine.openid import OpenId
 from gateway.engine.passwords import Cost
-from gateway.engine.principal import Denied
 from gateway.engine.roles import SUPPRESSING
 from gateway.engine.runtime import Runtime
-from gateway.errors import ConfigError, Disconnected, GatewayError
+from gateway.errors import ConfigError, Disconnected
 
 
 def _json(value: Any) -> Response:
@@ -89,36 +91,20 @@ def tag_rows(runtime: Runtime) -> list[dict[str, Any]]:
     ]
 
 
-async def _conflict(request: Request, error: Exception) -> Response:
-    """What was asked for cannot be done as things are."""
-    return PlainTextResponse(str(error), 409)
-
-
-async def _cannot(request: Request, error: Exception) -> Response:
-    """An error of ours as a status and its sentence."""
-    return PlainTextResponse(str(error), 503)
-
-
-async def _denied(request: Request, error: Exception) -> Response:
-    """A login that is not taken, and when to try again."""
-    assert isinstance(error, Denied)
-    if not error.retry_s:
-        return PlainTextResponse(str(error), 401)
-    return PlainTextResponse(str(error), 429, {"Retry-After": str(math.ceil(error.retry_s))})
-
-
-async def _forbidden(request: Request, error: Exception) -> Response:
-    return PlainTextResponse(str(error), 403)
-
-
 def application(
-    runtime: Runtime, access: Access, hub: Hub, jobs: Jobs, screens: str = ""
+    runtime: Runtime,
+    access: Access,
+    openid: OpenId,
+    hub: Hub,
+    jobs: Jobs,
+    screens: str = "",
 ) -> FastAPI:
     """The routes over a running gateway.
 
     Args:
         runtime: The gateway.
         access: Who there is.
+        openid: The way in by a provider.
         hub: Live data for those who watch.
         jobs: Long work on behalf of people.
         screens: Where the screens are; empty when there are none.
@@ -127,10 +113,7 @@ def application(
         AssertionError: A route does not say which action it is.
     """
     app = FastAPI(title="Genba", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(GatewayError, _cannot)
-    app.add_exception_handler(ConfigError, _conflict)
-    app.add_exception_handler(Denied, _denied)
-    app.add_exception_handler(Forbidden, _forbidden)
+    refusals.add(app)
     for router in (flow_routes(runtime), shadow_routes(runtime)):
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
     _add_own(app, runtime, screens)
@@ -142,6 +125,7 @@ def application(
     routes_letters.add(app, runtime)
     routes_dashboards.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_openid.add(app, access, openid)
     routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)
     routes_backup.add(app, runtime)
@@ -262,10 +246,12 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self.accounts = Accounts(runtime.store, runtime.clock, cost)
         self.access = Access(self.accounts, runtime.clock, always=always)
+        clock = runtime.clock
+        self.openid = OpenId(runtime.state_dir, runtime.secrets, self.accounts, clock)
         self.hub = Hub(runtime)
         self.jobs = Jobs(runtime.clock)
         config = uvicorn.Config(
-            application(runtime, self.access, self.hub, self.jobs, screens),
+            application(runtime, self.access, self.openid, self.hub, self.jobs, screens),
             log_level="error",
             access_log=False,
             lifespan="off",

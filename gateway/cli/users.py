@@ -11,6 +11,7 @@ from typing import Any
 from gateway.api.client import URL
 from gateway.api.client_accounts import AccountClient
 from gateway.cli._keys import ROLES, add_keys, run_sessions, run_token
+from gateway.cli._openid import add_openid, run_openid
 from gateway.cli.words import local_time, printable, several
 from gateway.errors import ConfigError
 
@@ -41,6 +42,7 @@ def add(commands: Any) -> None:
     grant.add_argument("--writer", action="store_true", default=None, help="may write setpoints")
     grant.add_argument("--no-writer", dest="writer", action="store_false", help="may not")
     add_keys(verbs)
+    add_openid(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"Changed: {_line(client.change_user(args.name, disabled=is_disabled))}")
         case "token":
             run_token(client, args)
+        case "oidc":
+            run_openid(client, args)
         case "sessions":
             run_sessions(client, args)
         case _:

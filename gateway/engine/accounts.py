@@ -26,7 +26,7 @@ from gateway.errors import ConfigError, Disconnected, LimitError
 from gateway.flow.node import Clock
 
 ACCOUNTS_MAX: Final = 200
-_NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
+NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
 
 
 class Accounts:
@@ -78,6 +78,18 @@ class Accounts:
         """True once there is an account, also one that is damaged: it must not open the door."""
         return bool(self.all or self._damaged)
 
+    def is_taken(self, name: str) -> bool:
+        """True where an account has this name, also one that is damaged."""
+        return name in self.all or name in self._damaged
+
+    def has_own_administrator(self, besides: str = "") -> bool:
+        """Whether an administrator gets in by a password, whatever provider is away."""
+        return any(
+            one.role == "administrator" and one.password and not one.is_disabled
+            for one in self.all.values()
+            if one.name != besides
+        )
+
     # ------------------------------------------------------------------ changes
 
     async def add(
@@ -106,7 +118,7 @@ class Accounts:
     ) -> Account:
         """Make an account, with a word of its own in the audit; raises as `add` does."""
         was_claimed = self.is_claimed
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ConfigError(
                 f"{name!r} is no name of an account.",
                 hint="It begins with a letter: lower case, digits, dots and dashes, 32 at most.",
@@ -114,7 +126,7 @@ class Accounts:
         judge(password, name)
         hashed = await self.hasher.make(password)
         async with self.changing:
-            if name in self.all or name in self._damaged:
+            if self.is_taken(name):
                 raise ConfigError(f"There is an account {name!r} already.")
             if len(self.all) >= ACCOUNTS_MAX:
                 raise LimitError("accounts_max", ACCOUNTS_MAX, "Remove accounts nobody uses.")
@@ -177,9 +189,9 @@ class Accounts:
         return self.all[name]
 
     def _keep_one_besides(self, name: str) -> None:
-        others = [a for a in self.all.values() if a.role == "administrator" and a.name != name]
-        is_one = self.all[name].role == "administrator" and not self.all[name].is_disabled
-        if is_one and all(a.is_disabled for a in others):
+        one = self.all[name]
+        is_one = one.role == "administrator" and not one.is_disabled and bool(one.password)
+        if is_one and not self.has_own_administrator(besides=name):
             raise ConfigError(
                 f"{name} is the only administrator.", hint="Make another administrator first."
             )
@@ -258,4 +270,7 @@ class Accounts:
 
 def put(account: Account) -> Put:
     """The row of an account."""
-    return Put("account", account.name, asdict(account))
+    fact = asdict(account)
+    if not account.subject:
+        del fact["subject"]  # So that an older program reads what it could have written.
+    return Put("account", account.name, fact)

@@ -2,7 +2,8 @@
 
 It is journalled input like any other: it is in a replay, it outlives a crash, and it is in the
 audit before it goes in. Nothing is handed to a sink, since what a sink writes is the flow's to
-decide, and nobody acts on alarms or tells of gaps in another's name.
+decide, and nobody acts on alarms or tells of gaps in another's name. Who hands something to a flow
+that may change the plant could move a machine by it, so that needs the grant for setpoints.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from gateway.flow.node import Carries, Message, Node, Port
 if TYPE_CHECKING:
     from gateway.engine.runner import FlowRunner
     from gateway.engine.runtime import Runtime
+    from gateway.flow.document import Document
 
 ROWS_MAX: Final = 1_000
 """Rows of one message that is written by hand."""
 STORED_WITHIN_S: Final = 5.0
 """So long a person waits for the disk; the message goes in whenever it can be written."""
+_ENDS: Final = ("flow.sink", "flow.source")
 _KINDS: Final = ("samples", "events")
 _SHOWN_CHARS: Final = 500
 
@@ -91,6 +94,29 @@ async def inject(
         return f"The disk is busy: {node} is given the message as soon as it can be stored."
     went = "1 row was" if len(message) == 1 else f"{len(message):,} rows were"
     return f"{went} given to {node}.{found.name}."
+
+
+def may_write(runtime: Runtime, flow: str) -> str:
+    """The flow that may change the plant by what is handed to this one; empty when none may.
+
+    It is the flow itself, or one that it gives a stream to (``flow.sink``), and so on.
+    """
+    documents = {name: host.document for name, host in runtime.hosts.items()}
+    given, taken = ({name: _streams(d, kind) for name, d in documents.items()} for kind in _ENDS)
+    seen, waiting = {flow}, [flow]
+    while waiting:
+        name = waiting.pop()
+        if name in documents and documents[name].allow_write:
+            return name
+        more = {other for other in documents if not given.get(name, set()).isdisjoint(taken[other])}
+        waiting += more - seen
+        seen |= more
+    return ""
+
+
+def _streams(document: Document, kind: str) -> set[str]:
+    nodes = document.nodes.values()
+    return {str(one.config.get("stream")) for one in nodes if one.type == kind}
 
 
 def _seen(settled: asyncio.Future[None]) -> None:
@@ -164,4 +190,4 @@ def _port(runner: FlowRunner, node: str, port: str) -> Port:
     return found
 
 
-__all__ = ["inject", "message_of"]
+__all__ = ["inject", "may_write", "message_of"]

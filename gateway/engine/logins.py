@@ -151,7 +151,9 @@ class Logins:
             wait = max(wait, self._by_name.wait_s(name))
         if wait > 0:
             raise _too_early(wait)
-        stored = account.password if account is not None and not account.is_disabled else None
+        stored = None
+        if account is not None and not account.is_disabled:
+            stored = account.password or None  # Whom only a provider proves has none.
         if await self._accounts.hasher.fits(password, stored):
             assert stored is not None
             self._by_address.succeeded(place)

@@ -29,13 +29,14 @@ class Account:
     Args:
         name: Lower case, unique.
         role: What they may.
-        password: Its hash, with salt and cost.
+        password: Its hash, with salt and cost; empty for one whom only a provider proves.
         made: When [ns].
         is_writer: They have the grant for setpoints.
         is_disabled: They cannot log in.
         failures: Failed logins since the last good one.
         failed: When the last one was [ns].
         places: Networks they have logged in from; see `engine.throttle.network`.
+        subject: Issuer and subject at an OpenID provider; empty for an account of our own.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Account:
     failures: int = 0
     failed: int = 0
     places: list[str] = field(default_factory=list)
+    subject: str = ""
 
     @property
     def actor(self) -> str:
@@ -63,6 +65,7 @@ class Account:
             "made": self.made,
             "failures": self.failures,
             "failed": self.failed,
+            "openid": self.subject,
         }
 
 

@@ -73,6 +73,8 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "model.edit": Rule("administrator", "change which models there are", fresh=True),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
+    "openid.read": Rule("administrator", "see how people log in by a provider"),
+    "openid.edit": Rule("administrator", "change how people log in by a provider", fresh=True),
     "user.edit": Rule("administrator", "change accounts and end others' sessions", fresh=True),
     "token.edit": Rule("administrator", "make and revoke API tokens", fresh=True),
     "grant.edit": Rule("administrator", "make, change and remove write grants", fresh=True),

@@ -119,7 +119,7 @@ class Sessions:
     # ------------------------------------------------------------------ what is to be written
 
     def begin(
-        self, account: str, address: str, agent: str, old: str = ""
+        self, account: str, address: str, agent: str, old: str = "", *, raised: int | None = None
     ) -> tuple[str, Session, list[Put]]:
         """A new session; what must be written before `apply`.
 
@@ -128,12 +128,14 @@ class Sessions:
             address: Where the request came from.
             agent: What the browser says it is.
             old: Hash of the session in whose place it comes, at a step-up.
+            raised: When they proved themselves [ns]; by default now.
         """
         now = self._now()
         before = self.sessions.get(old)
         made = before.made if before is not None else now
         expires = before.expires if before is not None else now + int(ABSOLUTE_S * 1e9)
-        session = Session(account, made, now, now, expires, address, agent[:_AGENT_CHARS])
+        at = now if raised is None else raised
+        session = Session(account, made, now, at, expires, address, agent[:_AGENT_CHARS])
         secret = secrets.token_urlsafe(32)
         own = sorted(
             (key for key, one in self.sessions.items() if one.account == account and key != old),

@@ -59,10 +59,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate of ours or of the other side.
+    """A certificate of ours, of the other side, or of an authority that is trusted.
 
     Args:
-        whose: own or server.
+        whose: own, server or authority.
         subject: The name in it.
         fingerprint: SHA-256 in pairs of hexadecimal digits, as devices show it.
         begins: From when it is good [ns].
@@ -71,7 +71,7 @@ class Certificate:
         file: Where it lies, for people.
     """
 
-    whose: Literal["own", "server"]
+    whose: Literal["own", "server", "authority"]
     subject: str
     fingerprint: str
     begins: int
@@ -123,6 +123,14 @@ class Inspected:
         or when nobody looks any more. Raises Rejected, Disconnected or ConfigError.
         """
         raise ConfigError("This kind of connection cannot be browsed.")
+
+    @classmethod
+    def places(cls) -> Sequence[Found]:
+        """What this machine has that such a connection could lead to; runs in a thread.
+
+        Each `address` is what the option with ``places`` in its schema would say.
+        """
+        return ()
 
     def certificates(self) -> Sequence[Certificate]:
         """Ours and those the other side has shown; may read files, so it runs in a thread."""

@@ -107,7 +107,9 @@ def moved(main: Look, tag: str, seen: Iterable[Seen], now_s: float) -> list[Othe
     """
     onset = main.form.onset_s if math.isfinite(main.form.onset_s) else 0.0
     if main.form.shape == "dropout" and main.found is None and main.course is None:
-        seen = [replace(one, looks=tuple(its for its in one.looks if _is_silent(its))) for one in seen]
+        seen = [
+            replace(one, looks=tuple(its for its in one.looks if _is_silent(its))) for one in seen
+        ]
     found = [other for one in seen if (other := _other(main, onset, tag, one, now_s)) is not None]
     found.sort(key=lambda one: (one.form.onset_s, one.track.tag))
     if len(found) <= OTHERS_MAX:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -17,6 +17,7 @@ from gateway import (
     Seconds,
     Step,
 )
+from nodes._line import ports
 from nodes.modbus import _pdu
 from nodes.modbus._arbiter import Breaker
 from nodes.modbus._client import Bus
@@ -30,6 +31,7 @@ class ModbusConnectionConfig(Config):
     address: str = Field(
         examples=["tcp://10.0.0.5:502", "rtu+tcp://10.0.0.5:4001", "rtu:/dev/ttyUSB0"],
         description="Where it is: Modbus TCP, RTU frames over TCP, or RTU on a serial port.",
+        json_schema_extra={"places": True},
     )
     baud: int = Field(
         19200,
@@ -142,6 +144,11 @@ class ModbusConnection(Connection[ModbusConnectionConfig]):
             count=ctx.count,
             accept_tid_zero=config.accept_tid_zero,
         )
+
+    @classmethod
+    def places(cls) -> Sequence[Found]:
+        """The serial ports of this machine, for RTU."""
+        return ports("rtu:")
 
     async def open(self) -> None:
         await self.bus.open()

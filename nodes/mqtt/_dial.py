@@ -58,12 +58,14 @@ class Trust:
         cert: Our certificate, PEM.
         key: Its private key, PEM.
         verify: Whether the broker's certificate and name are checked.
+        seen: Told of the broker's certificate, DER, after a handshake.
     """
 
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
     verify: bool = True
+    seen: Callable[[bytes], None] | None = None
 
     def context(self) -> ssl.SSLContext:
         """The TLS context.
@@ -106,7 +108,7 @@ async def dial(
     loop = asyncio.get_running_loop()
     context = trust.context() if address.tls else None
     try:
-        _, protocol = await loop.create_connection(
+        transport, protocol = await loop.create_connection(
             make,
             address.host,
             address.port,
@@ -116,6 +118,9 @@ async def dial(
         )
     except (ssl.SSLError, OSError) as error:
         raise explained(error, address) from error
+    shown = transport.get_extra_info("ssl_object") if context else None
+    if shown is not None and trust.seen is not None:
+        trust.seen(shown.getpeercert(binary_form=True) or b"")
     return protocol
 
 

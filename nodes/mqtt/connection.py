@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Final, Literal
@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway import (
     Bytes,
+    Certificate,
     Config,
     ConfigError,
     Connection,
@@ -25,6 +26,7 @@ from gateway import (
     Secret,
     Step,
 )
+from nodes.mqtt._certificates import Seen
 from nodes.mqtt._codec import Hello, Will
 from nodes.mqtt._dial import Trust, parse_url
 from nodes.mqtt._listen import browse, listen
@@ -159,6 +161,7 @@ class MqttConnection(Connection[MqttConnectionConfig]):
         self._session: Session | None = None
         self._strays: set[str] = set()
         self._mark = secrets.token_hex(6)
+        self._seen = Seen()
 
     @property
     def session(self) -> Session:
@@ -223,6 +226,11 @@ class MqttConnection(Connection[MqttConnectionConfig]):
             if session is not self._session:
                 await session.close()
 
+    def certificates(self) -> Sequence[Certificate]:
+        """Ours, the authority's, and the broker's as it was shown last."""
+        config = self.config
+        return list(self._seen.listed(self._file(config.cert), self._file(config.ca)))
+
     def client_id(self) -> str:
         """Our name at the broker; it must be the same after a restart."""
         if self.is_trial:  # One who takes the name of a session takes its place.
@@ -240,6 +248,7 @@ class MqttConnection(Connection[MqttConnectionConfig]):
                 self._file(config.cert),
                 self._file(config.key),
                 config.verify,
+                self._seen,
             ),
             hello or self.hello(),
             config.version,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from gateway import Certificate, Found, Rejected, Step
+from nodes._certificate import shown
 from nodes.opcua._browse import describe
-from nodes.opcua._pki import fingerprint
 from nodes.opcua._session import Session, content
-from nodes.opcua._trust import Decision, TrustList
+from nodes.opcua._trust import TrustList
 from nodes.opcua._ua import ua
 
 CHILDREN_MAX: Final = 2_001
@@ -71,10 +70,10 @@ def certificates(folder: Path, own: Iterable[Path], address: str) -> Iterator[Ce
     """Ours, and what the server at an address has shown; a file that is none is passed over."""
     for path in own:
         if path.exists() and (found := _certificate(path)) is not None:
-            yield _shown(found, path, "own")
+            yield shown(found, "own", "own", str(path))
     for state, path in TrustList(folder).listed(address):
         if (found := _certificate(path)) is not None:
-            yield _shown(found, path, state)
+            yield shown(found, "server", state, str(path))
 
 
 def _certificate(path: Path) -> x509.Certificate | None:
@@ -82,19 +81,6 @@ def _certificate(path: Path) -> x509.Certificate | None:
         return x509.load_der_x509_certificate(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _shown(found: x509.Certificate, path: Path, state: Decision | Literal["own"]) -> Certificate:
-    names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return Certificate(
-        whose="own" if state == "own" else "server",
-        subject=str(names[0].value) if names else found.subject.rfc4514_string(),
-        fingerprint=fingerprint(found),
-        begins=round(found.not_valid_before_utc.timestamp()) * 10**9,
-        ends=round(found.not_valid_after_utc.timestamp()) * 10**9,
-        state=state,
-        file=str(path),
-    )
 
 
 def is_about_certificates(text: str) -> bool:

@@ -53,11 +53,6 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_")[:80]
 
 
-def fingerprint(certificate: x509.Certificate) -> str:
-    """SHA-256 of a certificate in pairs of hexadecimal digits, as servers show it."""
-    return ":".join(f"{byte:02X}" for byte in certificate.fingerprint(hashes.SHA256()))
-
-
 def first_of(chain: bytes) -> x509.Certificate:
     """The server's own certificate, which stands first in a chain.
 
@@ -163,5 +158,5 @@ def days_left(certificate: bytes, now: datetime) -> int:
     return (x509.load_der_x509_certificate(certificate).not_valid_after_utc - now).days
 
 
-__all__ = ["EARLIER", "Own", "Trust", "at", "days_left", "fingerprint"]
+__all__ = ["EARLIER", "Own", "Trust", "at", "days_left"]
 __all__ += ["first_of", "own", "own_file", "slug"]

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway import ConfigError
-from nodes.opcua._pki import EARLIER, Trust, fingerprint, slug
+from nodes._certificate import fingerprint
+from nodes.opcua._pki import EARLIER, Trust, slug
 
 Decision = Literal["trusted", "rejected"]
 _SUFFIXES: Final = frozenset({".der", ".crt", ".cer", ".pem"})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 
 from pydantic import Field
 
-from gateway import Bytes, Config, Connection, Context, Disconnected, Example
-from nodes._line import Line, Parity, Port
+from gateway import Bytes, Config, Connection, Context, Disconnected, Example, Found
+from nodes._line import Line, Parity, Port, ports
 from nodes.serial._port import Stream, open_line
 
 
@@ -19,6 +19,7 @@ class SerialConnectionConfig(Config):
         min_length=1,
         examples=["/dev/serial/by-id/usb-FTDI_A50285BI-if00-port0", "tcp://10.0.0.7:4001"],
         description="The port, or a serial server. A name by-id stays the same after replugging.",
+        json_schema_extra={"places": True},
     )
     baud: int = Field(
         9600,
@@ -60,6 +61,11 @@ class SerialConnection(Connection[SerialConnectionConfig]):
         self._lost: asyncio.Future[str] | None = None
         self._streams: set[Stream] = set()
         self._turn = asyncio.Lock()
+
+    @classmethod
+    def places(cls) -> Sequence[Found]:
+        """The serial ports of this machine."""
+        return ports()
 
     async def open(self) -> None:
         config = self.config

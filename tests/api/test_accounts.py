@@ -30,6 +30,9 @@ WITHOUT_LOGIN = {
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/api/claim"),
+    ("GET", "/api/openid"),
+    ("GET", "/api/openid/start"),
+    ("GET", "/api/openid/callback"),
     ("POST", "/api/claim"),
     ("POST", "/api/login"),
     ("POST", "/hook/none"),
@@ -155,6 +158,7 @@ DELETE /api/dashboards/{name} dashboard.edit
 POST /api/pictures dashboard.edit
 DELETE /api/pictures/{name} dashboard.edit
 POST /api/connections/browse connection.test
+POST /api/connections/places connection.test
 POST /api/connections/test connection.test
 POST /api/connections/{flow}/{name}/trust connection.trust
 DELETE /api/drafts/{flow} flow.edit
@@ -189,6 +193,9 @@ POST /api/me/confirm me.edit
 POST /api/me/password me.edit
 DELETE /api/me/sessions/{id} me.edit
 DELETE /api/sessions/{id} user.edit
+PUT /api/openid/settings openid.edit
+DELETE /api/openid/settings openid.edit
+POST /api/openid/check openid.edit
 POST /api/setpoints/arm setpoint.write
 POST /api/setpoints/confirm setpoint.write
 POST /api/tokens token.edit

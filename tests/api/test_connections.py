@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serial.tools.list_ports_common import ListPortInfo
 
 from gateway import Config, Connection, Found, Step
 from gateway.engine import trial
@@ -479,3 +481,31 @@ async def test_modbus_a_silent_unit_is_asked_once(desk: Desk) -> None:
         assert (len(found["found"]), found["is_whole"]) == (50, False)
         assert found["text"].startswith("Ended, so that the bus is not held up: unit 1 did not")
         assert len(asked) == 2
+
+
+async def test_serial_ports_of_this_machine_are_listed(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port is called by its name by-id where it has one; Modbus says what it speaks there."""
+    main, other = os.openpty()
+    device = os.ttyname(other)
+    (tmp_path / "usb-Scale_7").symlink_to(device)
+    scale, bare = ListPortInfo(device), ListPortInfo("/dev/ttyS7")
+    scale.description, scale.manufacturer = "Scale 7", "Waage AG"
+    monkeypatch.setattr("nodes._line.BY_ID", tmp_path)
+    monkeypatch.setattr("nodes._line.list_ports.comports", lambda: [scale, bare])
+    found = await desk.post("/api/connections/places", type="serial.connection")
+    assert [row["address"] for row in found] == [str(tmp_path / "usb-Scale_7"), "/dev/ttyS7"]
+    assert (found[0]["name"], found[0]["facts"]["about"]) == (device, "Scale 7, Waage AG")
+    found = await desk.post("/api/connections/places", type="modbus.connection")
+    assert found[0]["address"] == f"rtu:{tmp_path}/usb-Scale_7"
+    assert await desk.post("/api/connections/places", type="mqtt.connection") == []
+    await desk.post("/api/connections/places", 422, type="log.sink")
+    await desk.post("/api/connections/places", 409, type="no.such")
+    os.close(main)
+    os.close(other)
+
+
+async def test_what_this_machine_has_can_be_asked_as_it_is(desk: Desk) -> None:
+    found = await desk.post("/api/connections/places", type="serial.connection")
+    assert {row["kind"] for row in found} <= {"port"}

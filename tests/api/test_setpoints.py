@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.api.server import Server
 from gateway.engine import setpoint_watch, store_writer
+from gateway.engine.inject import may_write
 from gateway.engine.passwords import Cost
 from tests.api.test_accounts import House
-from tests.engine.gear import started, until
+from tests.engine.gear import flow, started, until
 from tests.engine.setpoint_gear import TAG, Device, device, grant, press
 
 
@@ -128,3 +130,25 @@ async def test_two_people(house: House, valve: Device) -> None:
     await until(lambda: valve.given == [(TAG, 30.0)])
     for client in (carl, anna, bob):
         await client.aclose()
+
+
+async def test_values_by_hand_need_the_grant_where_they_could_move_a_machine(
+    house: House, valve: Device
+) -> None:
+    """Also at a flow that only gives a stream to one that writes."""
+    body = {"node": "src", "samples": f"{TAG} 0s 30", "new_tags": True}
+    eve, bob = await house.browser("eve"), await house.browser("bob")
+    refused = await eve.post("/api/flows/press/inject", json=body)
+    assert (refused.status_code, "press may change the plant" in refused.text) == (403, True)
+    assert ("user:eve", "denied") in await house.said()
+    assert (await bob.post("/api/flows/press/inject", json=body)).status_code == 200
+    beside = flow("src: {type: script.source}\nend: {type: flow.sink, stream: far}", "src -> end")
+    far = flow("in: {type: flow.source, stream: far}\nend: {type: log.sink}", "in -> end")
+    for name, document in (("beside", beside), ("far", far)):
+        await house.runtime.deploy(replace(document, name=name), "test")
+    assert may_write(house.runtime, "beside") == ""
+    assert (await eve.post("/api/flows/beside/inject", json=body)).status_code == 200
+    await house.runtime.deploy(replace(far, name="far", allow_write=True), "test")
+    assert may_write(house.runtime, "beside") == "far"
+    assert (await eve.post("/api/flows/beside/inject", json=body)).status_code == 403
+    assert may_write(house.runtime, "nothing") == ""

@@ -16,8 +16,8 @@ from typing import Any, Final
 import psutil
 from playwright.async_api import Browser, Page
 
+from tests.browser.chrome import launched as browser
 from tests.plant.product import Product, until
-from tests.ui.pages import browser
 
 SCREENS: Final = 5
 SECONDS: Final = 15.0

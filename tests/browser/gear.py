@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 from playwright.async_api import BrowserContext, Page, expect
 
+from tests.browser.chrome import watch
 from tests.plant.product import Product, free_port, until
-
-OWN = ("http://127.0.0.1:", "https://127.0.0.1:", "data:", "blob:")
 
 
 class Gateway:
@@ -51,19 +50,7 @@ async def gateway(folder: Path, flow: str) -> AsyncIterator[Gateway]:
 
 async def page_of(context: BrowserContext, faults: list[str]) -> Page:
     """A page that notes every fault of its own code and every request to elsewhere."""
-    page = await context.new_page()
-    page.on("pageerror", lambda error: faults.append(f"{error}"))
-    page.on(
-        "console",
-        lambda said: faults.append(said.text) if said.type == "error" else None,
-    )
-    page.on(
-        "request",
-        lambda asked: (
-            faults.append(f"asked {asked.url}") if not asked.url.startswith(OWN) else None
-        ),
-    )
-    return page
+    return watch(await context.new_page(), faults)
 
 
 class Editor:

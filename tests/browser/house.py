@@ -5,10 +5,10 @@ Playwright is used by its async API only: its other one does not go with pytest-
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,7 +26,8 @@ from typing import Any
 import httpx
 from playwright.async_api import Browser, BrowserContext, Page
 
-from tests.browser.chrome import launched
+from tests.browser.chrome import launched, watch
+from tests.plant.product import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
@@ -34,13 +35,6 @@ WAIT_MS = 20_000
 PASSWORD = "four quiet brown horses"
 PEOPLE = {"anna": "administrator", "eva": "engineer", "oli": "operator", "vic": "viewer"}
 """anna claims the gateway; the others get their accounts from her."""
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody has now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class House:
@@ -66,7 +60,11 @@ class House:
     def client(self) -> httpx.Client:
         """A browser without a window."""
         return httpx.Client(
-            base_url=self.url, headers={"Origin": self.url}, timeout=30, trust_env=False
+            base_url=self.url,
+            headers={"Origin": self.url},
+            timeout=30,
+            trust_env=False,
+            verify=False,
         )
 
     @contextmanager
@@ -99,25 +97,38 @@ class House:
 
 
 @contextmanager
-def house(folder: Path, flow: str) -> Iterator[House]:
-    """Run a flow with screens until the block ends."""
+def house(folder: Path, flow: str, *, scheme: str = "http") -> Iterator[House]:
+    """Run a flow with screens until the block ends; with https they ask for a login at once."""
     (folder / "flow.flow.yaml").write_text(flow)
     log, port = folder / "log", free_port()
     words = ["run", str(folder / "flow.flow.yaml"), "--state", str(folder / "state")]
-    words += ["--port", "0", "--listen", f"127.0.0.1:{port}"]
+    url = f"{scheme}://127.0.0.1:{port}"
+    words += ["--port", "0", "--listen", url, *(["--accounts"] if scheme == "https" else [])]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "GENBA_"))}
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", *words], cwd=ROOT, env=env, stdout=file, stderr=file
         )
         try:
-            found = House(f"http://127.0.0.1:{port}", log, process.pid)
+            found = House(url, log, process.pid)
             _wait(found, process)
             with closing(found):
                 yield found
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
+
+
+@asynccontextmanager
+async def settled(folder: Path, flow: str, *, scheme: str = "http") -> AsyncIterator[House]:
+    """The same, with an account for everybody, while this loop plays a machine as well."""
+    running = house(folder, flow, scheme=scheme)
+    found = await asyncio.to_thread(running.__enter__)
+    try:
+        await asyncio.to_thread(found.settle)
+        yield found
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 def _wait(found: House, process: subprocess.Popen[bytes]) -> None:
@@ -141,32 +152,43 @@ def chromium() -> AbstractAsyncContextManager[Browser]:
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, found: House, name: str = "", *, theme: str = "dark", **more: Any
+    browser: Browser,
+    found: House,
+    name: str = "",
+    *,
+    theme: str = "dark",
+    also: str = "",
+    **more: Any,
 ) -> AsyncIterator[Page]:
-    """A page of somebody on a touch panel of 10 inches; a JavaScript error fails the test."""
+    """A page of somebody on a touch panel of 10 inches; a JavaScript error fails the test.
+
+    Args:
+        browser: The browser.
+        found: The gateway.
+        name: Who is logged in; nobody when it is empty.
+        theme: dark or light.
+        also: An address outside the gateway that may be gone to.
+        more: What the browser is besides.
+    """
     size = {"width": 1280, "height": 800}
     context: BrowserContext = await browser.new_context(
-        **{"viewport": size, "has_touch": True, "accept_downloads": True, **more}
+        **{"viewport": size, "has_touch": True, "ignore_https_errors": True, **more}
     )
     context.set_default_timeout(WAIT_MS)
     await context.add_cookies([{"name": "genba-theme", "value": theme, "url": found.url}])
-    errors: list[str] = []
-    asked: list[str] = []
+    wrong: list[str] = []
     try:
         if name:
             answer = await context.request.post(
                 f"{found.url}/api/login", data={"name": name, "password": PASSWORD}
             )
             assert answer.ok, await answer.text()
-        page = await context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        yield page
+        own = (found.url, also or found.url, "data:", "blob:")
+        yield watch(await context.new_page(), wrong, own)
     finally:
         await context.close()
-    assert not errors
-    away = [url for url in asked if not url.startswith((found.url, "data:", "blob:"))]
-    assert not away, "no request leaves the gateway"
+    # A browser says of each answer that is a refusal that it failed to load.
+    assert [text for text in wrong if "Failed to load" not in text] == []
 
 
 async def faults(page: Page, script: str) -> list[str]:

@@ -259,3 +259,29 @@ async def test_destinations_are_an_administrators(server: Server, genba: Termina
     assert "was not allowed" in await genba("destinations", "forbid", "10.0.0.0/8", code=1)
     said = await genba("audit", "list")
     assert said.count(" destination ") >= 4
+
+
+@pytest.mark.usefixtures("typed")
+async def test_a_provider_is_set_shown_and_removed(
+    server: Server, genba: Terminal, tmp_path: Path
+) -> None:
+    assert "by their passwords here only" in await genba("users", "oidc")
+    issuer = ("--issuer", "http://127.0.0.1:9/plant", "--client-id", "genba-1")
+    back = ("--redirect", "https://gw.example/api/openid/callback")
+    assert "has a password here" in await genba("users", "oidc", "set", *issuer, *back, code=1)
+    code = server.access.logins.claim_code.renew()
+    await genba("users", "claim", "anna", "--code", code)
+    wrong = await genba("users", "oidc", "set", *issuer, *back, "--role", "it=boss", code=1)
+    assert "'it=boss' is no GROUP=ROLE" in wrong
+    wrong = await genba("users", "oidc", "set", *issuer, "--redirect", "https://gw/x", code=1)
+    assert "ends with /api/openid/callback" in wrong
+    done = await genba("users", "oidc", "set", *issuer, *back, "--role", "it=engineer")
+    assert "from now on" in done
+    assert "from now on" in await genba("users", "oidc", "set", "--label", "Plant")
+    shown = await genba("users", "oidc", "show")
+    assert re.search(r"^roles +it=engineer$", shown, re.MULTILINE)
+    assert re.search(r"^label +Plant$", shown, re.MULTILINE)
+    away = await genba("users", "oidc", "check", code=1)
+    assert "No answer from the OpenID provider at 127.0.0.1:9" in away
+    assert "passwords here only" in await genba("users", "oidc", "remove")
+    assert " openid/change " in await genba("audit", "list")

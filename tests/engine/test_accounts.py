@@ -519,6 +519,8 @@ def test_what_each_role_may_in_words() -> None:
         "certificate.edit",
         "destination.edit",
         "grant.edit",
+        "openid.edit",
+        "openid.read",
         "secret.edit",
         "token.edit",
         "user.edit",

@@ -12,7 +12,8 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.chrome import launched as browser
-from tests.ui.pages import Switch, opened, screens
+from tests.browser.gear import gateway, page_of
+from tests.browser.machine import Switch
 
 pytestmark = [pytest.mark.plant, pytest.mark.slow]
 FLOW = """\
@@ -141,10 +142,12 @@ async def test_trends_then_a_dashboard_then_a_machine_that_is_away(tmp_path: Pat
     wrong: list[str] = []
     async with (
         Switch() as switch,
-        screens(tmp_path, FLOW.format(port=switch.port)) as url,
+        gateway(tmp_path, FLOW.format(port=switch.port)) as found,
         browser() as one,
     ):
-        page = await opened(one, wrong)
+        url = found.url
+        wide = await one.new_context(viewport={"width": 1440, "height": 900})
+        page = await page_of(wide, wrong)
         await see_trends(page, url)
         address = await build(page, url)
         await page.goto(address)
@@ -168,7 +171,8 @@ async def test_trends_then_a_dashboard_then_a_machine_that_is_away(tmp_path: Pat
         await expect(said).to_contain_text("bad", timeout=60_000)
         assert (await said.inner_text()).startswith("■"), "a shape and words, not only a colour"
         await shot(page, "device-away")
-        kiosk = await opened(one, wrong, width=1280, height=800)
+        panel = await one.new_context(viewport={"width": 1280, "height": 800})
+        kiosk = await page_of(panel, wrong)
         await kiosk.goto(f"{address}?kiosk=1")
         await expect(kiosk.locator('[data-id="number1"] .v-why')).to_contain_text("bad")
         await expect(kiosk.locator(".sh nav")).to_be_hidden()

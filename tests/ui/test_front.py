@@ -132,6 +132,26 @@ async def test_first_boot_to_the_first_page(secure: Site) -> None:
         assert (await other.get("/")).status_code == 303
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:0", "https://127.0.0.1:0"])
+async def test_a_login_is_nobody_elses(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The door asks the API for all over one client, which must keep nobody's cookie."""
+    monkeypatch.setenv("GENBA_TOKEN_FILE", str(tmp_path / "state" / "api.token"))
+    async with (
+        site(tmp_path, address, "--accounts") as found,
+        found.browser() as admin,
+        found.browser() as nobody,
+    ):
+        await found.claim(admin)
+        assert (await admin.get("/api/me")).json()["actor"] == "user:anna"
+        for _ in range(3):
+            assert (await nobody.get("/api/me")).status_code == 401
+            assert (await nobody.get("/")).status_code == 303
+        assert (await nobody.post("/api/logout", json={})).status_code in (401, 403)
+        assert (await admin.get("/api/me")).status_code == 200
+
+
 async def test_without_a_login_only_the_login_answers(secure: Site) -> None:
     """Every route of the API and every page, asked by nobody."""
     async with secure.browser() as admin:

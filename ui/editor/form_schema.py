@@ -18,7 +18,7 @@ from gateway.flow.spec_data import plain
 Control = dict[str, Any]
 """``name``, ``label``, ``kind``, ``sentence``, ``unit`` and, where they mean something,
 ``required``, ``default``, ``optional``, ``low``, ``high``, ``open``, ``choices``, ``advanced``,
-``examples``, ``escaped``, ``connection``, ``item`` (of a list or a map), ``key`` (of a map),
+``places``, ``examples``, ``escaped``, ``connection``, ``item`` (of a list), ``key`` (of a map),
 ``fields`` (of a group), ``items`` (of a tuple) and ``variants`` (of a union)."""
 Schema = Mapping[str, Any]
 
@@ -97,6 +97,7 @@ def control(whole: Schema, option: Schema, family: str) -> Control:
         "open": [low is None and over is not None, high is None and under is not None],
         "advanced": bool(about.get("advanced", False)),
         "examples": plain(about.get("examples", ())),
+        "places": bool(about.get("places", False)),
     }
     if len(real) > 1:
         found["kind"] = "union"

@@ -528,6 +528,12 @@ async def test_tls_with_the_right_authority(bed: Any, tls_broker: Any, collect: 
     await await_all.read(n, commit=True)
     await writing
     assert await_all.table()["a"] == [float(i) for i in range(n)]
+    listed = connection.certificates()
+    seen = [(one.whose, one.state, one.subject) for one in listed]
+    assert seen == [("authority", "trusted", "plant"), ("server", "", "broker")]
+    shown = x509.load_pem_x509_certificate((authority.folder / "broker.crt").read_bytes())
+    assert listed[1].fingerprint == shown.fingerprint(hashes.SHA256()).hex(":").upper()
+    assert listed[1].ends == round(shown.not_valid_after_utc.timestamp()) * 10**9
 
 
 async def test_tls_refuses_what_it_cannot_trust(bed: Any, tls_broker: Any, tmp_path: Path) -> None:

@@ -16,6 +16,30 @@ function field(label, name, type, autocomplete, more = {}) {
   return el('label', {}, label, el('input', { class: 'g-input', name, type, autocomplete, required: '', ...more }));
 }
 
+// Why nobody was let in by the provider: the gateway says it in one word in the address.
+const WHY = {
+  again: t('That login took too long, was finished before, or began in another browser. Try again.'),
+  early: t('Too many failures. Wait a minute, then try again.'),
+  away: t('The login of your company does not answer just now. Who has a password here can use it; else try again in some seconds.'),
+  refused: t('The login of your company did not let you in.'),
+  wrong: t('What the login of your company answered cannot be believed. The administrator sees why in the audit.'),
+  role: t('You are in no group that may use this gateway. Ask its administrator.'),
+  taken: t('Another account here has your name. Ask its administrator.'),
+  disabled: t('Your account here is disabled. Ask the administrator of this gateway.'),
+  full: t('This gateway has as many accounts as it can have. Ask its administrator.'),
+};
+
+// The button of a login by a provider, where there is one.
+async function byProvider() {
+  const { label, start } = await get('/api/openid');
+  if (!start) return;
+  const go = () => location.assign(`${start}?next=${encodeURIComponent(next())}`);
+  root.querySelector('form').append(
+    el('p', { class: 'or' }, t('or')),
+    el('button', { class: 'g-button', type: 'button', onclick: go }, t('Log in by {name}', { name: label })),
+  );
+}
+
 function form(title, about, fields, button, send) {
   const said = el('p', { class: 'said', role: 'alert' });
   const submit = el('button', { class: 'g-button primary', type: 'submit' }, button);
@@ -46,6 +70,9 @@ function showLogin() {
     field(t('Name'), 'name', 'text', 'username', { autocapitalize: 'none', maxlength: 64 }),
     field(t('Password'), 'password', 'password', 'current-password', { maxlength: 128 }),
   ], t('Log in'), ({ name, password }) => login(name, password));
+  const why = WHY[new URLSearchParams(location.search).get('why')];
+  if (why) root.querySelector('.said').textContent = why;
+  byProvider().catch(() => {});  // Without its answer there is the password.
 }
 
 function showClaim() {
