@@ -9,7 +9,7 @@ TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine
 TRAIN := build/train
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test quick torture bench binary docs model clean
+.PHONY: help setup setup-dev demo run test quick torture bench binary appliance docs model clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ binary: $(VENV)/.ready-binary  ## build dist/genba-VERSION-ARCH, the product in 
 $(VENV)/.ready-binary: pyproject.toml .ci/setup.sh
 	@sh .ci/setup.sh $(BINARY_VENV) binary
 	@mkdir -p $(VENV) && touch $@
+
+appliance: setup-dev binary  ## install, kill and update the binary on booted machines; needs root
+	@GENBA_APPLIANCE=1 $(PYTHON) -m pytest tests/appliance $(ARGS)
 
 docs: setup  ## write the generated help pages
 	@$(VENV)/bin/genba docs --write
