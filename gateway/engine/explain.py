@@ -136,6 +136,7 @@ class Explainer(Known):
             self._joins.append((event, incident))
             self.board.led(key, incident.lead)
         else:
+            self.desk.expect()
             self._wish(Wish(event, self._runtime.clock.monotonic()))
         self._ready.set()
 
