@@ -33,6 +33,7 @@ _SHELL = (
     "shadow",
     "sift",
     "trial",
+    "models_pool",
 )
 
 

@@ -19,6 +19,7 @@ from gateway.engine.graph import Graph, new_node
 from gateway.engine.ingress import Ingress
 from gateway.engine.lane import Waiting
 from gateway.engine.metrics import Lines, Live, NodeStatus, StatusBoard
+from gateway.engine.models_pool import ModelPool
 from gateway.engine.outbox import node_of_box
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
@@ -68,6 +69,7 @@ class Shop:
     secrets: Secrets
     writes: WriteLedger
     destinations: Destinations
+    models: ModelPool
     doors: Doors = field(default_factory=Doors)
     board: StatusBoard = field(default_factory=StatusBoard)
     node_tasks: Tasks = field(default_factory=lambda: Tasks("nodes"))
@@ -101,6 +103,7 @@ class Assembly:
             connections=connections,
             destinations=shop.destinations,
             doors=shop.doors,
+            models=shop.models,
         )
 
     def connection(self, document: Document, name: str) -> ConnectionDriver:

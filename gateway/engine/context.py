@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from gateway.data.tag import TagTable
 from gateway.engine.destinations import Destinations
 from gateway.engine.doors import BODY_BYTES_MAX, Door, Doors
 from gateway.engine.metrics import Lines, NodeStatus
+from gateway.engine.models_pool import ModelPool
 from gateway.engine.secrets import Secrets
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
@@ -40,6 +42,7 @@ class NodeContext:
         connections: Mapping[str, Connection[Any]],
         destinations: Destinations,
         doors: Doors,
+        models: ModelPool | None = None,
     ) -> None:
         self.node_id = status.node
         self.flow = status.flow
@@ -57,6 +60,7 @@ class NodeContext:
         self._connections = connections
         self._destinations = destinations
         self._doors = doors
+        self._models = models
         self._log = logging.getLogger(f"genba.{status.flow}.{status.node}")
 
     def connection(self, kind: type[K], name: str) -> K:
@@ -81,7 +85,10 @@ class NodeContext:
         return await self._destinations.resolve(host, port)
 
     async def generate(self, ask: Ask, on_chunk: OnChunk | None = None) -> Generated:
-        raise ConfigError("No language model is set up.", hint="genba models list")
+        if self._models is None:
+            raise ConfigError("No language model is asked here.", hint="genba models list")
+        named = ask if ask.key else replace(ask, key=f"{self.flow}/{self.node_id}")
+        return await self._models.generate(named, on_chunk)
 
     def serve(
         self,

@@ -27,6 +27,7 @@ from gateway.engine.journal import opened
 from gateway.engine.letters import LetterDesk
 from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
+from gateway.engine.models_pool import ModelPool
 from gateway.engine.own import opened_own
 from gateway.engine.report import status_of
 from gateway.engine.runner import FlowRunner
@@ -82,19 +83,19 @@ class Runtime:
         self.state_dir = state_dir
         self.clock: Clock = clock or SystemClock()
         self.tags = TagTable(tags_max, reserve=int(tags_max * DERIVED_SHARE))
-        self.live = Live(self.tags)
-        self.lines = Lines()
-        self.book = AlarmBook()
+        self.live, self.lines, self.book = Live(self.tags), Lines(), AlarmBook()
         self.store = store or Store(state_dir / "genba.db")
         self.store.told = self.lines.teller(self.clock.now, "store")
-        self.started_s = self.clock.monotonic()
-        self.since = self.clock.now()
+        self.started_s, self.since = self.clock.monotonic(), self.clock.now()
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
         self.secrets = Secrets(state_dir / "secrets")
         self._documents = list(documents)
         self._tasks = Tasks("engine")
         self._lookup = Lookup(self.live, self.clock)
+        destinations = Destinations(state_dir / "destinations" / "allowed.json")
+        lent = (self.store, self.secrets, destinations.resolve, self._say)
+        self.models = ModelPool(state_dir, self.clock, *lent)
         writes = WriteLedger.stored(self.store, self.clock, self._lookup)
         self._shop = Shop(
             state_dir,
@@ -107,12 +108,13 @@ class Runtime:
             TagBook(self.tags),
             self.secrets,
             writes,
-            Destinations(state_dir / "destinations" / "allowed.json"),
+            destinations,
+            self.models,
         )
         self.setpoints = SetpointDesk(
             writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
-        self.doors, self.destinations = self._shop.doors, self._shop.destinations
+        self.doors, self.destinations = self._shop.doors, destinations
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
         self.health: Health | None = None
@@ -176,10 +178,9 @@ class Runtime:
         self._tasks.start("health", self.health.run())
         self._tasks.start("setpoints", self.setpoints.run())
         self._tasks.start("checkpoint", self._checkpoints())
-        if self.history is not None:
-            self._tasks.start("history", self.history.run())
-        if self.explainer is not None:
-            self._tasks.start("explain", self.explainer.run())
+        for name, part in (("history", self.history), ("explain", self.explainer)):
+            if part is not None:
+                self._tasks.start(name, part.run())
 
     async def _add_own(self, damaged: str) -> None:
         """The flow of the gateway's own alarms."""
@@ -213,6 +214,7 @@ class Runtime:
         await self._tasks.stop()
         await asyncio.gather(*(host.stop() for host in hosts))
         await self._shop.node_tasks.stop()
+        await self.models.stop()
         await self._checkpoint()
         if self.history is not None:
             await self.history.stop()
