@@ -187,9 +187,8 @@ class Explainer(Known):
         row = self._row(event, made, incident, ended_s - began_s)
         for key in incident.members:
             self.board.led(key, row.key)
-        self.board.set(row.key, "done", explained=row)
-        await self._keep(row, *self._pointers(incident))
         self.desk.put(Job(wish, row, made))
+        await self._keep(row, *self._pointers(incident))
 
     def _row(self, event: AlarmEvent, made: Made, incident: Incident, took_s: float) -> Explained:
         return Explained(

@@ -98,6 +98,7 @@ class ModelDesk:
         key = job.row.key
         if not self._deadline_s:
             self._counts["by_template"] += 1
+            self._board.set(key, "done", explained=job.row)
             return
         self._jobs[key] = job
         self._over.discard(key)
@@ -178,7 +179,8 @@ class ModelDesk:
         if key in self._over and not job.wish.is_asked:
             writing.cancel()
         try:
-            return await writing
+            found: Explanation = await writing
+            return found
         except asyncio.CancelledError:
             if not writing.cancelled():  # Not it, but the whole of us.
                 writing.cancel()

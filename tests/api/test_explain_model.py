@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -49,9 +50,11 @@ async def gateway(
             HIGH, folder, history=HistoryLimits(), explain=options, clock=Wall()
         )
         runtime.destinations.allow("127.0.0.1")
-        async with served(runtime) as url:
-            yield Bench(runtime, script, url)
-        await runtime.stop()
+        try:
+            async with served(runtime) as url:
+                yield Bench(runtime, script, url)
+        finally:
+            await runtime.stop()
 
 
 async def use(bench: Bench, *found: LlmServer) -> None:
@@ -168,13 +171,14 @@ async def test_hostile_names_give_the_byte_identical_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    for number, name in enumerate(("temperature", f"temperature{HOSTILE}")):
+    for number, line in enumerate(("press1", f"press1{HOSTILE}")):
         folder = tmp_path / str(number)
         folder.mkdir()
         async with serving(streams(*GOOD)) as llm, gateway(folder, monkeypatch) as bench:
             await use(bench, llm)
-            await bench.story((f"plant/press1/bearing/{name}", SHAKES))
-            found = await bench.explained(alarm_of(f"plant/press1/bearing/{name}"))
+            tags = (f"plant/{line}/bearing/temperature", f"plant/{line}/bearing/vibration")
+            await bench.story(tags)
+            found = await bench.explained(alarm_of(tags[0]))
             sheet = FactSheet.from_json(found["sheet"])
             assert sheet.signal.quantity == "temperature"
             asked.append([body["messages"] for body in llm.bodies])
@@ -221,8 +225,6 @@ async def test_a_poisoned_model_file_changes_nothing_but_the_wording(
     poison.mkdir()
     file = poison / "bad.gguf"
     file.write_bytes(b"GGUF" + os.urandom(4_000))
-    import hashlib
-
     models = {
         "bad": {
             "kind": "gguf",

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from gateway.plant.faults import Fault, FaultKind, Script
-from gateway.plant.signals import SIGNALS, of_device
+from gateway.plant.signals import of_device
 from gateway.plant.view import STEP_S, PlantView, signals_of
 from models.explainer import facts
 from models.explainer.sheet import FactSheet
