@@ -1,4 +1,4 @@
-"""Explanations that a model words: streamed, checked, late, cancelled, away; killed and poisoned."""
+"""A model words explanations: streamed, checked, late, cancelled, away, killed, poisoned."""
 
 from __future__ import annotations
 
