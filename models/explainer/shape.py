@@ -64,8 +64,8 @@ def of(
         form = _sized(found, first, last)
         at_end = _at_end(found, float(found.column.x[first]), low, high)
         onset = float(found.column.t[first])
-        if at_end == "none" and not math.isfinite(high - low) and abs(form.sigmas) > OUTSIDE:
-            at_end = form.direction  # Beyond all that was usual, and not a stir: a converter's end.
+        if at_end == "none" and not math.isfinite(high - low) and _is_beyond(found, first):
+            at_end = form.direction  # Never seen before, and not a stir: a converter's end.
         if at_end != "none":
             return Form("saturation", at_end, onset, form.size, form.sigmas)
         return Form("stuck", "none", onset)
@@ -127,6 +127,13 @@ def _at_end(found: Found, value: float, low: float, high: float) -> Direction:
             return "up"
         return "down" if value <= low + _RAIL * (high - low) else "none"
     return "none"
+
+
+def _is_beyond(found: Found, first: int) -> bool:
+    """Whether a value lies far outside of all values before it."""
+    x = found.column.x
+    is_new = x[first] > np.max(x[:first]) or x[first] < np.min(x[:first])
+    return bool(is_new) and abs(float(found.sigmas[first])) > OUTSIDE
 
 
 def _rail(found: Found, low: float, high: float) -> bool:
@@ -245,6 +252,9 @@ def _is_swing(z: Floats) -> bool:
     """Whether a stretch turns often, is about as far off on either side, and mostly is off."""
     if len(z) < _SWING_ROWS:
         return False
+    middle = float(np.median(z))
+    if abs(middle) <= min(2.0, float(np.std(z))):  # A slow wave carries it to one side a little.
+        z = z - middle
     far = np.sign(z[np.abs(z) > _SWING])
     flips = int(np.count_nonzero(far[1:] != far[:-1]))
     if flips < _FLIPS_MIN or abs(float(np.mean(far))) > _ONE_SIDED:
@@ -264,7 +274,9 @@ def _period(column: Column, departure: Floats, first: int, last: int) -> float:
     grid = np.linspace(t[0], t[-1], count)
     likeness = autocorrelation(np.interp(grid, t, y))[: count // 2 + 1]
     peaks = np.flatnonzero((likeness[1:-1] >= likeness[:-2]) & (likeness[1:-1] > likeness[2:])) + 1
-    peaks = peaks[(peaks >= 2) & (likeness[peaks] >= _PERIODIC)] if len(peaks) else peaks
+    # Of little noise some peak is high by chance: 1 ÷ √n is the sd of a lag's value.
+    least = _PERIODIC + 1.0 / math.sqrt(count)
+    peaks = peaks[(peaks >= 2) & (likeness[peaks] >= least)] if len(peaks) else peaks
     if not len(peaks):
         return math.nan
     best = peaks[np.argmax(likeness[peaks] >= 0.9 * np.max(likeness[peaks]))]
