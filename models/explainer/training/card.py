@@ -62,6 +62,7 @@ def _made(notes: Mapping[str, Any]) -> list[str]:
         f"* {train['pairs']:,} pairs, {train['tokens'] / 1e6:.2f} M tokens read in"
         f" {train['step']:,} steps of {train['plan']['batch']}:",
         f"  {train['cpu_s'] / 60:.0f} CPU-min on one thread, no GPU.",
+        *_begun(notes.get("begun")),
         f"* Loss on new pairs {train['valid']:.3f} nat a token; most of it is the teacher's free",
         "  choice of wording.",
         "* llama.cpp against torch,"
@@ -72,6 +73,16 @@ def _made(notes: Mapping[str, Any]) -> list[str]:
         f"  {packed['agree']:.1%} of the positions; the tokenizers differ in"
         f" {packed['tokens_differ']} texts.",
         "",
+    ]
+
+
+def _begun(earlier: Mapping[str, Any] | None) -> list[str]:
+    if earlier is None:
+        return []
+    return [
+        "* These steps did not begin with random weights but with those of a run of our own on an",
+        f"  earlier form of the corpus ({earlier['step']:,} steps, {earlier['tokens'] / 1e6:.2f} M"
+        f" tokens, {earlier['cpu_s'] / 60:.0f} CPU-min), which did.",
     ]
 
 
