@@ -44,6 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--width", type=int, default=160, help="of the net")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--begin", type=Path, help="folder of an earlier run to begin with")
+    parser.add_argument("--sheets", type=Path, help="JSON list of sheets to evaluate on too")
     parser.add_argument("--cases", type=int, default=1000, help="to evaluate on, of each kind")
     said = parser.parse_args(words)
     wrong = [step for step in said.steps if step not in STEPS]
@@ -124,7 +125,7 @@ def _parity(said: argparse.Namespace) -> None:
 
 
 def _evaluate(said: argparse.Namespace) -> None:
-    results = evaluate.run(MODEL, said.cases)
+    results = evaluate.run(MODEL, said.cases, said.sheets)
     _note(said.folder, "evaluate", results)
     _log.info("%s", json.dumps(results, indent=1, ensure_ascii=False))
 
