@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine/test_books.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test quick torture bench lint docs clean
+.PHONY: help setup setup-dev demo run llm test quick torture bench lint docs clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: setup  ## run a simulated plant and the gateway against it
 
 run: setup  ## run the flows in flows/
 	@$(VENV)/bin/genba run $(ARGS)
+
+llm: setup  ## build what runs language models on this machine (minutes; all else works without)
+	@$(VENV)/bin/genba models install
 
 test: setup-dev  ## run all tests
 	@$(PYTHON) -m pytest $(ARGS)
