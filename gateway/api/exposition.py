@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.api.exposition_models import model_families
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.runtime import Runtime
 
-Rows = list[tuple[str, int]]
-Family = tuple[str, str, str, Rows]
+Rows = list[tuple[str, float]]
+Family = tuple[str, str, str, Sequence[tuple[str, float]]]
 
 
 def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> str:
@@ -64,6 +65,7 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
     ]
     families += _books(runtime)
     families += _history(runtime)
+    families += model_families(runtime.models, _labels)
     families += _disk(runtime, found) if found is not None else []
     lines = []
     for family, kind, about, rows in families:

@@ -33,6 +33,7 @@ from gateway.api import (
     routes_hooks,
     routes_letters,
     routes_live,
+    routes_models,
     routes_report,
     routes_secrets,
     routes_setpoints,
@@ -153,6 +154,7 @@ def application(
     routes_trace.add(app, runtime, jobs)
     routes_hooks.add(app, runtime)
     routes_destinations.add(app, runtime)
+    routes_models.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "remove": "end a flow; its revisions are kept",
     "users": "list, add and change accounts, and claim a new gateway",
     "destinations": "list and change where webhooks and other nodes may send to",
+    "models": "list, add, try and install language models",
     "setpoint": "write a value to a machine: look, confirm, see what came of it",
     "grants": "list, set and remove write grants",
     "secrets": "list, set and remove the secrets that flows name",

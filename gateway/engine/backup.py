@@ -25,6 +25,8 @@ from gateway.errors import ConfigError, Disconnected
 STATE: Final = "genba.db"
 FOLDERS: Final = ("dashboards", "destinations", "secrets", "tls", "pki")
 """What stands beside the state file and cannot be made again."""
+FILES: Final = ("models.yaml",)
+"""Likewise; the files of models themselves are large and come from elsewhere."""
 LIST: Final = "LIST.json"
 FILE_BYTES_MAX: Final = 64 << 30
 _READ: Final = 1 << 20
@@ -85,6 +87,9 @@ def restore(file: BinaryIO, passphrase: str, state: Path, now: int) -> tuple[dic
 
 
 def _files(state: Path) -> Iterator[tuple[str, Path]]:
+    for path in (state / name for name in FILES):
+        if path.is_file() and not path.is_symlink():
+            yield path.name, path
     for folder in FOLDERS:
         for path in sorted((state / folder).rglob("*")):
             if path.is_file() and not path.is_symlink():
@@ -157,7 +162,8 @@ def _unpack(file: BinaryIO, passphrase: str, folder: Path) -> dict[str, Any]:
 def _place(folder: Path, name: str) -> Path:
     """Where a file goes: only to where backups take files from."""
     parts = PurePosixPath(name).parts
-    is_ours = name == STATE or (len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts)
+    is_below = len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts
+    is_ours = name in (STATE, *FILES) or is_below
     if not is_ours or PurePosixPath(name).is_absolute():
         raise ConfigError(f"There is a file in this backup that does not belong there: {name!r}.")
     path = folder.joinpath(*parts)

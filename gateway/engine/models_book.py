@@ -39,7 +39,8 @@ class ModelBook:
     def __init__(self, state: Path, audit: Audit, changed: Callable[[], None]) -> None:
         self.folder = state / FOLDER
         self._path = state / FILE
-        self._audit = audit
+        self.record = audit
+        """Records who did what."""
         self._changed = changed
         self._lock = asyncio.Lock()
         self.found = USUAL
@@ -88,7 +89,7 @@ class ModelBook:
                 )
             text = found.text()
             detail = {"before": self.version, "after": _version(text), "text": text}
-            await self._audit(actor, action, detail)
+            await self.record(actor, action, detail)
             try:
                 await asyncio.to_thread(_write, self._path, text)
             except OSError as error:

@@ -272,6 +272,8 @@ def _reason(choice: Choice, failed: list[tuple[str, GatewayError]], found: Gener
 
 def _together(choice: Choice, failed: list[tuple[str, GatewayError]], ask: Ask) -> GatewayError:
     """Why none of them answered, as the kind of error that fits most."""
+    if ask.model and failed:
+        return failed[0][1]  # Who names a model knows which one it is.
     reasons = "; ".join(f"{name}: {error}" for name, error in failed) or "there is no time left"
     text = f"No model has answered ({choice.why}): {reasons}"
     waits = [e for _, e in failed if isinstance(e, Disconnected)]

@@ -203,6 +203,11 @@ PUT /api/certificate certificate.edit
 DELETE /api/secrets/{name} secret.edit
 DELETE /api/destinations/{name:path} destination.edit
 PUT /api/destinations destination.edit
+PUT /api/models model.edit
+PUT /api/models/{name} model.edit
+DELETE /api/models/{name} model.edit
+POST /api/models/try model.try
+POST /api/models/forget model.edit
 POST /hook/{path:path} hook.call
 PUT /hook/{path:path} hook.call
 """

@@ -1,0 +1,47 @@
+"""Counters of models for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.engine.models_pool import ModelPool
+
+Rows = list[tuple[str, float]]
+
+
+def model_families(pool: ModelPool, labels: Callable[..., str]) -> list[tuple[str, str, str, Rows]]:
+    """Questions, tokens, time and cost by model.
+
+    Args:
+        pool: All models.
+        labels: Makes labels in braces.
+    """
+    questions: Rows = []
+    tokens: Rows = []
+    seconds: Rows = []
+    cost: Rows = []
+    waiting: Rows = []
+    for row in pool.rows():
+        name, tally = row["model"], pool.tallies.of(row["model"])
+        questions += [(labels(model=name, what=w), n) for w, n in row["counts"].items()]
+        tokens += [
+            (labels(model=name, way="in"), tally.tokens_in),
+            (labels(model=name, way="out"), tally.tokens_out),
+        ]
+        seconds += [
+            (labels(model=name, until="first"), tally.first_s),
+            (labels(model=name, until="last"), tally.took_s),
+        ]
+        cost.append((labels(model=name), tally.cost))
+        waiting.append((labels(model=name), row["waiting"]))
+    return [
+        ("genba_model_questions_total", "counter", "By what became of them.", questions),
+        ("genba_model_tokens_total", "counter", "Tokens asked and answered.", tokens),
+        ("genba_model_seconds_total", "counter", "Until first and last pieces.", seconds),
+        ("genba_model_cost_total", "counter", "In the currency of its prices.", cost),
+        ("genba_model_waiting", "gauge", "Questions that wait.", waiting),
+        ("genba_model_answers_kept", "gauge", "Answers kept.", [("", pool.answers.rows)]),
+    ]
+
+
+__all__ = ["model_families"]
