@@ -3,13 +3,14 @@ VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 BINARY_VENV ?= build/venv
 
-TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine/test_books.py
+TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine/test_books.py \
+	tests/plant/test_faults_explained.py
 
 # Training needs a gigabyte of libraries that the product does not.
 TRAIN := build/train
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test quick torture bench binary appliance docs model clean
+.PHONY: help setup setup-dev demo run llm test quick torture bench binary appliance docs model clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +31,9 @@ demo: setup  ## run a simulated plant and the gateway against it
 
 run: setup  ## run the flows in flows/
 	@$(VENV)/bin/genba run $(ARGS)
+
+llm: setup  ## build what runs language models on this machine (minutes; all else works without)
+	@$(VENV)/bin/genba models install
 
 test: setup-dev  ## run all tests
 	@$(PYTHON) -m pytest $(ARGS)

@@ -41,7 +41,6 @@ def add(commands: Any) -> None:
     )
     verbs.add_parser("forget", help="drop all answers that are kept")
     install = verbs.add_parser("install", help="install what runs local models on this machine")
-    install.add_argument("--prebuilt", action="store_true", help="do not compile, whatever is here")
     install.add_argument("--jobs", type=int, default=2, help="compilers at once")
     install.add_argument("--again", action="store_true", help="also where it is installed already")
 
@@ -154,7 +153,7 @@ def _install(args: argparse.Namespace) -> int:
         print(f"{there} is installed already.")
         return 0
     try:
-        print(binding.install(_step, jobs=args.jobs, is_prebuilt=args.prebuilt))
+        print(binding.install(_step, jobs=args.jobs))
     except binding.Failed as error:
         print(f"genba: {error}", file=sys.stderr)
         print("Everything else runs without it; explanations come from templates.")

@@ -136,6 +136,7 @@ class Explainer(Known):
             self._joins.append((event, incident))
             self.board.led(key, incident.lead)
         else:
+            self.desk.expect()
             self._wish(Wish(event, self._runtime.clock.monotonic()))
         self._ready.set()
 
@@ -186,9 +187,8 @@ class Explainer(Known):
         row = self._row(event, made, incident, ended_s - began_s)
         for key in incident.members:
             self.board.led(key, row.key)
-        self.board.set(row.key, "done", explained=row)
-        await self._keep(row, *self._pointers(incident))
         self.desk.put(Job(wish, row, made))
+        await self._keep(row, *self._pointers(incident))
 
     def _row(self, event: AlarmEvent, made: Made, incident: Incident, took_s: float) -> Explained:
         return Explained(

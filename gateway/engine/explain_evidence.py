@@ -89,15 +89,15 @@ def _raised(event: AlarmEvent) -> Raised:
 
 def _tracks(scene: Scene, history: Recorder | None) -> Iterator[Track]:
     own = {scene.event.tag, scene.event.tag.partition("#")[0]}
-    end = scene.now + 1
+    end, is_lost = scene.now + 1, scene.event.condition == "COMM"
     for tag in scene.tags:
         is_own = tag.name in own
         back = OWN_NS if is_own else OTHERS_NS
         day = scene.event.ts - DAY_NS
         yesterday = (day - YESTERDAY_NS, day + YESTERDAY_NS)
         rows = _rows(history, tag.name, scene.event.ts - back, end)
-        if not is_own and counts_up(rows.value):
-            continue  # Energy and pieces always rise: that is no move.
+        if not is_own and (counts_up(rows.value) or (is_still(rows.value) and not is_lost)):
+            continue  # Energy and pieces always rise; a switch that nobody touched is no news.
         yield Track(
             tag.name,
             rows,
@@ -126,6 +126,12 @@ def _rows(history: Recorder | None, name: str, start: int, end: int) -> Rows:
         np.ascontiguousarray(rows.value[kept]),
         np.ascontiguousarray(rows.quality[kept]),
     )
+
+
+def is_still(value: NDArray[np.float64]) -> bool:
+    """Whether a signal has had one value all the time, as a switch or a setpoint has."""
+    value = value[np.isfinite(value)]
+    return bool(len(value)) and bool(np.all(value == value[0]))
 
 
 def counts_up(value: NDArray[np.float64]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -25,14 +26,17 @@ from gateway.engine.store_explain import Explained, Key, keep
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError
 from gateway.flow.generate import Ask
+from gateway.flow.models import OWN, LocalModel
 from models.explainer import check, prompt, slots
-from models.explainer.text import Explanation, Language, Piece
+from models.explainer.text import LANGUAGES, Explanation, Language, Piece
 
 if TYPE_CHECKING:
     from gateway.engine.runtime import Runtime
 
 WAITING_MAX: Final = 50
 """Explanations that may wait for a model; the others keep the template's text."""
+WARM_S_MAX: Final = 60.0
+"""A large model takes so long to be read from the disk."""
 SLACK_S: Final = 0.5
 """A model that does not notice its deadline is left alone so long after it."""
 TOKENS_MAX: Final = 200
@@ -77,7 +81,7 @@ class ModelDesk:
         self._queue = Queue(WAITING_MAX)
         self._jobs: dict[Key, Job] = {}
         self._over: set[Key] = set()
-        self._now: tuple[Key, asyncio.Task[Explanation | None]] | None = None
+        self._now: tuple[Key, asyncio.Task[Explanation]] | None = None
         self._executor = ThreadExecutor("genba-explain-text")
         self._tasks = Tasks("explain/model")
         self._ready = asyncio.Event()
@@ -94,6 +98,7 @@ class ModelDesk:
         key = job.row.key
         if not self._deadline_s:
             self._counts["by_template"] += 1
+            self._board.set(key, "done", explained=job.row)
             return
         self._jobs[key] = job
         self._over.discard(key)
@@ -102,6 +107,18 @@ class ModelDesk:
         if dropped is not None and (left := self._jobs.pop(dropped.key, None)) is not None:
             self._leave(left, "busy")
         self._ready.set()
+
+    def expect(self) -> None:
+        """An alarm was raised: have the model ready by the time its facts are there."""
+        if self._deadline_s and not len(self._tasks):
+            self._tasks.start("warm", self._warm())
+
+    async def _warm(self) -> None:
+        for language in LANGUAGES:
+            ask = Ask("explain", (), language=language)
+            with suppress(GatewayError, TimeoutError):  # It is said when it is asked.
+                async with asyncio.timeout(WARM_S_MAX):
+                    await self._runtime.models.warm(ask)
 
     def over(self, key: Key) -> None:
         """The alarm is over: what a model would say of it comes too late."""
@@ -155,28 +172,35 @@ class ModelDesk:
         return replace(row, texts={one: text.to_json() for one, text in texts.items()})
 
     async def _in_language(self, job: Job, language: Language) -> Explanation:
-        """What a model says, or the template's text with the reason why it is that."""
-        said = partial(_with_reason, job.made.texts[language], language)
+        """What the model says, or the template's text with the reason why it is that."""
         key = job.row.key
-        if key in self._over and not job.wish.is_asked:
-            return self._count("cancelled", said("over"))
-        writing = self._tasks.start("write", self._generate(job, language))
+        writing = self._tasks.start("write", self._outcome(job, language))
         self._now = (key, writing)
+        if key in self._over and not job.wish.is_asked:
+            writing.cancel()
         try:
-            found = await writing
+            found: Explanation = await writing
+            return found
         except asyncio.CancelledError:
             if not writing.cancelled():  # Not it, but the whole of us.
                 writing.cancel()
                 raise
-            return self._count("cancelled", said("over"))
+            said = _with_reason(job.made.texts[language], language, "over")
+            return self._count("cancelled", said)
+        finally:
+            self._now = None
+
+    async def _outcome(self, job: Job, language: Language) -> Explanation:
+        """The same, unless it is cancelled."""
+        said = partial(_with_reason, job.made.texts[language], language)
+        try:
+            found = await self._generate(job, language)
         except TimeoutError:
             return self._count("late", said("late", f"{self._deadline_s:g}"))
         except ConfigError as error:
             return self._count("no_model", said("none", error))
         except GatewayError as error:
             return self._count("unanswered", said("away", error))
-        finally:
-            self._now = None
         if found is None:
             return self._count("unchecked", said("unchecked"))
         return self._count("by_model", found)
@@ -228,7 +252,8 @@ class ModelDesk:
         """What one model writes."""
         sheet, causes, key = job.made.sheet, job.made.causes, job.row.key
         language: Language = "ja" if ask.language == "ja" else "en"
-        is_own = self._runtime.models.is_own(name)
+        model = self._runtime.models.book.found.models.get(name)
+        is_own = isinstance(model, LocalModel) and model.file == OWN
 
         def prepare() -> tuple[prompt.Question, Mapping[str, Piece]]:
             question = prompt.ask(sheet, language, is_own_model=is_own, causes=causes)

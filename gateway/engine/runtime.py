@@ -180,10 +180,9 @@ class Runtime:
         self._tasks.start("health", self.health.run())
         self._tasks.start("setpoints", self.setpoints.run())
         self._tasks.start("checkpoint", self._checkpoints())
-        if self.history is not None:
-            self._tasks.start("history", self.history.run())
-        if self.explainer is not None:
-            self._tasks.start("explain", self.explainer.run())
+        for name, part in (("history", self.history), ("explain", self.explainer)):
+            if part is not None:
+                self._tasks.start(name, part.run())
 
     async def _add_own(self, damaged: str) -> None:
         """The flow of the gateway's own alarms."""

@@ -76,9 +76,13 @@ class Course:
     def sigmas(self, t: Floats, departure: Floats) -> Floats:
         """Departures from the course in standard deviations at these times, (n,).
 
-        A line is the less certain the further it is carried on.
+        A line is the less certain the further it is carried on, and a profile the fewer cycles
+        it was learnt from.
         """
-        sd = self._around(t, self.spread) if len(self.profile) else np.full(len(t), self.sd)
+        sd = np.full(len(t), self.sd)
+        if len(self.profile):
+            cycles = max((self.to_s - self.from_s) / self.cycle_s, 1.0)
+            sd = self._around(t, self.spread) * (1.0 + 2.0 / cycles)
         if self.slope:
             span = max(self.to_s - self.from_s, 1e-9)
             sd = sd * (1.0 + 3.0 * np.maximum(t - self.to_s, 0.0) / span)

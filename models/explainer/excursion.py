@@ -14,7 +14,7 @@ _FEW = 8
 CAP = 6.0
 """Departures beyond it count as it, so that one stray sample is not an event [sd]."""
 
-_DRIFT = 1.6  # Half of the least shift that is looked for [sd], and above the mean of |noise|, 0.8.
+_DRIFT = 1.6  # Half of the least shift that is looked for [sd].
 _PATIENCE = 8.0
 OUTSIDE = 4.0
 """Departure that counts as being away [sd]: of normal noise one sample in 16,000."""
@@ -31,6 +31,7 @@ class Found:
         sigmas: The same in standard deviations, (n,).
         first: The first sample of the excursion; -1 when there is none.
         last: The last sample of it.
+        sign: 1 when it went up, -1 when it went down.
         is_over: Whether the signal has come back since.
     """
 
@@ -40,10 +41,25 @@ class Found:
     sigmas: Floats
     first: int = -1
     last: int = -1
+    sign: float = 1.0
     is_over: bool = False
 
 
-def find(column: Column, start_s: float = 0.0) -> Found | None:
+class Courses:
+    """The usual courses of one column, each learnt once."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self._kept: dict[int, Course | None] = {}
+
+    def until(self, count: int) -> Course | None:
+        """Learnt from the first `count` samples; None of fewer than two."""
+        if count not in self._kept:
+            self._kept[count] = learn(self.column.t[:count], self.column.x[:count])
+        return self._kept[count]
+
+
+def find(courses: Courses, start_s: float = 0.0) -> Found | None:
     """The excursion a signal is or was in at `start_s` [s after the alarm], looking backward.
 
     The usual course is learnt twice: from the older samples, and then, once it is known when the
@@ -52,19 +68,21 @@ def find(column: Column, start_s: float = 0.0) -> Found | None:
     Returns:
         None when there are not two samples from before.
     """
-    t, x = column.t, column.x
+    column, t = courses.column, courses.column.t
     before = column.index(min(start_s, 0.0)) + 1
     if before < 2:
         return None
     span = float(t[before - 1] - t[0])
     count = int(np.searchsorted(t, t[before - 1] - _REFERENCE_SHARE * span, "right"))
     count = before if count < _FEW else count
-    found = _against(column, learn(t[:count], x[:count]), start_s)
-    until = before if found is None or found.first < _FEW else found.first
+    found = _against(column, courses.until(count), start_s)
+    if found is None or found.first < 0:
+        return found
+    until = found.first if found.first >= _FEW else before
     if until == count or until < max(_FEW, count // 2):
         return _known(found)
-    again = _against(column, learn(t[:until], x[:until]), start_s)
-    is_lost = again is None or (again.first < 0 and found is not None and found.first >= _FEW)
+    again = _against(column, courses.until(until), start_s)
+    is_lost = again is None or (again.first < 0 and found.first >= _FEW)
     return _known(found if is_lost else again)
 
 
@@ -88,8 +106,9 @@ def _against(column: Column, course: Course | None, start_s: float) -> Found | N
     at = -1 if found is None else _outside(found, column.index(start_s))
     if found is None or at < 0:
         return found
-    first, last, is_over = extent(np.minimum(np.abs(found.sigmas), CAP) - _DRIFT, at)
-    return replace(found, first=first, last=last, is_over=is_over)
+    sign = 1.0 if found.sigmas[at] > 0.0 else -1.0
+    first, last, is_over = extent(np.clip(sign * found.sigmas, -CAP, CAP) - _DRIFT, at)
+    return replace(found, first=first, last=last, sign=sign, is_over=is_over)
 
 
 def _outside(found: Found, at: int) -> int:

@@ -94,7 +94,7 @@ def _chosen(evidence: Evidence) -> list[Track]:
     ranked = sorted(
         by_name.values(),
         key=lambda one: (
-            others.base(one.tag) != others.base(alarmed),
+            others.base(one.tag) != others.base(alarmed) and one.source != alarmed,
             -others.nearness(alarmed, one.tag),
             one.tag,
         ),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from models.explainer import excursion, shape, silence
 from models.explainer.column import Column
-from models.explainer.course import Course, learn
-from models.explainer.excursion import Found
+from models.explainer.course import Course
+from models.explainer.excursion import Courses, Found
 from models.explainer.shape import Form
 
 
@@ -29,7 +29,14 @@ class Look:
 
 
 def at(
-    column: Column, condition: str, now_s: float, *, low: float, high: float, start_s: float = 0.0
+    column: Column,
+    condition: str,
+    now_s: float,
+    *,
+    low: float,
+    high: float,
+    start_s: float = 0.0,
+    courses: Courses | None = None,
 ) -> Look:
     """Look at one tag.
 
@@ -40,18 +47,19 @@ def at(
         low: Low end of its range; NaN when unknown.
         high: High end of it.
         start_s: From when an excursion is searched for, backward.
+        courses: What was learnt of the column before, when it is looked at again.
     """
+    courses = courses or Courses(column)
     hole = silence.dropout(column, condition, now_s)
     if hole is not None:
         count = column.index(hole[0])  # The sample at its begin is lost, or bad.
-        course = learn(column.t[: count + 1], column.x[: count + 1])
-        return Look(Form("dropout", "none", hole[0]), course, None, hole[1])
+        return Look(Form("dropout", "none", hole[0]), courses.until(count + 1), None, hole[1])
     still = silence.standstill(column)
     found = None
     if still is not None:
-        found = excursion.against(column, learn(column.t[: still[0]], column.x[: still[0]]))
+        found = excursion.against(column, courses.until(still[0]))
     if found is None:
-        found = excursion.find(column, start_s)
+        found = excursion.find(courses, start_s)
     if found is None:
         return Look(Form(), None, None, start_s)
     form = shape.of(found, low, high, still, start_s)

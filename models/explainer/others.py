@@ -12,7 +12,7 @@ import numpy as np
 from models.explainer import look
 from models.explainer.column import Column
 from models.explainer.evidence import Track
-from models.explainer.excursion import Found
+from models.explainer.excursion import Courses, Found
 from models.explainer.look import Look
 from models.explainer.shape import Form
 
@@ -88,9 +88,9 @@ class Seen:
 
 def see(track: Track, column: Column, now_s: float) -> Seen:
     """Look at another tag, once from the alarm and once from now [s after the alarm]."""
-    starts = dict.fromkeys((0.0, now_s))
+    starts, courses = dict.fromkeys((0.0, now_s)), Courses(column)
     looks = tuple(
-        look.at(column, "", now_s, low=track.low, high=track.high, start_s=start)
+        look.at(column, "", now_s, low=track.low, high=track.high, start_s=start, courses=courses)
         for start in starts
     )
     return Seen(track, looks, column.every)
@@ -107,9 +107,7 @@ def moved(main: Look, tag: str, seen: Iterable[Seen], now_s: float) -> list[Othe
     """
     onset = main.form.onset_s if math.isfinite(main.form.onset_s) else 0.0
     if main.form.shape == "dropout" and main.found is None and main.course is None:
-        seen = [
-            replace(one, looks=tuple(its for its in one.looks if _is_silent(its))) for one in seen
-        ]
+        seen = [replace(one, looks=tuple(filter(_is_silent, one.looks))) for one in seen]
     found = [other for one in seen if (other := _other(main, onset, tag, one, now_s)) is not None]
     found.sort(key=lambda one: (one.form.onset_s, one.track.tag))
     if len(found) <= OTHERS_MAX:

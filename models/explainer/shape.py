@@ -14,9 +14,10 @@ from models.explainer.vocabulary import Direction, Shape
 
 _STEP_SHARE = 0.35  # A ramp takes 0.7 of its time from 15 to 85 percent of its height.
 _STEP_ROWS = 2.5
+_SSE_ROWS = 8
 _SHORT_ROWS = 5
 _SHORT_S = 10.0
-_SHORT_SHARE = 0.1
+_SHORT_SHARE = 0.2
 _RAIL = 1e-3
 _RAIL_ROWS = 5
 _LIVE = 0.5
@@ -63,8 +64,8 @@ def of(
         form = _sized(found, first, last)
         at_end = _at_end(found, float(found.column.x[first]), low, high)
         onset = float(found.column.t[first])
-        if at_end == "none" and not math.isfinite(high - low) and abs(form.sigmas) > OUTSIDE:
-            at_end = form.direction  # Beyond all that was usual, and not a stir: a converter's end.
+        if at_end == "none" and not math.isfinite(high - low) and _is_beyond(found, first):
+            at_end = form.direction  # Never seen before, and not a stir: a converter's end.
         if at_end != "none":
             return Form("saturation", at_end, onset, form.size, form.sigmas)
         return Form("stuck", "none", onset)
@@ -76,7 +77,7 @@ def of(
     rail = _rail(found, low, high)
     if rail:
         return replace(form, shape="saturation")
-    if found.is_over and _is_short(found):
+    if _is_short(found):
         return replace(form, shape="spike")
     return _step_or_drift(found, form)
 
@@ -85,7 +86,7 @@ def _sized(found: Found, first: int, last: int) -> Form:
     """Direction, onset and size of an excursion whose shape is not known yet."""
     part = slice(first, last + 1)
     departure = found.departure[part]
-    is_up = float(np.sum(np.clip(found.sigmas[part], -6.0, 6.0))) >= 0.0
+    is_up = found.sign > 0.0 if found.first >= 0 else float(np.median(departure)) >= 0.0
     at = int(np.argmax(departure) if is_up else np.argmin(departure))
     size = float(departure[at])
     direction: Direction = "up" if is_up else "down"
@@ -102,13 +103,21 @@ def _growing(found: Found) -> Form:
 
 
 def _is_short(found: Found) -> bool:
-    """Whether it was one short peak: at most five samples, or a tenth of what is known, 10 s."""
-    size = np.abs(found.departure[found.first : found.last + 1])
-    high = found.first + np.flatnonzero(size >= 0.5 * np.max(size))
-    rows = int(high[-1] - high[0]) + 1
-    duration = float(found.column.t[high[-1]] - found.column.t[high[0]])
+    """Whether it was one short peak that is over.
+
+    Short is: at most five samples, or ten seconds, and then no more than a fifth of what is known.
+    """
+    size = found.sign * found.departure[found.first :]
+    high = np.flatnonzero(size[: found.last - found.first + 1] >= 0.5 * np.max(size))
+    if not len(high):
+        return False
+    first, last = found.first + int(high[0]), found.first + int(high[-1])
+    rest = size[int(high[-1]) + 1 :]
+    if len(rest) < 2 or float(np.median(rest[:_SHORT_ROWS])) > 0.3 * float(np.max(size)):
+        return False
+    duration = float(found.column.t[last] - found.column.t[first])
     known = found.course.to_s - found.course.from_s
-    return rows <= _SHORT_ROWS or duration <= min(_SHORT_S, _SHORT_SHARE * known)
+    return last - first < _SHORT_ROWS or duration <= min(_SHORT_S, _SHORT_SHARE * known)
 
 
 def _at_end(found: Found, value: float, low: float, high: float) -> Direction:
@@ -118,6 +127,13 @@ def _at_end(found: Found, value: float, low: float, high: float) -> Direction:
             return "up"
         return "down" if value <= low + _RAIL * (high - low) else "none"
     return "none"
+
+
+def _is_beyond(found: Found, first: int) -> bool:
+    """Whether a value lies far outside of all values before it."""
+    x = found.column.x
+    is_new = x[first] > np.max(x[:first]) or x[first] < np.min(x[:first])
+    return bool(is_new) and abs(float(found.sigmas[first])) > OUTSIDE
 
 
 def _rail(found: Found, low: float, high: float) -> bool:
@@ -137,33 +153,55 @@ def _rail(found: Found, low: float, high: float) -> bool:
 def _step_or_drift(found: Found, form: Form) -> Form:
     """A jump that stays, or a slow way off, by how long the way took.
 
-    The onset of a drift is where the line through its rise meets the usual course: a drift is
-    seen only when it has left the noise, and the steeper one of two would always seem the first.
+    The onset of a gradual rise is where the line through its first half meets the usual course: it
+    is seen only when it has left the noise, and the steeper one of two would always seem the first.
     """
-    part = slice(found.first, found.last + 1)
-    sign = 1.0 if form.direction == "up" else -1.0
-    t = found.column.t[part]
-    y = _smooth(sign * found.departure[part])
+    t = found.column.t[found.first : found.last + 1]
+    y = _smooth(found.sign * found.departure[found.first : found.last + 1])
     top = max(float(np.percentile(y, 90.0)), 0.8 * float(np.max(y)))
     late = int(np.argmax(y >= 0.85 * top))
     below = np.flatnonzero(y[:late] < 0.15 * top)
     early = int(below[-1]) + 1 if len(below) else 0
-    rise = float(t[late] - t[early])
     end = len(y) - 1 - int(np.argmax(y[::-1] >= 0.5 * top))
-    length = float(t[end] - t[early])
+    rise, length = float(t[late] - t[early]), float(t[end] - t[early])
     every = 0.0 if math.isnan(found.column.every) else found.column.every
-    if rise <= max(_STEP_ROWS * every, _STEP_SHARE * length):
-        return replace(form, shape="step", onset_s=float(t[early]))
-    slope, meets = _line(t[early : late + 1], y[early : late + 1])
-    if slope <= 0.0:
-        return replace(form, shape="drift", onset_s=float(t[early]))
+    if end - early < _SSE_ROWS:
+        is_step = _is_plateau(t[early : end + 1], y[early : end + 1])
+    else:
+        is_step = rise <= max(_STEP_ROWS * every, _STEP_SHARE * length)
+    form = replace(form, shape="step" if is_step else "drift", onset_s=float(t[early]))
+    half = early + int(np.argmax(y[early : late + 1] >= 0.5 * top))
+    slope, meets = _line(t[early : half + 1], y[early : half + 1])
+    if half - early < 2:
+        slope, meets = _line(t[early : late + 1], y[early : late + 1])
+    if slope <= 0.0 or (is_step and rise <= _STEP_ROWS * every):
+        return form
     onset = min(max(meets, float(t[early]) - length), float(t[early]))
-    uncertain = found.course.sd / slope
-    rest = (t >= t[late]) & (t <= t[end])
-    now, _ = _line(t[rest], y[rest]) if np.count_nonzero(rest) >= _SHORT_ROWS else (slope, 0.0)
-    is_rising = late >= end + 1 - _SHORT_ROWS or now > 0.3 * slope
-    rate = math.nan if found.is_over else sign * (slope if is_rising else now)
-    return replace(form, shape="drift", onset_s=onset, rate_per_s=rate, uncertain_s=uncertain)
+    blur = 1.5 * found.course.sd / slope + 0.1 * rise
+    rate = math.nan if is_step else _rate(found, t[: end + 1], y[: end + 1], early, late)
+    return replace(form, onset_s=onset, rate_per_s=rate, uncertain_s=blur)
+
+
+def _is_plateau(t: Floats, y: Floats) -> bool:
+    """Whether few samples since the onset lie about a level rather than about a line."""
+    if len(t) < 3:
+        return True
+    time = t - np.mean(t)
+    flat = y - np.mean(y)
+    square = float(np.sum(time * time))
+    slope = float(np.sum(time * flat)) / square if square > 0.0 else 0.0
+    # A line takes the signal a good part of its way, and does most of what varies about the level.
+    is_slope = slope * float(t[-1] - t[0]) >= 0.3 * float(np.max(y))
+    return not is_slope or slope * slope * square < 0.75 * float(np.sum(flat * flat))
+
+
+def _rate(found: Found, t: Floats, y: Floats, early: int, late: int) -> float:
+    """How fast a drift goes now [unit per second]; NaN when it has come back."""
+    if found.is_over:
+        return math.nan
+    rest = late if len(t) - late >= _SHORT_ROWS else early
+    slope, _ = _line(t[rest:], y[rest:])
+    return found.sign * slope
 
 
 def _smooth(y: Floats) -> Floats:
@@ -214,6 +252,9 @@ def _is_swing(z: Floats) -> bool:
     """Whether a stretch turns often, is about as far off on either side, and mostly is off."""
     if len(z) < _SWING_ROWS:
         return False
+    middle = float(np.median(z))
+    if abs(middle) <= min(2.0, float(np.std(z))):  # A slow wave carries it to one side a little.
+        z = z - middle
     far = np.sign(z[np.abs(z) > _SWING])
     flips = int(np.count_nonzero(far[1:] != far[:-1]))
     if flips < _FLIPS_MIN or abs(float(np.mean(far))) > _ONE_SIDED:
@@ -233,7 +274,9 @@ def _period(column: Column, departure: Floats, first: int, last: int) -> float:
     grid = np.linspace(t[0], t[-1], count)
     likeness = autocorrelation(np.interp(grid, t, y))[: count // 2 + 1]
     peaks = np.flatnonzero((likeness[1:-1] >= likeness[:-2]) & (likeness[1:-1] > likeness[2:])) + 1
-    peaks = peaks[(peaks >= 2) & (likeness[peaks] >= _PERIODIC)] if len(peaks) else peaks
+    # Of little noise some peak is high by chance: 1 ÷ √n is the sd of a lag's value.
+    least = _PERIODIC + 1.0 / math.sqrt(count)
+    peaks = peaks[(peaks >= 2) & (likeness[peaks] >= least)] if len(peaks) else peaks
     if not len(peaks):
         return math.nan
     best = peaks[np.argmax(likeness[peaks] >= 0.9 * np.max(likeness[peaks]))]

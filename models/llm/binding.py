@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Final
 
 VERSION: Final = "0.3.36"
-PREBUILT: Final = "2026.10.11549"
 _PACKAGE: Final = "llama_cpp"
 _OPTIONS: Final = (
     "-DCMAKE_BUILD_TYPE=Release",
@@ -55,11 +54,8 @@ class Failed(Exception):  # noqa: N818 - what happened, for people
 
 
 def installed() -> str:
-    """Which binding this environment has: ``llama_cpp``, ``xllamacpp`` or none."""
-    for name in ("llama_cpp", "xllamacpp"):
-        if importlib.util.find_spec(name) is not None:
-            return name
-    return ""
+    """The binding that this environment has: ``llama_cpp``, or an empty text for none."""
+    return _PACKAGE if importlib.util.find_spec(_PACKAGE) is not None else ""
 
 
 def cache() -> Path:
@@ -74,30 +70,28 @@ def wheel_name() -> str:
     return f"llama_cpp_python-{VERSION}-py3-none-{platform}.whl"
 
 
-def install(say: Say, *, jobs: int = 2, is_prebuilt: bool = False) -> str:
+def install(say: Say, *, jobs: int = 2) -> str:
     """Have a binding in this environment; returns what was done, in a sentence.
 
-    The kept wheel is taken where there is one, else it is built, else, on a machine without a
-    compiler, the prebuilt binding is taken.
+    The kept wheel is taken where there is one, else it is built.
 
     Args:
         say: Told each step, and each further percent of the build.
         jobs: Compilers at once.
-        is_prebuilt: Do not compile, whatever is there.
 
     Raises:
         Failed: It cannot be had here.
     """
-    if is_prebuilt:
-        return _prebuilt(say)
     kept = cache() / wheel_name()
     if kept.is_file():
         say(f"Taking the wheel that was built before: {kept}")
         _pip("install", str(kept))
         return f"llama-cpp-python {VERSION} is installed from the wheel built before."
     if shutil.which("c++") is None and shutil.which("g++") is None:
-        say("There is no C++ compiler, so the prebuilt binding is taken.")
-        return _prebuilt(say)
+        raise Failed(
+            "There is no C++ compiler on this machine. Install one (sudo apt-get install g++), or "
+            f"copy {wheel_name()} from a machine of the same kind to {cache()}."
+        )
     build(kept, say, jobs)
     _pip("install", str(kept))
     return f"llama-cpp-python {VERSION} is built and installed; the wheel is kept as {kept}."
@@ -206,12 +200,6 @@ def _has_avx2() -> bool:
         return " avx2 " in Path("/proc/cpuinfo").read_text("ascii", "replace")
     except OSError:
         return True
-
-
-def _prebuilt(say: Say) -> str:
-    say(f"Fetching the prebuilt binding xllamacpp {PREBUILT} (33 MB) …")
-    _pip("install", "--only-binary", ":all:", f"xllamacpp=={PREBUILT}")
-    return f"xllamacpp {PREBUILT} is installed."
 
 
 def _pip(verb: str, *words: str, path: str = "") -> None:

@@ -124,7 +124,7 @@ async def test_the_demo_explains_what_it_alarms(tmp_path: Path) -> None:
                 if row["change"] == "raised"
             ]
             told = await asyncio.to_thread(_explained, client, raised)
-        faults = [one for one in plant.schedule(seconds - 30)]
+        faults = list(plant.schedule(seconds - 30))
         t0 = float(manifest["t0"])
         lines = [_line(fault, told, t0) for fault in faults]
         print("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))

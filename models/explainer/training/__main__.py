@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -41,6 +42,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=60_000, help="how many to train on")
     parser.add_argument("--steps-max", type=int, default=4000, help="batches to train on")
     parser.add_argument("--width", type=int, default=160, help="of the net")
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--begin", type=Path, help="folder of an earlier run to begin with")
+    parser.add_argument("--sheets", type=Path, help="JSON list of sheets to evaluate on too")
     parser.add_argument("--cases", type=int, default=1000, help="to evaluate on, of each kind")
     said = parser.parse_args(words)
     wrong = [step for step in said.steps if step not in STEPS]
@@ -57,6 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _tokenizer(said: argparse.Namespace) -> None:
     path = said.folder / "tokenizer.json"
+    if said.begin and not path.exists():
+        shutil.copy(said.begin / path.name, path)
     if path.exists():
         _log.info("%s is there.", path)
         return
@@ -83,8 +89,10 @@ def _train(said: argparse.Namespace) -> None:
     learned = list(corpus.pairs("train", said.pairs))
     watched = list(corpus.pairs("valid", _VALID_PAIRS))
     size = Size(len(tokenizer), width=said.width, hidden=said.width * 11 // 4 // 32 * 32)
-    plan = train.Plan(steps=said.steps_max)
-    progress = train.train(said.folder, learned, watched, size, plan)
+    plan = train.Plan(steps=said.steps_max, rate=said.rate)
+    if said.begin:
+        _note(said.folder, "begun", asdict(train.progress_of(said.begin)))
+    progress = train.train(said.folder, learned, watched, size, plan, said.begin)
     _note(said.folder, "train", {**asdict(progress), "pairs": said.pairs, "plan": asdict(plan)})
     _note(said.folder, "size", size.to_json())
 
@@ -117,7 +125,7 @@ def _parity(said: argparse.Namespace) -> None:
 
 
 def _evaluate(said: argparse.Namespace) -> None:
-    results = evaluate.run(MODEL, said.cases)
+    results = evaluate.run(MODEL, said.cases, said.sheets)
     _note(said.folder, "evaluate", results)
     _log.info("%s", json.dumps(results, indent=1, ensure_ascii=False))
 

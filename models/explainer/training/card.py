@@ -18,6 +18,7 @@ _FIGURES: Final = (
 _SETS: Final = (
     ("test", "New facts, kinds seen in training"),
     ("kept", "Combinations of facts and names kept back from training"),
+    ("plant", "Faults of the simulated plant, when raised and when mended"),
 )
 
 
@@ -62,6 +63,7 @@ def _made(notes: Mapping[str, Any]) -> list[str]:
         f"* {train['pairs']:,} pairs, {train['tokens'] / 1e6:.2f} M tokens read in"
         f" {train['step']:,} steps of {train['plan']['batch']}:",
         f"  {train['cpu_s'] / 60:.0f} CPU-min on one thread, no GPU.",
+        *_begun(notes.get("begun")),
         f"* Loss on new pairs {train['valid']:.3f} nat a token; most of it is the teacher's free",
         "  choice of wording.",
         "* llama.cpp against torch,"
@@ -75,14 +77,28 @@ def _made(notes: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _begun(earlier: Mapping[str, Any] | None) -> list[str]:
+    if earlier is None:
+        return []
+    return [
+        "* These steps did not begin with random weights but with those of a run of our own on an",
+        f"  earlier form of the corpus ({earlier['step']:,} steps, {earlier['tokens'] / 1e6:.2f} M"
+        f" tokens, {earlier['cpu_s'] / 60:.0f} CPU-min), which did.",
+    ]
+
+
 def _results(notes: Mapping[str, Any]) -> list[str]:
     found = notes["evaluate"]
     lines = ["## Results", ""]
     for key, title in _SETS:
+        if key not in found:
+            continue
         lines += [f"{title} ({_count(found[key])} texts):", ""]
         lines += ["| | model EN | model JA | template EN | template JA |", "|---|---|---|---|---|"]
         names = ("model en", "model ja", "template en", "template ja")
         for figure, meaning in _FIGURES:
+            if key == "plant" and figure == "right cause":
+                continue  # What was at work there is not in our knowledge base's words.
             shares = " | ".join(f"{found[key][name][figure]:.1%}" for name in names)
             lines.append(f"| {meaning} | {shares} |")
         for figure, meaning in (
@@ -118,6 +134,8 @@ def _blind(found: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for key, title in _SETS:
+        if key not in found:
+            continue
         one = found[key]["blind"]
         lines.append(
             f"| {title} | {one['model']} | {one['template']} | {one['tie']} | {one['chance']:.1g} |"

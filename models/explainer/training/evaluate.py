@@ -6,18 +6,23 @@ that were kept back from training. Nothing here needs torch.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from models.explainer import check, phrases, slots, template
+from models.explainer.sheet import FactSheet
+from models.explainer.text import LANGUAGES
 from models.explainer.training import corpus, judge
 from models.explainer.training.author import Author, Written
-from models.explainer.training.corpus import Case
+from models.explainer.training.corpus import Case, Part
+
+_PARTS: Final[tuple[Part, ...]] = ("test", "kept")
 
 
 @dataclass(slots=True)
@@ -107,21 +112,39 @@ class Score:
         }
 
 
-def run(path: Path, count: int) -> dict[str, Any]:
-    """Everything the card tells, on `count` cases of each of the two sets."""
+def run(path: Path, count: int, plant: Path | None = None) -> dict[str, Any]:
+    """Everything the card tells, on `count` cases of each of the two sets.
+
+    Args:
+        path: The model.
+        count: How many cases.
+        plant: A file with a JSON list of fact sheets, such as those of a simulated plant: a third
+            set, in both languages.
+    """
     author = Author(path)
     found: dict[str, Any] = {}
     cost: list[Written] = []
-    for part in ("test", "kept"):
-        cases = list(islice(corpus.cases("test" if part == "test" else "kept", 11), count))
+    sets = {part: list(islice(corpus.cases(part, 11), count)) for part in _PARTS}
+    for part, cases in (sets | ({"plant": _of_plant(plant)} if plant else {})).items():
         written = [author.write(case.words) for case in cases]
         cost += written
         found[part] = dict(_scores(cases, [one.text for one in written]))
-    found["cpu ms"] = median(one.cpu_s for one in written) * 1e3
+    found["cpu ms"] = median(one.cpu_s for one in cost) * 1e3
     found["cpu ms p95"] = sorted(one.cpu_s for one in cost)[int(0.95 * len(cost))] * 1e3
     found["tokens"] = median(one.tokens for one in cost)
     found["cut off"] = sum(not one.is_ended for one in cost)
     return found
+
+
+def _of_plant(path: Path) -> list[Case]:
+    """Each sheet once in each language; of like prompts one is enough."""
+    found: dict[tuple[str, ...], Case] = {}
+    for plain in json.loads(path.read_text("utf-8")):
+        sheet = FactSheet.from_json(plain)
+        for language in LANGUAGES:
+            words = slots.of(sheet, None, language).words
+            found.setdefault(words, Case(sheet, "", language, words))
+    return list(found.values())
 
 
 def _scores(cases: Sequence[Case], texts: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from models.explainer.knowledge import Entry, entries
+from models.explainer.knowledge import Entry
 from models.explainer.sheet import Baseline, Before, Case, Change, FactSheet, Hole, Move, Signal
+from models.explainer.training import past
 from models.explainer.training.signals import (
     ASSETS,
     QUANTITIES_OF,
@@ -26,12 +27,10 @@ from models.explainer.training.signals import (
 )
 from models.explainer.vocabulary import (
     Asset,
-    ChangeKind,
     Direction,
     Doubt,
     Quantity,
     Shape,
-    Verdict,
 )
 
 _SECOND: Final = 1_000_000_000
@@ -50,13 +49,6 @@ _SHAPES: Final[Mapping[Shape, int]] = {
 }
 """How often each comes, where no cause says it."""
 _STEADY_RATE: Final = ("stuck", "dropout")
-_CHANGES: Final[tuple[ChangeKind, ...]] = (
-    "deploy",
-    "setpoint",
-    "maintenance",
-    "restart",
-    "settings",
-)
 _AREAS: Final = ("press1", "press2", "line3", "mixer", "oven", "utility", "hall2/packer")
 _AREAS_KEPT_BACK: Final = ("kiln7", "extruder", "レーザー1", "turbine/b", "<b>x</b>", "42")
 
@@ -82,13 +74,17 @@ def sheet(rng: Random, plan: Plan) -> FactSheet:
     move, baseline = _alarmed(rng, signal_of(rng, area, asset, quantity), shape, way, ts)
     others, steady = _neighbours(rng, area, plan.entry, move)
     before = tuple(_before(one, ts) for one in others if one.lead_s < -1 and rng.random() < 0.4)
-    changes = _changes(rng, ts, plan.entry)
+    changes = past.changes(rng, ts, plan.entry)
     holes = (Hole(area, "COMM", ts - 300 * _SECOND, ts - 60 * _SECOND),) * (rng.random() < 0.1)
-    cases = _cases(rng, plan.entry, ts)
+    cases = past.cases(rng, ts, plan.entry)
     bad = rng.choice((0.0, 0.0, 0.0, 0.0, rng.uniform(3, 60)))
     condition, value, limit, following, to_limit = _limits(rng, move, baseline)
     if plan.entry and plan.entry.conditions:
         condition = rng.choice(plan.entry.conditions).upper()
+    if rng.random() < 0.2:
+        value, limit, to_limit = rng.choice(
+            ((math.nan, limit, math.nan), (value, math.nan, math.nan))
+        )
     alarm = f"plant/limits:{move.signal.tag}:{condition}"
     return FactSheet(
         alarm=alarm,
@@ -131,7 +127,7 @@ def _subject(rng: Random, entry: Entry | None) -> tuple[Asset, Quantity, Shape, 
 def _alarmed(
     rng: Random, signal: Signal, shape: Shape, way: Direction, ts: int
 ) -> tuple[Move, Baseline | None]:
-    ago = rng.choice((2, 5, 12, 40, 90, 300, 900, 3600, 14_000))
+    ago = rng.choice((0, 2, 5, 12, 40, 90, 300, 900, 3600, 14_000))
     onset = 0 if shape == "unclear" and rng.random() < 0.5 else ts - ago * _SECOND
     move = _move(rng, signal, shape, way, onset)
     if rng.random() < 0.07:
@@ -161,7 +157,7 @@ def _move(
         onset_ns=onset,
         size=math.nan if shape == "dropout" else 0.0 if is_flat else sigmas * spread,
         sigmas=math.nan if shape == "dropout" else 0.0 if is_flat else sigmas,
-        rate_per_min=0.0 if is_flat else sigmas * spread / rng.uniform(1, 60),
+        rate_per_min=0.0 if is_flat else sigmas * spread / rng.choice((3, 20, math.inf)),
         lead_s=lead,
         correlation=math.nan if is_flat else rng.uniform(0.5, 0.98) * rng.choice((1, 1, -1)),
         period_s=rng.choice((3.0, 12.0, 45.0, 180.0)) if shape == "oscillation" else math.nan,
@@ -183,20 +179,25 @@ def _neighbours(
     seen = {move.signal.tag}
     others: list[Move] = []
     wanted = [one for one in (entry.along if entry else ()) if rng.random() < 0.6]
-    chance = rng.choices((0, 1, 2, 3), (6, 4, 2, 1))[0]
+    chance = rng.choices((0, 1, 2, 3, 6), (12, 8, 4, 2, 3))[0]
+    is_common = rng.random() < 0.25  # One event behind all: they move at once and alike.
     for what, way in [*wanted, *[("", "")] * chance]:
         signal = company(rng, rng.choice((area, area, "utility")), what, move.signal.asset)
         if signal.tag in seen:
             continue
         seen.add(signal.tag)
         lead = rng.choice((rng.uniform(-600, -20), rng.uniform(-20, -1.5), rng.uniform(-1, 1)))
-        lead = rng.choice((lead, lead, rng.uniform(2, 60)))
-        shape: Shape = move.shape if rng.random() < 0.4 else drawn(rng, _SHAPES)
+        lead = rng.choice(
+            (lead, lead, rng.uniform(2, 60), math.nan if rng.random() < 0.3 else lead)
+        )
+        lead = rng.uniform(-2, 2) if is_common else lead
+        shape: Shape = move.shape if is_common or rng.random() < 0.4 else drawn(rng, _SHAPES)
         its = _direction(rng, shape)
         if way:
             its = "up" if way == "up" else "down"
             shape = shape if shape in ("step", "drift", "spike") else "drift"
-        onset = move.onset_ns + int(lead * _SECOND) if move.onset_ns else 0
+        is_timed = move.onset_ns and math.isfinite(lead)
+        onset = move.onset_ns + int(lead * _SECOND) if is_timed else 0
         others.append(_move(rng, signal, shape, its, onset, lead))
     steady: list[Signal] = []
     for _ in range(rng.choice((0, 1, 2, 3))):
@@ -204,7 +205,11 @@ def _neighbours(
         if signal.tag not in seen:
             seen.add(signal.tag)
             steady.append(signal)
-    return tuple(sorted(others, key=lambda one: one.lead_s)), tuple(steady)
+    return tuple(sorted(others, key=_when)), tuple(steady)
+
+
+def _when(move: Move) -> float:
+    return move.lead_s if math.isfinite(move.lead_s) else math.inf
 
 
 def _before(move: Move, ts: int) -> Before:
@@ -212,32 +217,6 @@ def _before(move: Move, ts: int) -> Before:
     alarm = f"plant/limits:{move.signal.tag}:{condition}"
     then = ts + int(move.lead_s * _SECOND)
     return Before(alarm, move.signal.tag, condition, then, "high", move.lead_s)
-
-
-def _changes(rng: Random, ts: int, entry: Entry | None) -> tuple[Change, ...]:
-    kinds = rng.sample(_CHANGES, rng.choices((0, 1, 2), (14, 4, 1))[0])
-    for kind in _CHANGES:
-        if entry and kind in entry.after and kind not in kinds and rng.random() < 0.6:
-            kinds.append(kind)
-    ago = sorted(rng.choice((20, 120, 700, 3000, 12_000)) for _ in kinds)
-    return tuple(
-        Change(kind, ts - one * _SECOND, rng.choice(("Recipe <b>17</b>", "")), "Ueda")
-        for kind, one in zip(kinds, ago, strict=True)
-    )
-
-
-def _cases(rng: Random, entry: Entry | None, ts: int) -> tuple[Case, ...]:
-    found = []
-    for _ in range(rng.choices((0, 1, 2), (8, 3, 1))[0]):
-        verdict: Verdict = drawn(rng, {"right": 2, "wrong": 1, "other": 1})
-        cause = rng.choice(list(entries()))
-        if entry and rng.random() < 0.7:
-            cause = entry.id
-        then = ts - rng.randrange(1, 60) * 86_400 * _SECOND
-        likeness = rng.uniform(0.6, 0.99)
-        said = "" if verdict == "wrong" else cause
-        found.append(Case("plant/limits:x:HI", then, likeness, verdict, said, "It was the pump."))
-    return tuple(sorted(found, key=lambda one: -one.likeness))
 
 
 def _limits(
@@ -251,6 +230,8 @@ def _limits(
     nan = math.nan
     mean = baseline.mean if baseline else SCALE[move.signal.quantity][1]
     if move.shape == "dropout":
+        if rng.random() < 0.4:
+            return "BAD", nan, nan, nan, nan
         return rng.choice(("STALE", "COMM")), rng.uniform(31, 90), 30.0, nan, nan
     if move.shape == "stuck":
         return rng.choice((("STALE", 95.0, 60.0, nan, nan), ("SCORE", 6.2, 5.0, nan, nan)))

@@ -94,7 +94,12 @@ def rows_of(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[Row]:
 
 
 def train(
-    folder: Path, train_pairs: Sequence[Pair], valid_pairs: Sequence[Pair], size: Size, plan: Plan
+    folder: Path,
+    train_pairs: Sequence[Pair],
+    valid_pairs: Sequence[Pair],
+    size: Size,
+    plan: Plan,
+    begin: Path | None = None,
 ) -> Progress:
     """Train in a folder that holds ``tokenizer.json``; goes on where an earlier run stopped.
 
@@ -104,6 +109,8 @@ def train(
         valid_pairs: What to measure the loss on.
         size: Of the net.
         plan: How.
+        begin: Folder of a run with the same tokenizer, whose weights to begin with; None begins
+            with random ones.
     """
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
@@ -111,7 +118,7 @@ def train(
     rows = rows_of(train_pairs, tokenizer)
     valid = rows_of(valid_pairs, tokenizer)
     pad = tokenizer.id(PAD)
-    net = Net(size)
+    net = load(begin) if begin else Net(size)
     optimizers = _optimizers(net, plan)
     progress = Progress(parameters=net.parameters_count)
     path = folder / "checkpoint.pt"
