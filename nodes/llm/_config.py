@@ -9,16 +9,28 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from gateway import Config, DataPath, PositiveSeconds, Seconds
 from nodes._events import Scalar
 from nodes.llm._answer import FieldConfig, FieldName, schema_of
-from nodes.llm._prompts import PromptConfig, PromptName
+from nodes.llm._prompts import KNOWN, PromptConfig, PromptName, Text
+from nodes.llm._template import PromptTemplate
 
 _ModelName = Annotated[str, StringConstraints(max_length=200)]
 
 
 class GenerateConfig(Config):
+    prompt: Text = Field(
+        "",
+        examples=["Sum up in one sentence: {{ data.text | truncate(1000) }}"],
+        description="The question, a Jinja template over topic, id, time, data and params.",
+    )
+    system: Text = Field(
+        "",
+        examples=["Answer in one short sentence."],
+        description="What the model is told first. Keep it constant: servers reuse such a text.",
+    )
     prompts: dict[PromptName, PromptConfig] = Field(
-        min_length=1,
+        {},
         max_length=50,
-        description="Texts by name. The first whose rule an event fits is filled and asked.",
+        description="Instead of `prompt` several by name. The first whose rule an event fits is "
+        "asked.",
     )
     params: dict[FieldName, Scalar | list[Scalar]] = Field(
         {},
@@ -101,6 +113,25 @@ class GenerateConfig(Config):
         if len(set(models)) < len(models):
             raise ValueError("A model is named twice.")
         return models
+
+    @property
+    def texts(self) -> dict[str, PromptConfig]:
+        """All prompts by name; one that is alone is called `prompt`."""
+        one = {"prompt": {"user": self.prompt}} if self.prompt else {}
+        found = {name: PromptConfig.model_validate(given) for name, given in one.items()}
+        found |= self.prompts
+        return {
+            name: text if text.system else text.model_copy(update={"system": self.system})
+            for name, text in found.items()
+        }
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> GenerateConfig:
+        if bool(self.prompt) == bool(self.prompts):
+            raise ValueError("Give either `prompt` (one text) or `prompts` (several).")
+        for text in (self.prompt, self.system):
+            PromptTemplate(text, KNOWN)
+        return self
 
     @model_validator(mode="after")
     def _has_one_form(self) -> GenerateConfig:

@@ -30,13 +30,13 @@ class PromptConfig(Config):
     )
     system: Text = Field(
         "",
-        examples=["You sort log lines of a web shop. Answer in JSON."],
-        description="What the model is told first. Keep it constant: servers reuse such a text.",
+        examples=["You sort log lines of a web shop."],
+        description="What the model is told first; empty takes that of the node.",
     )
     user: Text = Field(
         "",
         examples=["Line: {{ data.text | truncate(500) }}"],
-        description="The question, a Jinja template over topic, id, time, data and params.",
+        description="The question, a template as `prompt` of the node.",
     )
     file: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][\w-]{0,63})?$")] = Field(
         "",
@@ -114,4 +114,4 @@ def _read(path: Path) -> str:
         ) from error
 
 
-__all__ = ["FOLDER", "KNOWN", "Prompt", "PromptConfig", "PromptName", "Question"]
+__all__ = ["FOLDER", "KNOWN", "Prompt", "PromptConfig", "PromptName", "Question", "Text"]

@@ -62,10 +62,10 @@ class Generate(Worker[GenerateConfig, Events | Alarms]):
         Example(
             "Sort log lines",
             {
+                "system": "You sort log lines of a web shop.",
                 "prompts": {
                     "sort": {
                         "when": {"topics": ["log/#"]},
-                        "system": "You sort log lines of a web shop.",
                         "user": "Line: {{ data.text | truncate(300) }}",
                     }
                 },
@@ -82,12 +82,8 @@ class Generate(Worker[GenerateConfig, Events | Alarms]):
         Example(
             "Sum up the last hour of alarms",
             {
-                "prompts": {
-                    "hour": {
-                        "user": "Sum up in two sentences:\n{% for one in data.events %}"
-                        "- {{ one.tag }} {{ one.condition }}\n{% endfor %}",
-                    }
-                },
+                "prompt": "Sum up in two sentences:\n{% for one in data.events %}"
+                "- {{ one.tag }} {{ one.condition }}\n{% endfor %}",
                 "task": "summarise",
                 "topic": "summary",
                 "keep": False,
@@ -124,7 +120,7 @@ class Generate(Worker[GenerateConfig, Events | Alarms]):
         Example(
             "What an alarm means, piece by piece",
             {
-                "prompts": {"why": {"user": "{{ data.tag }} is {{ data.value }}: why?"}},
+                "prompt": "{{ data.tag }} is {{ data.value }}: why?",
                 "models": ["plant-7b", "small"],
                 "chunks": True,
                 "keep": False,
@@ -144,7 +140,7 @@ class Generate(Worker[GenerateConfig, Events | Alarms]):
     async def connect(self) -> None:
         """Read the prompts, those in files too."""
         folder = self.ctx.data_dir / FOLDER
-        self._prompts = [Prompt(n, config, folder) for n, config in self.config.prompts.items()]
+        self._prompts = [Prompt(n, config, folder) for n, config in self.config.texts.items()]
 
     def parallel(self) -> int:
         return self.config.parallel

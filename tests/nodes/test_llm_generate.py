@@ -176,7 +176,10 @@ def test_a_prompt_cannot_grow_or_run_on() -> None:
         ({"prompts": {"p": {"user": "{{ dat.x }}"}}}, "no 'dat'; there is data, id, params"),
         ({"prompts": {"p": {"user": "a", "file": "b"}}}, "either `user`"),
         ({"prompts": {"p": {}}}, "either `user`"),
-        ({"prompts": {}}, "at least 1"),
+        ({"prompts": {}}, "either `prompt`"),
+        ({"prompt": "a"}, "either `prompt`"),
+        ({"prompt": "{{ x }}", "prompts": {}}, "no 'x'; there is data"),
+        ({"system": "{{ x }}"}, "no 'x'; there is data"),
         ({"fields": {"a": {"kind": "number", "choices": ["b"]}}}, "are for texts"),
         ({"fields": {"a": {"low": 1}}}, "are for numbers"),
         ({"fields": {"a": {}}, "json_schema": '{"type": "object"}'}, "either `fields`"),
@@ -209,6 +212,19 @@ async def test_a_prompt_in_a_file_has_a_version_that_follows_its_text(tmp_path: 
     file.unlink()
     with pytest.raises(ConfigError, match=r"sort\.jinja cannot be read"):
         await make(Bench(data_dir=tmp_path), prompts={"p": {"file": "sort"}})
+
+
+async def test_one_prompt_needs_no_name_and_the_node_may_say_what_comes_first() -> None:
+    ctx = Bench({"a": "b"})
+    node = await make(ctx, prompts={}, prompt="{{ data.text }}", system="Be short.")
+    (event,) = (await node.handle(say("a"), "in"))["out"]
+    assert ctx.asks[0].messages == (("system", "Be short."), ("user", "a"))
+    assert event.data["generated"]["prompt"].startswith("prompt@")
+    ctx = Bench({"a": "b"})
+    two = {"x": {"when": {"topics": ["x"]}, "user": "x"}, "y": {"system": "S", "user": "a"}}
+    node = await make(ctx, prompts=two, system="Be short.")
+    await node.handle(say("a"), "in")
+    assert ctx.asks[0].messages == (("system", "S"), ("user", "a"))
 
 
 async def test_an_event_that_lacks_what_is_asked_for_is_refused() -> None:
