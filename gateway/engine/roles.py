@@ -65,6 +65,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "connection.trust": Rule("engineer", "trust and reject certificates of servers"),
     "destination.read": Rule("engineer", "see where nodes of the web may send to"),
     "destination.edit": Rule("administrator", "change where nodes may send to", fresh=True),
+    "audit.take": Rule("administrator", "take the archive of the audit away", fresh=True),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "openid.read": Rule("administrator", "see how people log in by a provider"),
