@@ -106,6 +106,18 @@ class AccountClient(Client):
         """The newest records of who did what, newest first."""
         return [dict(row) for row in self._ask("GET", f"/api/audit?limit={limit}")]
 
+    def audit_archive(self) -> list[dict[str, Any]]:
+        """Files with records that left the state file: ``name`` and ``bytes``, oldest first."""
+        return [dict(row) for row in self._ask("GET", "/api/audit/archive")]
+
+    def audit_file(self, name: str) -> bytes:
+        """One file of the archive."""
+        return self._get(f"/api/audit/archive/{quote(name, safe='')}")
+
+    def take_audit_file(self, name: str) -> None:
+        """Remove a file of the archive, of which there is a copy elsewhere."""
+        self._ask("DELETE", f"/api/audit/archive/{quote(name, safe='')}")
+
     def audit_check(self) -> dict[str, Any]:
         """Whether the chain of the audit is whole: ``rows``, ``broken`` and ``head``."""
         return dict(self._ask("GET", "/api/audit/check"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from gateway.api.gate import (
@@ -40,7 +40,6 @@ from gateway.engine.principal import Principal
 from gateway.engine.roles import ACTIONS
 from gateway.engine.runtime import Runtime
 from gateway.engine.sessions import ApiToken
-from gateway.engine.store_records import audit_check, audit_page
 from gateway.errors import ConfigError
 
 _DAY_NS: Final = 86_400 * 10**9
@@ -56,7 +55,6 @@ def add(app: FastAPI, runtime: Runtime, access: Access) -> None:
     _add_me(app, access)
     _add_users(app, access)
     _add_keys(app, runtime, access)
-    _add_audit(app, runtime)
 
 
 def _with_cookie(request: Request, answer: Response, secret: str) -> Response:
@@ -271,22 +269,3 @@ def _add_keys(app: FastAPI, runtime: Runtime, access: Access) -> None:
     async def revoke(id: str, request: Request) -> Response:
         await accounts.revoke(actor_of(request), id)
         return _json({"done": True})
-
-
-def _add_audit(app: FastAPI, runtime: Runtime) -> None:
-    """Who did what, for administrators."""
-
-    @app.get("/api/audit")
-    @needs("audit.read")
-    async def audit(
-        limit: int = Query(1000, ge=1, le=10_000),
-        before: int = Query(0, ge=0),
-        text: str = Query("", max_length=200),
-    ) -> Response:
-        return _json(await audit_page(runtime.store, limit, before, text))
-
-    @app.get("/api/audit/check")
-    @needs("audit.read")
-    async def check() -> Response:
-        found = await audit_check(runtime.store)
-        return _json({"rows": found.rows, "broken": found.broken, "head": found.head})

@@ -22,6 +22,7 @@ from gateway.api import (
     refusals,
     routes_about,
     routes_accounts,
+    routes_audit,
     routes_backup,
     routes_certificate,
     routes_connections,
@@ -125,6 +126,7 @@ def application(
     routes_letters.add(app, runtime)
     routes_dashboards.add(app, runtime)
     routes_accounts.add(app, runtime, access)
+    routes_audit.add(app, runtime)
     routes_openid.add(app, access, openid)
     routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)

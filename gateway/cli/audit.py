@@ -10,6 +10,7 @@ from typing import Any
 from gateway.api.client import URL
 from gateway.api.client_accounts import AccountClient
 from gateway.cli.words import local_time, printable, several
+from gateway.engine.store_archive import check, files
 
 
 def add(commands: Any) -> None:
@@ -24,13 +25,19 @@ def add(commands: Any) -> None:
     listing = verbs.add_parser("list", help="list the newest records, also without an action")
     listing.add_argument("--limit", type=int, default=100, help="how many")
     listing.add_argument("--json", action="store_true", help="one JSON object a line, with hashes")
-    verbs.add_parser("verify", help="check every record against the one before")
+    verify = verbs.add_parser("verify", help="check every record against the one before")
+    verify.add_argument("--archive", type=Path, help="folder with exported files to check instead")
+    export = verbs.add_parser("export", help="copy the archive of older records into a folder")
+    export.add_argument("folder", type=Path, help="where to; made when absent")
+    export.add_argument("--take", action="store_true", help="remove on the gateway what was copied")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; returns 0 unless a record was altered."""
     if args.verb == "verify":
-        return _verify(args)
+        return _verify_archive(args.archive) if args.archive is not None else _verify(args)
+    if args.verb == "export":
+        return _export(AccountClient(args.api), args)
     if args.state is not None:
         from gateway.engine.store_report import read_audit
 
@@ -58,6 +65,41 @@ def _verify(args: argparse.Namespace) -> int:
         print(f"The audit was altered: {several(len(found['broken']), 'fault')} in {rows}.")
         return 1
     print(f"{rows}, none altered. The newest hash is {found['head']}: keep it elsewhere.")
+    return 0
+
+
+def _export(client: AccountClient, args: argparse.Namespace) -> int:
+    """Copy the archive; what is removed on the gateway was read back and fits first."""
+    rows = client.audit_archive()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for row in rows:
+        path = args.folder / Path(str(row["name"])).name
+        path.write_bytes(client.audit_file(str(row["name"])))
+        written.append(path)
+    print(f"{several(len(written), 'file')} copied to {args.folder}.")
+    if broken := list(check(written)):
+        for text in broken:
+            print(printable(text))
+        print("Nothing was removed on the gateway.")
+        return 1
+    if args.take:
+        for path in written:
+            client.take_audit_file(path.name)
+        print(f"{several(len(written), 'file')} removed on the gateway.")
+    return 0
+
+
+def _verify_archive(folder: Path) -> int:
+    found = files(folder)
+    broken = list(check(found))
+    for text in broken:
+        print(printable(text))
+    count = several(len(found), "file")
+    if broken:
+        print(f"The archive was altered: {several(len(broken), 'fault')} in {count}.")
+        return 1
+    print(f"{count}, no record altered.")
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.clock import BACK_MAX_NS, SystemClock
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
+from gateway.engine.store_archive import FOLDER, near_full
 from gateway.engine.store_records import letters_waiting
 from gateway.errors import Disconnected
 from gateway.flow.document import Document
@@ -35,6 +37,7 @@ OVERLOAD_S: Final = 3.0
 """A flow whose inbox is full for this long cannot keep up."""
 FULL, EMPTY = 0.9, 0.5
 """Shares of its room at which an inbox counts as full, and as full no longer."""
+AUDIT_S: Final = 60.0
 _NODE: Final = "health"
 SAFE: Final = (
     "Safe mode: no flow of the last run is started, so nothing is read and nothing is alarmed. "
@@ -86,6 +89,8 @@ class Health:
         self._clock = clock
         self._full_since: dict[str, float] = {}
         self._letters = 0
+        self._audit = ""
+        self._audit_at = float("-inf")
         self._damage_told = 0
         self.is_safe = False
         prefix = f"{OWN}/{_NODE}:"
@@ -136,6 +141,7 @@ class Health:
             found["gateway/dead_letters"] = Condition(
                 f"{self._letters} messages were refused for good. Look at them: genba dlq list"
             )
+        found |= await self._about_audit()
         found |= self._busy()
         tags = self._runner.graph.tags
         if tags.is_full:
@@ -172,6 +178,16 @@ class Health:
                     "high",
                 )
         return found
+
+    async def _about_audit(self) -> dict[str, Condition]:
+        """What to do about the archive of the audit, which is looked at once a minute."""
+        now_s = self._clock.monotonic()
+        if now_s - self._audit_at >= AUDIT_S:
+            self._audit_at = now_s
+            folder = self._store.path.parent / FOLDER
+            with suppress(OSError):
+                self._audit = await asyncio.to_thread(near_full, folder)
+        return {"gateway/audit": Condition(self._audit)} if self._audit else {}
 
     def _look_at_clock(self) -> None:
         if not isinstance(self._clock, SystemClock):

@@ -71,6 +71,7 @@ ACTIONS: Final[Mapping[str, Rule]] = {
     "model.read": Rule("engineer", "see which language models there are"),
     "model.try": Rule("engineer", "try language models"),
     "model.edit": Rule("administrator", "change which models there are", fresh=True),
+    "audit.take": Rule("administrator", "take the archive of the audit away", fresh=True),
     "audit.read": Rule("administrator", "see who did what"),
     "user.read": Rule("administrator", "see accounts, sessions and tokens"),
     "openid.read": Rule("administrator", "see how people log in by a provider"),

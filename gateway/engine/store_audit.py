@@ -103,6 +103,11 @@ def drop_oldest(db: sqlite3.Connection, kept: int) -> None:
         db.execute("DELETE FROM audit WHERE id <= ?", (row[0],))
 
 
+def base(db: sqlite3.Connection) -> str:
+    """The hash that the oldest record follows."""
+    return (_mark(db, _BASE) or (0, START))[1]
+
+
 class Check:
     """Looks for records that are not as they were written, from the oldest to the newest."""
 

@@ -16,13 +16,14 @@ from gateway.data.alarm import AlarmEvent
 from gateway.data.tag import Tag
 from gateway.engine.codec import plain
 from gateway.engine.sealed import seal, unseal
-from gateway.engine.store_audit import drop_oldest
+from gateway.engine.store_archive import make_room
 from gateway.engine.store_letters import Decision, decide
 from gateway.engine.store_rows import alarm_key, block_sum
 from gateway.engine.tagbook import fact_of
 
 ROWS_MAX: Final = {"alarm_event": 100_000, "gap": 100_000, "audit": 100_000}
-"""Rows kept by table; the oldest go first, at a checkpoint. Of letters see `store_letters`."""
+"""Rows kept by table; the oldest go first, at a checkpoint. Of letters see `store_letters`,
+of the audit `store_archive`."""
 CLOSED_ROWS: Final = "closed_rows/"
 """Before a flow's name in `meta`: how many rows waited in queues that were closed."""
 
@@ -239,7 +240,7 @@ def drop_old_rows(db: sqlite3.Connection) -> None:
     """Keep the newest rows of the tables that only grow."""
     for table, kept in ROWS_MAX.items():
         if table == "audit":  # What goes takes its place in the chain with it.
-            drop_oldest(db, kept)
+            make_room(db, kept)
             continue
         # The names are ours, from the top of this file.
         db.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - {kept}")  # noqa: S608

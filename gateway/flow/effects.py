@@ -32,6 +32,10 @@ def effects(document: Document) -> list[str]:
             continue
         connection = str(entry.config.get("connection", ""))
         place = places.get(connection) or address_of(document, name, entry) or name
+        if path := _door(cls, entry):
+            found[f"{name} answers at /hook/{path} ({entry.type})"] = None
+            found |= dict.fromkeys(_secrets(entry.config))
+            continue
         if cls.writes:
             found[f"{name} can change the plant: it writes {_what(entry)}to {place}"] = None
         elif cls.kind == "sink":
@@ -42,6 +46,12 @@ def effects(document: Document) -> list[str]:
             found[f"{name} reads {place} ({entry.type})"] = None
         found |= dict.fromkeys(_secrets(entry.config))
     return list(found)
+
+
+def _door(cls: type[Node[Any]], entry: Entry) -> str:
+    """The path below /hook/ at which others come in to this node; empty where none do."""
+    path = entry.config.get("path")
+    return path if cls.answers and isinstance(path, str) else ""
 
 
 def _what(entry: Entry) -> str:

@@ -50,6 +50,9 @@ class Node(Generic[C]):
     writes: ClassVar[bool] = False
     """True when it can change the plant: a flow must say ``allow_write: true``."""
 
+    answers: ClassVar[bool] = False
+    """True when others come in at its option `path`, below /hook/ of this gateway."""
+
     def __init__(self, config: C, ctx: Context) -> None:
         self.config = config
         self.ctx = ctx

@@ -89,6 +89,7 @@ class HttpWebhook(Source[HttpWebhookConfig]):
     """
 
     Config = HttpWebhookConfig
+    answers = True
     tells_gaps = True  # Who calls and is not heard calls again: we know of none.
     outputs = (
         Port("events", "events", "What was sent."),

@@ -90,6 +90,7 @@ class WebsocketSink(Sink[WebsocketSinkConfig]):
     """
 
     Config = WebsocketSinkConfig
+    answers = True
     delivery = "every"
     inputs = (
         Port("in", "samples", "Samples to send."),

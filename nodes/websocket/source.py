@@ -111,6 +111,7 @@ class WebsocketSource(Source[WebsocketSourceConfig]):
     """
 
     Config = WebsocketSourceConfig
+    answers = True
     outputs = (
         Port("events", "events", "Messages."),
         Port("out", "samples", "Samples made of them; see `values`."),

@@ -196,6 +196,7 @@ DELETE /api/sessions/{id} user.edit
 PUT /api/openid/settings openid.edit
 DELETE /api/openid/settings openid.edit
 POST /api/openid/check openid.edit
+DELETE /api/audit/archive/{name} audit.take
 POST /api/setpoints/arm setpoint.write
 POST /api/setpoints/confirm setpoint.write
 POST /api/tokens token.edit

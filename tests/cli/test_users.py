@@ -22,6 +22,7 @@ from gateway.api.client_accounts import AccountClient
 from gateway.api.local import FILE, find_token, remove_token, write_token
 from gateway.api.server import Server
 from gateway.cli.main import main
+from gateway.engine import store_entry
 from gateway.engine.passwords import Cost
 from gateway.engine.runtime import Runtime
 from gateway.errors import Rejected
@@ -285,3 +286,25 @@ async def test_a_provider_is_set_shown_and_removed(
     assert "No answer from the OpenID provider at 127.0.0.1:9" in away
     assert "passwords here only" in await genba("users", "oidc", "remove")
     assert " openid/change " in await genba("audit", "list")
+
+
+@pytest.mark.usefixtures("typed")
+async def test_the_archive_is_exported_and_taken_away(
+    server: Server, genba: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = server.access.logins.claim_code.renew()
+    await genba("users", "claim", "anna", "--code", code)
+    for name in ("bob", "eve", "max"):
+        await genba("users", "add", name)
+    monkeypatch.setitem(store_entry.ROWS_MAX, "audit", 2)  # type: ignore[index]  # a limit
+    await server.accounts._store.trim(0)
+    there = str(tmp_path / "usb")
+    assert "1 file copied" in await genba("audit", "export", there)
+    assert "1 file, no record altered" in await genba("audit", "verify", "--archive", there)
+    taken = await genba("audit", "export", there, "--take")
+    assert "1 file removed on the gateway" in taken
+    assert "0 files copied" in await genba("audit", "export", there)
+    assert " audit/take " in await genba("audit", "list")
+    (file,) = Path(there).iterdir()
+    file.write_bytes(b"nothing")
+    assert "is damaged" in await genba("audit", "verify", "--archive", there, code=1)

@@ -515,6 +515,7 @@ def test_what_each_role_may_in_words() -> None:
     }
     assert first["administrator"] == {
         "audit.read",
+        "audit.take",
         "backup.make",
         "certificate.edit",
         "destination.edit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -10,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engine import store_entry, store_schema
+from gateway.engine import store_archive, store_entry, store_schema
 from gateway.engine import store_records as records
 from gateway.engine.store import Store
 from gateway.engine.store_audit import START, Check
-from gateway.errors import Disconnected
+from gateway.errors import ConfigError, Disconnected
 
 
 @pytest.fixture
@@ -143,3 +144,59 @@ async def test_the_version_before_is_chained(tmp_path: Path, rows: int) -> None:
     again = Store(tmp_path / "genba.db")
     assert await again.open() == "", "a file that was brought over is like one that is new"
     await again.close()
+
+
+async def test_what_leaves_the_file_is_in_the_archive(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Record for record, with hashes that go on in the state file; an alteration is found."""
+    monkeypatch.setitem(store_entry.ROWS_MAX, "audit", 4)  # type: ignore[index]  # a limit
+    folder = store.path.parent / store_archive.FOLDER
+    await store.trim(0)
+    for i in range(11, 14):
+        await records.audit(store, i, "user:anna", "alarm/ack", {"alarm": "ä\n"})
+    await store.trim(0)
+    first, second = store_archive.files(folder)
+    assert (first.name, second.name) == ("audit-1-6.jsonl.gz", "audit-7-9.jsonl.gz")
+    assert list(store_archive.check([first, second])) == []
+    lines = gzip.decompress(second.read_bytes()).decode().splitlines()
+    assert [json.loads(line)[0] for line in lines[1:]] == [7, 8, 9]
+    assert (await records.audit_check(store)).broken == []
+    assert list(store_archive.check([second])) == [], "a later file stands for itself"
+    altered = gzip.decompress(first.read_bytes()).replace(b"user:anna", b"user:bob")
+    first.write_bytes(gzip.compress(altered))
+    (text, *_) = store_archive.check([first, second])
+    assert text.startswith("Record 1 in audit-1-6.jsonl.gz")
+    first.write_bytes(b"nothing")
+    assert list(store_archive.check([first])) == ["audit-1-6.jsonl.gz is damaged."]
+
+
+async def test_a_gap_between_files_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(store_entry.ROWS_MAX, "audit", 2)  # type: ignore[index]  # a limit
+    for i in range(11, 17):
+        await store.trim(0)
+        await records.audit(store, i, "user:anna", "alarm/ack", {})
+    paths = store_archive.files(store.path.parent / store_archive.FOLDER)
+    assert len(paths) > 3
+    assert list(store_archive.check(paths)) == []
+    (text,) = store_archive.check([*paths[:1], *paths[2:]])
+    assert "records are missing" in text
+    with pytest.raises(ConfigError, match="no file"):
+        store_archive.take_away(paths[0].parent, "../genba.db")
+    store_archive.take_away(paths[0].parent, paths[0].name)
+    assert not paths[0].exists()
+
+
+async def test_a_full_archive_loses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(store_entry.ROWS_MAX, "audit", 4)  # type: ignore[index]  # a limit
+    monkeypatch.setattr(store_archive, "ARCHIVE_BYTES_MAX", 10)
+    folder = store.path.parent / store_archive.FOLDER
+    await store.trim(0)
+    assert len(await records.audit_page(store)) == 10, "they stay in the state file"
+    assert store_archive.files(folder) == []
+    monkeypatch.setattr(store_archive, "ARCHIVE_BYTES_MAX", 1_000_000)
+    await store.trim(0)
+    assert len(await records.audit_page(store)) == 4
+    assert store_archive.near_full(folder) == ""
+    monkeypatch.setattr(store_archive, "ARCHIVE_BYTES_MAX", store_archive.size_of(folder) + 1)
+    assert "genba audit export" in store_archive.near_full(folder)

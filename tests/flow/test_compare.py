@@ -8,6 +8,7 @@ import pytest
 
 from gateway.flow.compare import compare
 from gateway.flow.document import Document
+from gateway.flow.effects import effects
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = """flow: f
@@ -130,3 +131,20 @@ def test_our_own_flows(file: Path) -> None:
     back = compare(document, Document(document.name))
     assert back.effects_removed == whole.effects_added
     assert whole.data()["nodes"][0]["change"] == "added"
+
+
+def test_who_others_may_call_says_where() -> None:
+    text = """flow: hooks
+version: 1
+nodes:
+  orders: {type: http.webhook, path: orders/new, secret: {secret: orders}}
+  ticks: {type: websocket.source, url: "wss://stream.example.com/ticks"}
+  screens: {type: websocket.sink, path: screens, open_access: true}
+  log: {type: log.sink}
+wires: [orders.events -> log.events, orders.events -> screens.events]
+"""
+    found = effects(Document.parse(text))
+    assert "orders answers at /hook/orders/new (http.webhook)" in found
+    assert "uses the secret orders" in found
+    assert "screens answers at /hook/screens (websocket.sink)" in found
+    assert "ticks reads wss://stream.example.com/ticks (websocket.source)" in found

@@ -65,14 +65,14 @@ function waterfall(ctx, box, { bands, series, palette, most, ratio, from, to }) 
     });
   }
   ctx.textAlign = 'right'; ctx.fillStyle = palette.muted;
-  ctx.textBaseline = 'top'; ctx.fillText(t('now'), box.x - 4 * ratio, box.y);
+  ctx.textBaseline = 'top'; ctx.fillText(t('newest'), box.x - 4 * ratio, box.y);
   ctx.textBaseline = 'bottom'; ctx.fillText(ago((to - from) / 1000), box.x - 4 * ratio, box.y + box.h);
 }
 
 export function paint(ctx, width, height, view) {
   const { ratio, bands, palette, hasWaterfall, from, to } = view;
   ctx.font = `${11 * ratio}px "Noto Sans JP Variable", system-ui, sans-serif`;
-  const times = Math.max(ctx.measureText(t('now')).width, ctx.measureText(ago((to - from) / 1000)).width) + 8 * ratio;
+  const times = Math.max(ctx.measureText(t('newest')).width, ctx.measureText(ago((to - from) / 1000)).width) + 8 * ratio;
   const found = places(width, height, ratio, hasWaterfall, times);
   bars(ctx, found.bars, view);
   axis(ctx, found.bars, bands, ratio, palette);
