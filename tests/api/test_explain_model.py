@@ -142,10 +142,13 @@ async def test_a_wrong_text_a_refusal_and_a_silence_leave_the_template_with_the_
 async def test_the_next_model_is_asked_when_one_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(says(404)) as away, serving(streams(*GOOD)) as llm:
-        async with gateway(tmp_path, monkeypatch) as bench:
-            await use(bench, away, llm)
-            await bench.story()
+    async with (
+        serving(says(404)) as away,
+        serving(streams(*GOOD)) as llm,
+        gateway(tmp_path, monkeypatch) as bench,
+    ):
+        await use(bench, away, llm)
+        await bench.story()
             found = await bench.explained(alarm_of(HOT))
             assert found["text"]["by"] == "m1", found["text"]["reason"]
 

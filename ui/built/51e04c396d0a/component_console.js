@@ -1,0 +1,1 @@
+export { default } from "genba-ui/console.js";
