@@ -149,8 +149,8 @@ async def test_the_next_model_is_asked_when_one_is_away(
     ):
         await use(bench, away, llm)
         await bench.story()
-            found = await bench.explained(alarm_of(HOT))
-            assert found["text"]["by"] == "m1", found["text"]["reason"]
+        found = await bench.explained(alarm_of(HOT))
+        assert found["text"]["by"] == "m1", found["text"]["reason"]
 
 
 async def test_a_model_is_stopped_when_the_alarm_is_over(
