@@ -48,7 +48,6 @@ from gateway.flow.node import Clock
 
 _log = logging.getLogger("genba.runtime")
 CHECKPOINT_S = 60.0
-_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
 
 class Runtime:
@@ -92,8 +91,7 @@ class Runtime:
         self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
         self.secrets = Secrets(state_dir / "secrets")
-        self._documents = list(documents)
-        self._tasks = Tasks("engine")
+        self._documents, self._tasks = list(documents), Tasks("engine")
         self._lookup = Lookup(self.live, self.clock)
         destinations = Destinations(state_dir / "destinations" / "allowed.json")
         lent = (self.store, self.secrets, destinations.resolve, self._say)
@@ -124,8 +122,7 @@ class Runtime:
         self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self.explainer = Explainer(self, explain) if explain is not None else None
-        self._checkpoint_s = checkpoint_s
-        self._is_running = False
+        self._checkpoint_s, self._is_running = checkpoint_s, False
 
     @property
     def hosts(self) -> dict[str, FlowHost]:
@@ -245,7 +242,7 @@ class Runtime:
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
     def _say(self, level: str, where: str, text: str) -> None:
-        _log.log(_LEVELS[level], "%s: %s", where, text)
+        _log.log(getattr(logging, level.upper()), "%s: %s", where, text)
         self.lines.add(self.clock.now(), level, where, text)
 
     # ------------------------------------------------------------------ what people do
