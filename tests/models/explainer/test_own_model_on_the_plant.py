@@ -8,12 +8,11 @@ import pytest
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
 
-from tests.models.explainer.plant_truth import Played
-
 from models.explainer import check, facts, phrases, slots
 from models.explainer.text import LANGUAGES
 from models.explainer.training import reader
 from models.explainer.training.author import Author
+from tests.models.explainer.plant_truth import Played
 
 MODEL = Path(reader.__file__).parent.parent / "genba.gguf"
 SHARE = 0.9
