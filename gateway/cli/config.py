@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.settings import SETTINGS, Settings, read, take_config
+from gateway.cli._setting import SETTINGS
+from gateway.cli.settings import Settings, read, take_config
 
 
 def add(commands: Any) -> None:

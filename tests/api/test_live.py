@@ -479,7 +479,7 @@ async def test_too_many_subscriptions_and_tags(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"sub": "k"}, "has one of tags, flow, alarms, wire, system and lines"),
+        ({"sub": "k"}, "has one of tags, flow, alarms, wire, explain, system, lines"),
         ({"sub": "k", "tags": ["a"], "alarms": True}, "has one of"),
         ({"sub": "k", "tags": ["a"], "hz": 11}, "hz: Input should be less than or equal to 10"),
         ({"sub": "k", "tags": ["a"] * 2001}, "tags: List should have at most 2000 items"),
