@@ -34,6 +34,7 @@ _NAMES: Final = {
     "sqlite": "SQLite",
     "csv": "CSV",
     "jsonl": "JSONL",
+    "llm": "LLM",
     "json": "JSON",
     "cusum": "CUSUM",
     "ewma": "EWMA",
