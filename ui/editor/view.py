@@ -44,6 +44,7 @@ _NAMES: Final = {
     "sqlite": "SQLite",
     "csv": "CSV",
     "jsonl": "JSONL",
+    "llm": "LLM",
     "json": "JSON",
     "cusum": "CUSUM",
     "ewma": "EWMA",
