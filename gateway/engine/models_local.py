@@ -209,6 +209,7 @@ class LocalRunner:
             "context": model.context,
             "threads": model.threads,
             "memory_bytes": model.memory_mb * _MB,
+            "nice": model.nice,
             "is_trusted": is_own,
         }
         return order, stamp

@@ -263,7 +263,7 @@ async def test_a_child_that_does_not_stop_is_ended(tmp_path: Path) -> None:
         order = {
             "do": "load", "file": str(path), "size": path.stat().st_size,
             "sha256": gguf.sha256(path), "context": 256, "threads": 1,
-            "memory_bytes": 1 << 30, "is_trusted": False,
+            "memory_bytes": 1 << 30, "nice": 19, "is_trusted": False,
         }  # fmt: skip
         child = Child("t", order)
         await child.start()
