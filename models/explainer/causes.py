@@ -26,7 +26,7 @@ _OUTSIDE: Final = 0.02  # A quantity or asset that the cause does not name.
 _WITH: Final = 2.5
 _WITH_FIRST: Final = 1.6
 _AFTER: Final = 3.0
-_STEADY: Final = 0.5  # What should have moved with it stayed where it was.
+_STEADY: Final = 0.7  # What should have moved with it stayed where it was.
 _UNKNOWN: Final = (0.04, 0.3, 0.3)  # An asset, quantity or form of no known class may be any.
 _CASE: Final = 6.0
 
@@ -68,6 +68,8 @@ def _score(entry: Entry, sheet: FactSheet) -> float:
         score *= known.get(given, other) if known else _ANY
     if entry.conditions:
         score *= 6.0  # It is about just this kind of alarm.
+    elif sheet.condition == "COMM" and entry.kind != "network":
+        score *= 0.3  # A device that is away says nothing of what it measures.
     if entry.way:
         score *= {entry.way: 1.3, "none": 0.6}.get(move.direction, _WRONG_WAY)
     return score * _company(entry, sheet) * _history(entry, sheet)
