@@ -26,7 +26,7 @@ _OUTSIDE: Final = 0.02  # A quantity or asset that the cause does not name.
 _WITH: Final = 2.5
 _WITH_FIRST: Final = 1.6
 _AFTER: Final = 3.0
-_STEADY: Final = 0.5  # What should have moved with it stayed where it was.
+_STEADY: Final = 0.7  # What should have moved with it stayed where it was.
 _UNKNOWN: Final = (0.04, 0.3, 0.3)  # An asset, quantity or form of no known class may be any.
 _CASE: Final = 6.0
 
