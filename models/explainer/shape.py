@@ -253,7 +253,7 @@ def _is_swing(z: Floats) -> bool:
     if len(z) < _SWING_ROWS:
         return False
     middle = float(np.median(z))
-    if abs(middle) <= min(2.0, float(np.std(z))):  # A slow wave carries it to one side a little.
+    if abs(middle) <= min(3.0, float(np.std(z))):  # A slow wave carries it to one side a little.
         z = z - middle
     far = np.sign(z[np.abs(z) > _SWING])
     flips = int(np.count_nonzero(far[1:] != far[:-1]))
