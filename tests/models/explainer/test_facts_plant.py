@@ -188,29 +188,33 @@ def test_every_kind_is_among_them_and_none_is_hopeless(marks: list[Mark]) -> Non
         assert both >= 0.75 * len(mine), table(mine)
 
 
-CONSEQUENCES = {
-    "bearing_wear": "temperature",
-    "leak": "level",
-}
-
-
 def test_an_alarm_on_a_consequence_names_the_cause_as_first() -> None:
-    """A worn bearing gets warm and a leak empties the tank: the alarm there comes late."""
-    played = {seed: Played(seed, 660.0) for seed in SEEDS[:3]}
-    right = total = 0
+    """A worn bearing gets warm some seconds later, and the alarm there comes late.
+
+    Right is who names a tag the fault moves first; not wrong is also who cannot part the two and
+    says that they moved together. Nothing else may be named as first.
+    """
+    first = together = total = 0
     wrong = []
-    for seed, one in played.items():
-        for alarm in one.alarms:
+    for seed in SEEDS[:4]:
+        played = Played(seed, 640.0)
+        for alarm in played.alarms:
             fault = alarm.fault
-            word = CONSEQUENCES.get(fault.kind)
-            tags = [tag for tag in fault.related_tags if word and tag.endswith(word)]
-            if fault.end_s > 660.0 or not tags or tags[0] in truth(seed, fault).first:
+            tags = [tag for tag in fault.related_tags if tag.endswith("temperature")]
+            if fault.kind != "bearing_wear" or fault.end_s > 640.0:
                 continue
+            known = truth(seed, fault)
+            assert tags[0] not in known.first
             late = Alarmed(fault, fault.start_s + 0.8 * fault.duration_s, tags[0], "SCORE")
-            sheet = facts.sheet(one.evidence(late))
+            sheet = facts.sheet(played.evidence(late))
             total += 1
-            is_right = sheet.first_mover.signal.tag in truth(seed, fault).first
-            right += is_right
-            wrong += [] if is_right else [(tags[0], sheet.move, sheet.first_mover)]
+            names = sheet.first_mover.signal.tag in known.first
+            ties = sheet.first_mover is sheet.move and any(
+                one.lead_s == 0.0 and one.signal.tag in known.first for one in sheet.others
+            )
+            first += names
+            together += ties
+            wrong += [] if names or ties else [(tags[0], sheet.move, sheet.first_mover)]
     assert total >= 4
-    assert right >= SHARE * total, wrong
+    assert len(wrong) <= 0.1 * total, wrong
+    assert first >= 0.5 * total, (first, together, total)
