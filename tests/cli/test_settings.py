@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import settings
-from gateway.cli.config import example_lines
 from gateway.cli._setting import SETTINGS
+from gateway.cli.config import example_lines
 from gateway.cli.settings import read, take_settings
 from gateway.errors import ConfigError
 
