@@ -10,7 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from gateway.engine.store_schema import MIGRATIONS, SCHEMA_VERSION
+from gateway.engine.store_schema import MIGRATIONS, SCHEMA_VERSION, can_go_on
 from gateway.errors import ConfigError, Disconnected
 
 
@@ -41,11 +41,12 @@ def check(path: Path) -> int:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             (sound,) = db.execute("PRAGMA integrity_check(1)").fetchone()
             (version,) = db.execute("PRAGMA user_version").fetchone()
+            is_known = version in MIGRATIONS or can_go_on(db, version)
     except sqlite3.Error as error:
         raise ConfigError(f"The state file in it cannot be read: {error}.") from error
     if sound != "ok":
         raise ConfigError(f"The state file in it is damaged: {sound}.")
-    if version != SCHEMA_VERSION and version not in MIGRATIONS:
+    if not is_known:
         raise ConfigError(
             f"It is of a newer Genba (state {version}; this one knows {SCHEMA_VERSION}).",
             hint="Install that version first.",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.engine.store_log import log_of, renew, scan
-from gateway.engine.store_schema import MIGRATIONS, SCHEMA_VERSION, create, migrate
+from gateway.engine.store_schema import MIGRATIONS, SCHEMA_VERSION, can_go_on, create, migrate
 from gateway.errors import ConfigError, Disconnected, StateError
 
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -136,9 +136,9 @@ def _connect(path: Path) -> sqlite3.Connection:
             create(db)
         elif version in MIGRATIONS:
             migrate(db, version)
-        elif version != SCHEMA_VERSION:
+        elif not can_go_on(db, version):
             raise StateError(f"it is of version {version}, this program knows {SCHEMA_VERSION}")
-        elif _tables(db) != _tables_of_this_version():
+        elif not _has_our_tables(db, version):
             raise StateError("its tables are not those of this version")
         _keep_private(path)
     except BaseException:
@@ -167,6 +167,12 @@ def _tables(db: sqlite3.Connection) -> list[tuple[str, str]]:
         "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'index') AND sql <> ''"
         " ORDER BY name"
     ).fetchall()
+
+
+def _has_our_tables(db: sqlite3.Connection, version: int) -> bool:
+    """Whether all tables are there; a newer version may have more."""
+    found, ours = _tables(db), _tables_of_this_version()
+    return found == ours if version == SCHEMA_VERSION else set(ours) <= set(found)
 
 
 @cache

@@ -17,7 +17,7 @@ from gateway.engine.store_entry import CLOSED_ROWS
 from gateway.engine.store_journal import Segments
 from gateway.engine.store_letters import letters_dropped
 from gateway.engine.store_rows import whole_alarms, whole_marks
-from gateway.engine.store_schema import SCHEMA_VERSION
+from gateway.engine.store_schema import SCHEMA_VERSION, can_go_on
 from gateway.errors import ConfigError
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def _read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 
 def _must_be_ours(db: sqlite3.Connection) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version != SCHEMA_VERSION:
+    if not can_go_on(db, version):
         raise ConfigError(
             f"The state file is of version {version}; this program reads {SCHEMA_VERSION}.",
             hint="`genba run` brings an older one up to date.",

@@ -10,6 +10,10 @@ from gateway.engine.sealed import seal
 from gateway.engine.store_audit import AUDIT, chain_all
 
 SCHEMA_VERSION: Final = 6
+READABLE_SINCE: Final = 6
+"""The oldest version that can go on with a file of this one: what came since is only more tables.
+An update that is taken back runs the old program on the new one's file, and must lose nothing."""
+_SINCE: Final = "readable_since"
 
 _SCHEMA_2: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -74,8 +78,21 @@ def create(db: sqlite3.Connection) -> None:
     _to_4(db)
     _to_5(db)
     _to_6(db)
+    _say_since(db)
     db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     db.execute("COMMIT")
+
+
+def _say_since(db: sqlite3.Connection) -> None:
+    db.execute("REPLACE INTO meta VALUES (?, ?)", (_SINCE, str(READABLE_SINCE)))
+
+
+def can_go_on(db: sqlite3.Connection, version: int) -> bool:
+    """Whether this program can go on with a file of a newer version."""
+    if version <= SCHEMA_VERSION:
+        return version == SCHEMA_VERSION
+    row = db.execute("SELECT value FROM meta WHERE key=?", (_SINCE,)).fetchone()
+    return row is not None and row[0].isdigit() and int(row[0]) <= SCHEMA_VERSION
 
 
 def _to_2(db: sqlite3.Connection) -> None:
@@ -155,6 +172,7 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
     try:
         for step in range(version, SCHEMA_VERSION):
             MIGRATIONS[step](db)
+        _say_since(db)
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:

@@ -127,3 +127,31 @@ async def test_a_damaged_state_is_made_again_from_what_is_in_the_journal(tmp_pat
     assert ram[-1] == ROWS / 2 - 1
     assert len(await runtime.store.alarm_events()) >= 9
     await runtime.stop()
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+async def test_a_program_goes_on_with_the_file_of_the_next(
+    tmp_path: Path, is_readable: bool
+) -> None:
+    """What `genba update rollback` needs: the new program's file under the old program."""
+    document = prepare(tmp_path, is_old=True)
+    runtime = await run(document, tmp_path)
+    before = len(await runtime.store.alarm_events())
+    await runtime.stop()
+    db = sqlite3.connect(tmp_path / "genba.db")
+    with db:  # As a next version would leave it.
+        db.execute("CREATE TABLE of_the_next (key TEXT PRIMARY KEY)")
+        since = SCHEMA_VERSION if is_readable else SCHEMA_VERSION + 1
+        db.execute("REPLACE INTO meta VALUES ('readable_since', ?)", (str(since),))
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    db.close()
+    runtime = await run(document, tmp_path)
+    found = len(await runtime.store.alarm_events())
+    damaged = [e for e in runtime.book.current() if e.tag == "gateway/state"]
+    await runtime.stop()
+    db = sqlite3.connect(tmp_path / "genba.db")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    db.close()
+    assert bool(damaged) == (not is_readable)
+    assert not is_readable or found >= before > 0
+    assert version == SCHEMA_VERSION + is_readable
