@@ -98,7 +98,7 @@ class ModelPool:
             check_schema(ask.schema)
         began = self._clock.monotonic()
         await self.tallies.load()
-        choice = choose(self.book.found, ask, self.tallies.known(self.book.found, ask))
+        choice = self.choice(ask)
         if not choice.names:
             raise choice.refusal()
         told = _Told(on_chunk)
@@ -179,9 +179,13 @@ class ModelPool:
         self._went(name, "")
         return answer
 
+    def choice(self, ask: Ask) -> Choice:
+        """Who would be asked this now, in order, and why the others would not."""
+        return choose(self.book.found, ask, self.tallies.known(self.book.found, ask))
+
     async def warm(self, ask: Ask) -> None:
         """Have the model ready that would be asked this; it costs nobody time who waits."""
-        choice = choose(self.book.found, ask, self.tallies.known(self.book.found, ask))
+        choice = self.choice(ask)
         if choice.names:
             name = choice.names[0]
             await self._runner(name, self.book.found.models[name]).warm()
@@ -268,6 +272,8 @@ def _reason(choice: Choice, failed: list[tuple[str, GatewayError]], found: Gener
 
 def _together(choice: Choice, failed: list[tuple[str, GatewayError]], ask: Ask) -> GatewayError:
     """Why none of them answered, as the kind of error that fits most."""
+    if ask.model and failed:
+        return failed[0][1]  # Who names a model knows which one it is.
     reasons = "; ".join(f"{name}: {error}" for name, error in failed) or "there is no time left"
     text = f"No model has answered ({choice.why}): {reasons}"
     waits = [e for _, e in failed if isinstance(e, Disconnected)]
