@@ -76,6 +76,7 @@ class LocalRunner:
         self._idle: asyncio.TimerHandle | None = None
         self._is_asked = False
         self._unable_to: set[int] = set()
+        self._warned = ""
         self.jail: list[str] = []
         """How its process was locked away when it was started last."""
         self.trouble = ""
@@ -167,7 +168,9 @@ class LocalRunner:
             await self._started()
             self._wait_for_more()
         except (ConfigError, Disconnected) as error:
-            _log.warning("%s", error)
+            if str(error) != self._warned:
+                _log.warning("%s", error)
+            self._warned = str(error)
 
     # ------------------------------------------------------------------ the process
 
