@@ -88,7 +88,6 @@ class Worker:
         model = Llama(path, int(order["context"]), int(order["threads"]), self._stop)
         # One word, so that all that is loaded when it is needed is there before the files go.
         model.answer({**_WARM, "messages": [["user", "."]]}, lambda text: None)
-        model.answer({**_WARM, "messages": [["user", "."]], "schema": {}}, lambda text: None)
         if jail.no_opening():
             taken.append("no-files")
         return model, taken
