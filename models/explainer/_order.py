@@ -90,12 +90,13 @@ def _pairs_en(text: str) -> Iterator[tuple[str, str]]:
     for match in _ORDER_EN.finditer(text):
         taken.append(match.span())
         lefts, right = _beside(text, match.start(), match.end())
-        if _IT.match(text, match.end()):
-            right = "tag"
+        is_it = bool(_IT.match(text, match.end()))
+        right = "tag" if is_it else right
         if not lefts:
             # "Before it, X fell": who did it comes after the comma.
             comma = text.find(",", match.end())
-            following = MENTION.search(text, comma if right and comma >= 0 else match.end())
+            is_far = bool(right) and not is_it and comma >= 0
+            following = MENTION.search(text, comma if is_far else match.end())
             lefts = [following[1]] if following else ["tag"]
         right = right or "tag"
         for left in lefts:

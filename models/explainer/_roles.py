@@ -52,6 +52,7 @@ _AFTER_ROLES: Final[tuple[tuple[str, str], ...]] = (
     (r"から(?:始|上昇|低下|緩)|以降|に始ま", r"onset|\w_onset|hole_from"),
     (r"に(?:警報|アラーム)", "raised"),
     (r"(?:σ| ?times\b|倍)", "sigmas"),
+    (r"個|件| (?:other )?(?:signals|alarms|cases)\b", "others|steadies|befores|incident|cases"),
 )
 _MUST_SAY: Final[tuple[tuple[str, str], ...]] = (
     ("period", r"every|period|cycle|周期|ごと|おき"),

@@ -1,9 +1,10 @@
 """Check: what a model wrote, kept only where every claim in it follows from the facts.
 
-A line that is a sentence of our grammar and true for these words is taken as it is. Any other
-text is cut into sentences, and `claims` verifies each one: its slots or literal facts, directions,
-order. A sentence that fails is dropped. What must be said and is not is said by the template's
-sentence. When more was dropped than kept, nothing is left of it: the caller takes the template.
+A line that is a sentence of our grammar and true for these words is taken as it is; of our own
+model nothing else is. Any other text is cut into sentences, and `_claims` verifies each one: its
+slots or literal facts, directions, order. A sentence that fails is dropped. What must be said and
+is not is said by the template's sentence. When more was dropped than kept, nothing is left of it:
+the caller takes the template.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def read(
     language: Language,
     raw_text: str,
     *,
+    is_own_model: bool = True,
     causes: Sequence[Cause] | None = None,
     zone: str = "UTC",
     by: str = "model",
@@ -75,6 +77,8 @@ def read(
         sheet: The facts.
         language: What it was asked to write.
         raw_text: What it wrote: with slots, or with the facts as we write them.
+        is_own_model: As in `prompt.ask`: of our own model only sentences of our grammar stand.
+            False lets free sentences through that hold, checked or marked as unchecked.
         causes: The same as in the question; None ranks them here.
         zone: IANA name of the time zone in which times are written.
         by: The model's name.
@@ -88,7 +92,9 @@ def read(
     for line in raw_text[:RAW_CHARS_MAX].splitlines():
         text = _MARKS.sub("", line.strip()).strip()
         ones = _by_grammar(words, text, found) if text else []
-        if text and not ones:
+        if text and not ones and is_own_model:
+            dropped += 1
+        elif text and not ones:
             parts = [part for part in _ENDS.split(text) if part.strip()]
             judged = [_judged(facts, part.strip()) for part in parts]
             ones = [one for one in judged if one is not None]

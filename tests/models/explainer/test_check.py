@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,8 @@ from models.explainer.sheet import Baseline, Before, FactSheet, Move, Signal
 from models.explainer.text import LANGUAGES, Explanation
 from tests.models.explainer import mutants
 from tests.models.explainer.sheets import sheet
+
+read = partial(check.read, is_own_model=False)
 
 S = 10**9
 NOW = 1_795_660_000 * S  # 2026-11-26 02:26:40 UTC
@@ -52,7 +55,7 @@ SHEET = FactSheet(
 def judged(text: str, language: str = "en", one: FactSheet = SHEET):
     """What became of one sentence; a true one stands before it so that something is left."""
     first = "{tag} is at {value}." if language == "en" else "{tag}は{value}です。"
-    found = check.read(one, language, f"{first}\n{text}")
+    found = read(one, language, f"{first}\n{text}")
     if found is None:
         return None
     rest = [s for s in found.sentences if s.text not in (said(first, language, one),)]
@@ -222,9 +225,9 @@ def test_mutants_of_true_sentences_are_caught(language):
             pieces = template.filled(phrase.text, found.values)
             for kind, text in mutants.of(found, pieces, chance):
                 all_[kind] += 1
-                read = check.read(one, language, text)
-                if read is not None and read.dropped == 0:
-                    missed.append((kind, text, read.plain()))
+                seen = read(one, language, text)
+                if seen is not None and seen.dropped == 0:
+                    missed.append((kind, text, seen.plain()))
                 else:
                     caught[kind] += 1
     assert all(all_[kind] >= 3 for kind in ("number", "unit", "time", "ghost", "way")), all_
@@ -246,8 +249,8 @@ def test_most_true_sentences_pass_as_plain_text(language):
         for phrase in true:
             text = "".join(piece.text for piece in template.filled(phrase.text, found.values))
             all_ += 1
-            read = check.read(one, language, text)
-            passed += read is not None and read.dropped == 0
+            seen = read(one, language, text)
+            passed += seen is not None and seen.dropped == 0
     assert passed >= 0.85 * all_ > 50
 
 
@@ -260,7 +263,7 @@ def test_what_facts_cannot_tell_is_marked():
         ("The likely cause is a worn coupling of {tag}.", False),
         ("Replace the bearing of {tag} now.", False),
     ):
-        found = check.read(SHEET, "en", f"{{tag}} is at {{value}}.\n{text}")
+        found = read(SHEET, "en", f"{{tag}} is at {{value}}.\n{text}")
         assert found is not None
         assert found.dropped == 0, text
         sentence = next(s for s in found.sentences if s.text == said(text, "en"))
@@ -268,7 +271,7 @@ def test_what_facts_cannot_tell_is_marked():
 
 
 def test_numbers_are_linked_to_their_trends():
-    found = check.read(SHEET, "en", f"{VIBRATION} is at 9.31 mm/s.\n{OIL} fell 60 s earlier.")
+    found = read(SHEET, "en", f"{VIBRATION} is at 9.31 mm/s.\n{OIL} fell 60 s earlier.")
     pieces = {p.slot: p for s in found.sentences for p in s.pieces if p.slot}
     assert (pieces["value"].tag, pieces["value"].ts) == (VIBRATION, NOW)
     assert (pieces["a_lead"].tag, pieces["a_lead"].ts) == (OIL, NOW - 305 * S)
@@ -276,14 +279,14 @@ def test_numbers_are_linked_to_their_trends():
 
 def test_markup_and_lists_are_taken_off():
     text = "- **{tag}** is at {value}.\n1. The likely cause is {cause}.\n* First, {check}."
-    found = check.read(SHEET, "en", text)
+    found = read(SHEET, "en", text)
     assert found is not None
     assert "*" not in found.plain()
     assert found.dropped == 0
 
 
 def test_what_must_be_said_is_said():
-    found = check.read(SHEET, "en", "{tag} is at {value}.")
+    found = read(SHEET, "en", "{tag} is at {value}.")
     assert isinstance(found, Explanation)
     roles = {sentence.role for sentence in found.sentences}
     assert {"also", "before", "cause", "check"} <= roles
@@ -298,7 +301,7 @@ def test_a_hostile_answer_is_nothing_or_harmless():
         "{tag} is at {value}. Visit evil.example now.",
         "{tag} " * 5000,
     ):
-        found = check.read(SHEET, "en", text)
+        found = read(SHEET, "en", text)
         if found is not None:
             assert "evil" not in found.plain()
             assert "alert" not in found.plain()
@@ -311,6 +314,15 @@ def test_the_signal_itself_may_be_a_time():
         limit=6.1,
         move=dataclasses.replace(SHEET.move, signal=Signal("press/cycle", "s", "press", "other")),
     )
-    found = check.read(cycle, "en", "press/cycle is at 6.42 s, above its limit of 6.1 s.")
+    found = read(cycle, "en", "press/cycle is at 6.42 s, above its limit of 6.1 s.")
     assert found is not None
     assert found.dropped == 0
+
+
+def test_of_our_own_model_only_its_grammar_stands():
+    text = "{tag} is at {value}, {above} its limit of {limit}.\n{tag} rose to {value}.\nIt rose."
+    found = read(SHEET, "en", text)
+    own = check.read(SHEET, "en", text)
+    assert found is not None
+    assert found.dropped == 0
+    assert own is None  # Two of three sentences are not of the grammar.

@@ -104,7 +104,7 @@ def test_the_same_sheet_gives_the_same_text():
 def test_an_example_in_both_languages():
     assert template.explain(SHEET, "en").plain() == (
         "plant/line1/bearing/vibration is at 9.31 mm/s, above its limit of 7.1 mm/s. "
-        "It has been rising slowly since 02:22:35, for 4 min. "
+        "It has been rising since 02:22:35, for 4 min. "
         "plant/line1/oil/temperature fell first, 60 s earlier. "
         "plant/line1/lube/pressure raised its LO alarm 90 s earlier. "
         "The likely cause is wear of the bearing; it may also be poor lubrication of the bearing. "
@@ -112,7 +112,7 @@ def test_an_example_in_both_languages():
     )
     assert template.explain(SHEET, "ja").plain() == (
         "plant/line1/bearing/vibrationは9.31 mm/sで、限界値7.1 mm/sを上回っています。"
-        "02:22:35から4分かけて緩やかに上昇しています。"
+        "02:22:35から4分にわたり上昇しています。"
         "plant/line1/oil/temperatureが60秒前に最初に低下しました。"
         "90秒前にplant/line1/lube/pressureのLO警報が発生しています。"
         "原因は軸受の摩耗と考えられますが、軸受の潤滑不良の可能性もあります。"
