@@ -152,7 +152,7 @@ def _blur(main: Look, seen: Look, every: float) -> float:
     """Onsets nearer than this cannot be put in order [s]."""
     ours = main.found.column.every if main.found is not None else 0.0
     step = max((one for one in (ours, every) if math.isfinite(one)), default=0.0)
-    return 1.5 * step + main.form.uncertain_s + seen.form.uncertain_s
+    return step + math.hypot(main.form.uncertain_s, seen.form.uncertain_s)
 
 
 def _is_silent(look: Look) -> bool:

@@ -15,6 +15,7 @@ from models.explainer.vocabulary import Direction, Shape
 _STEP_SHARE = 0.35  # A ramp takes 0.7 of its time from 15 to 85 percent of its height.
 _STEP_ROWS = 2.5
 _SSE_ROWS = 8
+_LEVEL_ROWS = 16
 _SHORT_ROWS = 5
 _SHORT_S = 10.0
 _SHORT_SHARE = 0.2
@@ -171,15 +172,29 @@ def _step_or_drift(found: Found, form: Form) -> Form:
         is_step = rise <= max(_STEP_ROWS * every, _STEP_SHARE * length)
     form = replace(form, shape="step" if is_step else "drift", onset_s=float(t[early]))
     half = early + int(np.argmax(y[early : late + 1] >= 0.5 * top))
-    slope, meets = _line(t[early : half + 1], y[early : half + 1])
-    if half - early < 2:
-        slope, meets = _line(t[early : late + 1], y[early : late + 1])
+    until = (half if half - early >= 2 else late) + 1
+    _, meets = _line(t[early:until], y[early:until])
+    level, noise = _level(found, found.column.index(min(meets, float(t[early]))))
+    slope, meets = _line(t[early:until], y[early:until] - level)
     if slope <= 0.0 or (is_step and rise <= _STEP_ROWS * every):
         return form
     onset = min(max(meets, float(t[early]) - length), float(t[early]))
-    blur = 1.5 * found.course.sd / slope + 0.1 * rise
+    blur = 1.5 * noise / slope + 0.04 * rise
     rate = math.nan if is_step else _rate(found, t[: end + 1], y[: end + 1], early, late)
     return replace(form, onset_s=onset, rate_per_s=rate, uncertain_s=blur)
+
+
+def _level(found: Found, at: int) -> tuple[float, float]:
+    """Where the signal lay just before, and how much it varied there.
+
+    A slow wave below the event would else move the onset by its height over the slope.
+    """
+    before = found.sign * found.departure[max(at - _LEVEL_ROWS - 2, 0) : max(at - 2, 0)]
+    if len(before) < _LEVEL_ROWS:
+        return 0.0, found.course.sd
+    return float(np.clip(np.median(before), -2.0 * found.course.sd, 2.0 * found.course.sd)), float(
+        max(np.std(before), 0.6 * found.course.sd)
+    )
 
 
 def _is_plateau(t: Floats, y: Floats) -> bool:
@@ -253,7 +268,7 @@ def _is_swing(z: Floats) -> bool:
     if len(z) < _SWING_ROWS:
         return False
     middle = float(np.median(z))
-    if abs(middle) <= min(2.0, float(np.std(z))):  # A slow wave carries it to one side a little.
+    if abs(middle) <= min(3.0, float(np.std(z))):  # A slow wave carries it to one side a little.
         z = z - middle
     far = np.sign(z[np.abs(z) > _SWING])
     flips = int(np.count_nonzero(far[1:] != far[:-1]))

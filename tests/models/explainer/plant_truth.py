@@ -72,16 +72,23 @@ class Played:
     def evidence(
         self, alarm: Alarmed, *, after_s: float = 0.0, before_s: float = 240.0, tag: str = ""
     ) -> Evidence:
-        """What the gateway would hand over `after_s` seconds after the alarm."""
-        at, now = alarm.at_s, alarm.at_s + after_s
+        """What the gateway would hand over `after_s` seconds after the alarm.
+
+        The tags of the alarm's line, of the lost device and of the hall, and of the other line
+        those that are called like the alarmed ones. Alarmed is `tag`, if it is given.
+        """
+        at, now, fault = alarm.at_s, alarm.at_s + after_s, alarm.fault
+        own = tag or alarm.tag
+        measure = own.partition("#")[0].split("/", 2)[-1]
         tracks = tuple(
             _track(SIGNALS[name], samples.rows(at - before_s, now))
             for name, samples in self.samples.items()
-            if alarm.fault.line not in SIGNALS or name.startswith("plant/")
+            if SIGNALS[name].line in (fault.line, "hall")
+            or SIGNALS[name].device == fault.device == alarm.tag
+            or SIGNALS[name].measure.split("/")[0] == measure.split("/")[0]
         )
-        condition, own = alarm.condition, tag or alarm.tag
-        name = f"flow/node:{own}:{condition}"
-        raised = Raised(name, own, _ns(at), condition, limit=alarm.limit)
+        name = f"flow/node:{own}:{alarm.condition}"
+        raised = Raised(name, own, _ns(at), alarm.condition, limit=alarm.limit)
         return Evidence(raised, _ns(now), tracks)
 
     def _alarm(self, fault: Fault) -> Alarmed | None:
