@@ -179,7 +179,7 @@ class Explainer(Known):
         ended_s = runtime.clock.monotonic()
         if not wish.is_asked and not wish.is_again:
             self.took.append(ended_s - wish.came_s)
-        incident = self._incidents.begin(event, made.moved(), made.steady)
+        incident = self._incidents.begin(event, made.moved)
         members = self._queue.take_all(lambda one: not one.is_asked and incident.takes(one.event))
         for one in members:
             incident.add(one.event)
@@ -205,7 +205,7 @@ class Explainer(Known):
 
     def _pointers(self, incident: Incident) -> list[Explained]:
         others = [key for key in incident.members if key != incident.lead]
-        return [Explained(*key, incident.last, lead=incident.lead) for key in others]
+        return [Explained(*key, incident.event.ts, lead=incident.lead) for key in others]
 
     async def _join_all(self) -> None:
         """Write down which alarms were taken into incidents."""
