@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
 from gateway.engine.alarmbook import PRIORITIES
@@ -147,6 +147,17 @@ class Explainer(Known):
             note = "Too many alarms came at once, so this one was not explained. Ask for it."
             self.board.set(dropped.key, "dropped", note)
         self._ready.set()
+
+    def figures(self) -> dict[str, Any]:
+        """Counts since the start, what waits, and the times of the last ones [s]."""
+        took = sorted(self.took)
+        return {
+            "counts": {**dict(sorted(self.counts.items())), "dropped": self.dropped},
+            "waiting": self.waiting,
+            "waiting_for_model": self.desk.waiting,
+            "took_p50_s": took[len(took) // 2] if took else None,
+            "took_p95_s": took[len(took) * 95 // 100] if took else None,
+        }
 
     @property
     def waiting(self) -> int:
