@@ -65,6 +65,7 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
     ]
     families += _books(runtime)
     families += _history(runtime)
+    families += _explanations(runtime)
     families += model_families(runtime.models, _labels)
     families += _disk(runtime, found) if found is not None else []
     lines = []
@@ -102,6 +103,16 @@ def _books(runtime: Runtime) -> list[Family]:
         ("genba_waiting_rows", "gauge", "Rows that wait, in an inbox or an outbox.", queued),
         ("genba_outbox_bytes", "gauge", "About how many bytes wait in an outbox.", size),
     ]
+
+
+def _explanations(runtime: Runtime) -> list[Family]:
+    """What became of alarms that were to be explained."""
+    if runtime.explainer is None:
+        return []
+    counts = runtime.explainer.figures()["counts"]
+    rows = [(_labels(what=what), count) for what, count in counts.items()]
+    about = "Explanations of alarms, by what became of them."
+    return [("genba_explanations_total", "counter", about, rows)]
 
 
 def _history(runtime: Runtime) -> list[Family]:

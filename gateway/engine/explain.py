@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.data.alarm import AlarmEvent, AlarmState, Overlay
 from gateway.engine.alarmbook import PRIORITIES
@@ -148,6 +148,17 @@ class Explainer(Known):
             self.board.set(dropped.key, "dropped", note)
         self._ready.set()
 
+    def figures(self) -> dict[str, Any]:
+        """Counts since the start, what waits, and the times of the last ones [s]."""
+        took = sorted(self.took)
+        return {
+            "counts": {**dict(sorted(self.counts.items())), "dropped": self.dropped},
+            "waiting": self.waiting,
+            "waiting_for_model": self.desk.waiting,
+            "took_p50_s": took[len(took) // 2] if took else None,
+            "took_p95_s": took[len(took) * 95 // 100] if took else None,
+        }
+
     @property
     def waiting(self) -> int:
         """Alarms that wait for their facts."""
@@ -179,7 +190,7 @@ class Explainer(Known):
         ended_s = runtime.clock.monotonic()
         if not wish.is_asked and not wish.is_again:
             self.took.append(ended_s - wish.came_s)
-        incident = self._incidents.begin(event, made.moved(), made.steady)
+        incident = self._incidents.begin(event, made.moved)
         members = self._queue.take_all(lambda one: not one.is_asked and incident.takes(one.event))
         for one in members:
             incident.add(one.event)
@@ -205,7 +216,7 @@ class Explainer(Known):
 
     def _pointers(self, incident: Incident) -> list[Explained]:
         others = [key for key in incident.members if key != incident.lead]
-        return [Explained(*key, incident.last, lead=incident.lead) for key in others]
+        return [Explained(*key, incident.event.ts, lead=incident.lead) for key in others]
 
     async def _join_all(self) -> None:
         """Write down which alarms were taken into incidents."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gateway.data.alarm import AlarmEvent
 from gateway.data.batch import Batch
-from gateway.engine.explain_incident import line_of
+from gateway.engine.explain_incident import base_of, line_of
 from gateway.engine.explain_scene import Scene
 from gateway.engine.history_query import Look
 from gateway.engine.history_recorder import Recorder
@@ -88,15 +88,17 @@ def _raised(event: AlarmEvent) -> Raised:
 
 
 def _tracks(scene: Scene, history: Recorder | None) -> Iterator[Track]:
-    own = {scene.event.tag, scene.event.tag.partition("#")[0]}
-    end, is_lost = scene.now + 1, scene.event.condition == "COMM"
+    event, is_lost = scene.event, scene.event.condition == "COMM"
+    own = [tag.name for tag in scene.tags if tag.name in (event.tag, base_of(event.tag))]
+    others = [tag.name for tag in scene.tags if tag.name not in own]
+    end, day = scene.now + 1, event.ts - DAY_NS
+    found = _rows(history, own, event.ts - OWN_NS, end)
+    found |= _rows(history, others, event.ts - OTHERS_NS, end)
+    before = _rows(history, own, day - YESTERDAY_NS, day + YESTERDAY_NS)
     for tag in scene.tags:
-        is_own = tag.name in own
-        back = OWN_NS if is_own else OTHERS_NS
-        day = scene.event.ts - DAY_NS
-        yesterday = (day - YESTERDAY_NS, day + YESTERDAY_NS)
-        rows = _rows(history, tag.name, scene.event.ts - back, end)
-        if not is_own and (counts_up(rows.value) or (is_still(rows.value) and not is_lost)):
+        rows = found.get(tag.name) or no_rows()
+        no_news = counts_up(rows.value) or (is_still(rows.value) and not is_lost)
+        if tag.name not in own and no_news:
             continue  # Energy and pieces always rise; a switch that nobody touched is no news.
         yield Track(
             tag.name,
@@ -106,26 +108,27 @@ def _tracks(scene: Scene, history: Recorder | None) -> Iterator[Track]:
             tag.low,
             tag.high,
             scene.sources.get(tag.name, ""),
-            _rows(history, tag.name, *yesterday) if is_own else no_rows(),
-            scene.limits if tag.name == scene.event.tag else (),
+            before.get(tag.name) or no_rows(),
+            scene.limits if tag.name == event.tag else (),
         )
 
 
-def _rows(history: Recorder | None, name: str, start: int, end: int) -> Rows:
-    """The newest samples of a tag in [start, end) [ns]; none where they cannot be read."""
-    if history is None:
-        return no_rows()
-    rows: Batch | None = None
+def _rows(history: Recorder | None, names: list[str], start: int, end: int) -> dict[str, Rows]:
+    """The newest samples of some tags in [start, end) [ns]; none where they cannot be read."""
+    if history is None or not names:
+        return {}
+    found: dict[str, Batch] = {}
     with suppress(GatewayError, OSError), Look(history, start, end) as look:
-        rows = look.rows(name)
-    if rows is None:
-        return no_rows()
+        found = look.rows_of(names)
     kept = slice(-ROWS_MAX, None)
-    return Rows(
-        np.ascontiguousarray(rows.ts[kept]),
-        np.ascontiguousarray(rows.value[kept]),
-        np.ascontiguousarray(rows.quality[kept]),
-    )
+    return {
+        name: Rows(
+            np.ascontiguousarray(rows.ts[kept]),
+            np.ascontiguousarray(rows.value[kept]),
+            np.ascontiguousarray(rows.quality[kept]),
+        )
+        for name, rows in found.items()
+    }
 
 
 def is_still(value: NDArray[np.float64]) -> bool:

@@ -17,8 +17,8 @@ from gateway.data.alarm import AlarmEvent
 from gateway.engine.alarmbook import PRIORITIES
 from gateway.engine.store_explain import Key
 
-TOGETHER_NS: Final = 30 * 10**9
-"""An alarm that comes so long after the last one of an incident may still belong to it."""
+TOGETHER_NS: Final = 10 * 10**9
+"""An alarm that comes so long before or after the lead of an incident may still belong to it."""
 INCIDENTS_MAX: Final = 200
 """Incidents that are remembered; the oldest go first."""
 MEMBERS_MAX: Final = 200
@@ -50,18 +50,13 @@ class Incident:
 
     Args:
         event: What raised the one whose explanation is that of all.
-        last: When the newest of them was raised [ns].
         moved: Measured tags that moved, by the facts of the lead.
-        steady: Measured tags that did not move, where so many did that `moved` names not all of
-            them; else None.
         members: All of them, the lead first.
         is_again: It was looked at once more when its lead was over.
     """
 
     event: AlarmEvent
-    last: int
     moved: frozenset[str]
-    steady: frozenset[str] | None = None
     members: dict[Key, None] = field(default_factory=dict)
     is_again: bool = False
 
@@ -78,19 +73,15 @@ class Incident:
     def takes(self, event: AlarmEvent) -> bool:
         """Whether an alarm belongs to it."""
         return (
-            abs(event.ts - self.last) <= TOGETHER_NS
+            abs(event.ts - self.event.ts) <= TOGETHER_NS
             and line_of(event.tag) == line_of(self.event.tag)
-            and self._moved(base_of(event.tag))
+            and base_of(event.tag) in self.moved
             and len(self.members) < MEMBERS_MAX
         )
-
-    def _moved(self, tag: str) -> bool:
-        return tag in self.moved or (self.steady is not None and tag not in self.steady)
 
     def add(self, event: AlarmEvent) -> None:
         """Take one in."""
         self.members[event.alarm, event.occurrence] = None
-        self.last = max(self.last, event.ts)
 
 
 class Incidents:
@@ -99,25 +90,24 @@ class Incidents:
     def __init__(self) -> None:
         self._known: OrderedDict[Key, Incident] = OrderedDict()
 
-    def begin(
-        self, event: AlarmEvent, moved: Iterable[str], steady: Iterable[str] | None = None
-    ) -> Incident:
-        """An incident with its lead; it takes the place of the one that the lead belonged to.
+    def begin(self, event: AlarmEvent, moved: Iterable[str]) -> Incident:
+        """An incident with its lead.
 
-        Args:
-            event: The lead.
-            moved: Tags that moved with it.
-            steady: Tags that did not, where more moved than are named; else None.
+        It takes the place of the one that it led before, and of one that it belongs to and is
+        more urgent than.
         """
         key = (event.alarm, event.occurrence)
         names = frozenset(map(base_of, moved)) | {base_of(event.tag)}
-        still = None if steady is None else frozenset(map(base_of, steady))
-        incident = Incident(event, event.ts, names, still, {key: None})
-        before = self._known.get(key) or self.of(event)
+        incident = Incident(event, names, {key: None})
+        before = self._known.get(key)
+        if before is None:
+            larger = self.of(event)
+            before = larger if larger is not None and larger.urgency < incident.urgency else None
+        for one in self._known.values():
+            one.members.pop(key, None)
         if before is not None:
             del self._known[before.lead]
             incident.members |= before.members
-            incident.last = max(incident.last, before.last)
             incident.is_again = before.is_again and before.lead == key
         self._known[key] = incident
         while len(self._known) > INCIDENTS_MAX:

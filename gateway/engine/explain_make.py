@@ -6,7 +6,6 @@ A function of what is stored and of a scene, for a thread that is not the event 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,6 @@ from gateway.engine.explain_scene import Scene
 from gateway.engine.history_recorder import Recorder
 from models.explainer import causes, facts, template
 from models.explainer.causes import Cause
-from models.explainer.others import OTHERS_MAX
 from models.explainer.sheet import FactSheet
 from models.explainer.text import LANGUAGES, Explanation, Language
 
@@ -33,24 +31,13 @@ class Made:
         sheet: The facts.
         causes: The likeliest causes.
         texts: The template's text by language.
+        moved: Tags that moved with the alarmed one, however many.
     """
 
     sheet: FactSheet
     causes: tuple[Cause, ...]
     texts: dict[Language, Explanation]
-
-    def moved(self) -> Iterator[str]:
-        """Tags that moved with the alarmed one."""
-        yield self.sheet.signal.tag
-        for move in self.sheet.others:
-            yield move.signal.tag
-
-    @property
-    def steady(self) -> list[str] | None:
-        """Tags that did not move, where more did than the sheet has room for; else None."""
-        if len(self.sheet.others) < OTHERS_MAX:
-            return None
-        return [signal.tag for signal in self.sheet.steady]
+    moved: tuple[str, ...] = ()
 
 
 def make(scene: Scene, history: Recorder | None, path: Path, zone: str) -> Made:
@@ -62,10 +49,10 @@ def make(scene: Scene, history: Recorder | None, path: Path, zone: str) -> Made:
         path: The state file.
         zone: IANA name of the time zone of the texts.
     """
-    sheet = facts.sheet(gather(scene, history, path))
+    sheet, moved = facts.look_into(gather(scene, history, path))
     ranked = causes.rank(sheet)
     texts = {one: template.explain(sheet, one, causes=ranked, zone=zone) for one in LANGUAGES}
-    return Made(sheet, ranked, texts)
+    return Made(sheet, ranked, texts, moved)
 
 
 def local_zone() -> str:

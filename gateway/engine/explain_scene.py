@@ -72,7 +72,9 @@ def scene_of(runtime: Runtime, event: AlarmEvent) -> Scene:
     for tag in tags:
         origin = runtime.live.origin(runtime.tags.code(tag.name))
         if origin is not None and origin[0] == flow and origin[1] in devices:
-            sources[tag.name] = devices[origin[1]]
+            device = devices[origin[1]]
+            is_away = event.condition == "COMM" and device == event.tag.partition(":")[0]
+            sources[tag.name] = event.tag if is_away else device
     history = runtime.book.history()
     raised = [e for e in history if e.change in ("raised", "realarmed")]
     line = line_of(event.tag)

@@ -111,6 +111,19 @@ class Look:
         rows = Batch.concat([*parts, recent])
         return in_order(rows.where((rows.ts >= self._start) & (rows.ts < self._end)))
 
+    def rows_of(self, names: Sequence[str]) -> dict[str, Batch]:
+        """All samples of some tags, each in order; what is in memory is gone through once."""
+        tags = self._history.tags
+        codes = {name: tags.code(name) for name in names if name in tags}
+        came = self._history.recent_of(list(codes.values()), self._start, self._end)
+        order = np.argsort(came.tag, kind="stable")
+        edges = np.searchsorted(came.tag[order], list(codes.values()), "left")
+        ends = np.searchsorted(came.tag[order], list(codes.values()), "right")
+        recent = dict.fromkeys(names, EMPTY)
+        for name, first, last in zip(codes, edges.tolist(), ends.tolist(), strict=True):
+            recent[name] = in_order(_untagged(came.where(order[first:last])))
+        return {name: self._rows_of(self._blocks(name), recent[name]) for name in names}
+
     def rows(self, name: str) -> Batch:
         """All samples of a tag, in order."""
         recent = self._recent(name)

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 import models
 from gateway.engine.models_answer import Answer, OnPiece
+from gateway.engine.program import module_words
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.generate import Ask
@@ -98,9 +99,12 @@ class Child:
     def _spawn(self) -> subprocess.Popen[bytes]:
         """In a thread: starting a process may take longer than the event loop may wait."""
         root = str(Path(str(models.__file__)).parents[1])
+        words = [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, root]
+        if getattr(sys, "frozen", False):  # It finds our modules inside of itself only.
+            words = module_words("models.llm.worker")
         threads = {"OMP_NUM_THREADS": str(self._order["threads"])}
         return subprocess.Popen(
-            [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, root],
+            words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

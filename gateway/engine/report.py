@@ -39,6 +39,7 @@ def status_of(runtime: Runtime) -> dict[str, Any]:
         "commits": runtime.store.commits,
         "bytes_written": runtime.store.bytes_written,
         "lines": [list(line) for line in runtime.lines.kept],
+        "explanations": runtime.explainer.figures() if runtime.explainer is not None else None,
     }
 
 

@@ -39,7 +39,14 @@ _LEVEL_FEATURES: Final = frozenset({"mean", "median", "min", "max", "rms", "sum"
 
 
 def sheet(evidence: Evidence) -> FactSheet:
-    """The fact sheet of one alarm.
+    """The fact sheet of one alarm; see `look_into`."""
+    return look_into(evidence)[0]
+
+
+def look_into(evidence: Evidence) -> tuple[FactSheet, tuple[str, ...]]:
+    """The fact sheet of one alarm, and the tags of all signals that moved with it.
+
+    In a large event more signals move than a sheet names.
 
     Cost: see decisions/0033; no loop over samples, at most TRACKS_MAX tags of ROWS_MAX samples.
     """
@@ -74,7 +81,7 @@ def sheet(evidence: Evidence) -> FactSheet:
         baseline=_baseline(seen.course, track, zero),
         to_limit_s=to_limit_s,
         next_limit=limit,
-        others=tuple(_moved(one, zero) for one in moves),
+        others=tuple(_moved(one, zero) for one in others.strongest(moves)),
         steady=tuple(
             kinds.signal(one.tag, one.unit, one.about) for one in others.steady(raised.tag, near)
         ),
@@ -84,7 +91,7 @@ def sheet(evidence: Evidence) -> FactSheet:
         holes=_holes(evidence, zero),
         changes=_changes(evidence),
     )
-    return _judged(found, evidence, column)
+    return _judged(found, evidence, column), tuple(one.track.tag for one in moves)
 
 
 def _chosen(evidence: Evidence) -> list[Track]:

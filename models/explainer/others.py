@@ -97,7 +97,7 @@ def see(track: Track, column: Column, now_s: float) -> Seen:
 
 
 def moved(main: Look, tag: str, seen: Iterable[Seen], now_s: float) -> list[Other]:
-    """The signals that moved with the alarmed one, the earliest onset first, at most OTHERS_MAX.
+    """All signals that moved with the alarmed one, the earliest onset first.
 
     Args:
         main: What the alarmed signal did.
@@ -110,6 +110,11 @@ def moved(main: Look, tag: str, seen: Iterable[Seen], now_s: float) -> list[Othe
         seen = [replace(one, looks=tuple(filter(_is_silent, one.looks))) for one in seen]
     found = [other for one in seen if (other := _other(main, onset, tag, one, now_s)) is not None]
     found.sort(key=lambda one: (one.form.onset_s, one.track.tag))
+    return found
+
+
+def strongest(found: list[Other]) -> list[Other]:
+    """The first of those that moved and the strongest of the rest, at most OTHERS_MAX."""
     if len(found) <= OTHERS_MAX:
         return found
     strength = [math.inf if one.form.shape == "dropout" else abs(one.form.sigmas) for one in found]

@@ -69,7 +69,7 @@ class Bench:
                 tags,
                 at_s + 600,
                 90,
-                lambda t, i: 50.0 + 0.5 * np.maximum(t - 600 - at_s - 15 * i, 0.0),
+                lambda t, i: 50.0 + 0.5 * np.maximum(t - 600 - at_s - 5 * i, 0.0),
             )
         )
 
@@ -159,6 +159,7 @@ async def test_ten_alarms_at_once_are_explained_once(bench: Bench) -> None:
     assert len(found[0]["members"]) == 10
     assert (bench.explainer.counts["explained"], bench.explainer.counts["joined"]) == (1, 9)
     assert found[0]["sheet"]["incident"] == sorted(alarm_of(tag) for tag in tags)
+    await asyncio.sleep(0.3)  # It is shown before it is stored.
     stored = (await asyncio.to_thread(bench.client.export_explanations)).splitlines()
     assert len(stored) == 1
 

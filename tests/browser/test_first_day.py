@@ -54,14 +54,16 @@ async def test_the_first_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         await deploy(editor)
         await expect(page.locator(".sh-count[data-priority=urgent]")).to_be_visible()
         await page.screenshot(path=tmp_path / "3-alarm.png")
+        await explain(page, url)
+        await page.screenshot(path=tmp_path / "4-explained.png")
         await acknowledge(page, url)
-        await page.screenshot(path=tmp_path / "4-acknowledged.png")
+        await page.screenshot(path=tmp_path / "5-acknowledged.png")
         await product.kill()
         await expect(page.locator(".sh-lost")).to_be_visible(timeout=20_000)
         await product.start()
         await until(lambda: answers(url), "the screens again")
         await still_there(page, url)
-        await page.screenshot(path=tmp_path / "5-after-the-cut.png")
+        await page.screenshot(path=tmp_path / "6-after-the-cut.png")
     # While the gateway is cut off, a browser says that it does not answer; nothing else is said.
     assert [text for text in faults if not re.search("Failed to load|WebSocket", text)] == []
 
@@ -123,6 +125,29 @@ async def deploy(editor: Editor) -> None:
     await expect(page.locator(".bar-deploy")).to_be_disabled(timeout=20_000)
     await dialog.locator("footer").get_by_role("button", name="Close").click()
     await expect(editor.node("simulate")).to_contain_text("/s", timeout=20_000)
+
+
+async def explain(page: Page, url: str) -> None:
+    """Why: checked sentences, a number that leads to its trend, and a word of the operator."""
+    await page.goto(f"{url}/alarms")
+    await page.locator('tr[data-alarm*="temperature#mean"]').click()
+    panel = page.locator(".ex")
+    await expect(panel).to_have_attribute("data-state", "done", timeout=20_000)
+    text = panel.locator(".ex-text")
+    await expect(text).to_contain_text("plant/press1/oil/temperature#mean")
+    await expect(text.locator(".ex-one.open")).to_have_count(0)
+    value = text.locator('a[data-slot="value"]')
+    link = await value.get_attribute("href") or ""
+    assert re.fullmatch(r"/trends\?tags=plant%2F.*temperature.*&at=\d{13}", link), link
+    await expect(panel.locator(".ex-cause li").first).to_be_visible()
+    await panel.locator(".ex-facts summary").click()
+    await expect(panel.locator(".ex-facts dd").first).to_be_visible()
+    await panel.get_by_role("button", name="It was …").click()
+    await panel.get_by_label("In your words").fill("a test <b>of</b> the first day")
+    await panel.get_by_role("button", name="Say so").click()
+    await expect(panel.locator(".ex-judged")).to_contain_text("a test <b>of</b> the first day")
+    await expect(panel.locator(".ex-judged")).to_contain_text("anna")
+    await page.keyboard.press("Escape")
 
 
 async def acknowledge(page: Page, url: str) -> None:
