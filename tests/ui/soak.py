@@ -63,6 +63,10 @@ class Soak:
         ) as browser:
             while loop.time() < until_s:
                 answer = await browser.get(rng.choice(self._pages), headers={"Accept": "text/html"})
+                if answer.status_code == 503:  # The gateway had no time; the page asks again.
+                    self.late += 1
+                    await asyncio.sleep(2.0)
+                    continue
                 assert answer.status_code == 200, answer.status_code
                 client = re.findall(r"client_id[^0-9a-f]+([0-9a-f-]{36})", answer.text)[0]
                 try:
