@@ -21,8 +21,9 @@ document.documentElement.dataset.theme =
   /(?:^|; )genba-theme=dark/.test(document.cookie) ? "dark" : "light";
 </script>
 <style>
- body {{ display: grid; place-items: center; min-height: 100vh; padding: 16px; }}
- main {{ width: 100%; max-width: 420px; }}
+ body {{ display: grid; grid-template-columns: minmax(0, 420px); place-content: center;
+  min-height: 100vh; padding: 16px; }}
+ main {{ width: 100%; }}
  .name {{ font-size: 30px; font-weight: 700; margin: 0 0 14px; }}
  form {{ display: flex; flex-direction: column; gap: 12px; }} form p {{ margin: 0; }}
  label {{ display: flex; flex-direction: column; gap: 4px; font-weight: 600; }}

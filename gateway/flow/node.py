@@ -49,9 +49,7 @@ class Node(Generic[C]):
     kind: ClassVar[str] = "node"
     writes: ClassVar[bool] = False
     """True when it can change the plant: a flow must say ``allow_write: true``."""
-
-    answers: ClassVar[bool] = False
-    """True when others come in at its option `path`, below /hook/ of this gateway."""
+    answers: ClassVar[bool] = False  # True where others come in at its `path`, below /hook/.
 
     def __init__(self, config: C, ctx: Context) -> None:
         self.config = config

@@ -24,7 +24,7 @@ from tests.browser.test_widgets import png
 pytestmark = [pytest.mark.plant, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"panel": (1280, 800), "phone": (390, 844), "wide": (3840, 2160)}
-WAIT_MS = 1_500
+WAIT_MS = 1_200
 SHORT = [("panel", "light", "en"), ("phone", "dark", "ja")]
 ALL = list(itertools.product(SIZES, ("light", "dark"), ("en", "ja")))
 FLOW = """
@@ -148,7 +148,7 @@ async def test_pages(home: House, size: str, theme: str, language: str) -> None:
             for name, path in PATHS.items():
                 about = f"{size}-{theme}-{language}"
                 wrong += await seen(page, home, name, path, script, about)
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 async def speak(page: Page, home: House, language: str) -> None:

@@ -35,6 +35,9 @@ FORGOTTEN_S = 4.0
 """How long a page is kept for its browser here; the product keeps it for a minute."""
 
 
+WAIT_S = 60.0
+
+
 class Soak:
     """The screens and their visitors.
 
@@ -46,6 +49,8 @@ class Soak:
     def __init__(self, port: int, pages: list[str]) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.visits = 0
+        self.late = 0
+        """Visits that a busy machine let wait too long; they end as those of who gives up."""
         self._pages = pages
 
     async def visitor(self, number: int, until_s: float) -> None:
@@ -54,13 +59,20 @@ class Soak:
         loop = asyncio.get_running_loop()
         limits = httpx.Limits(keepalive_expiry=1.0)  # A browser asks again by itself.
         async with httpx.AsyncClient(
-            base_url=self.url, trust_env=False, timeout=60, limits=limits
+            base_url=self.url, trust_env=False, timeout=WAIT_S, limits=limits
         ) as browser:
             while loop.time() < until_s:
                 answer = await browser.get(rng.choice(self._pages), headers={"Accept": "text/html"})
+                if answer.status_code == 503:  # The gateway had no time; the page asks again.
+                    self.late += 1
+                    await asyncio.sleep(2.0)
+                    continue
                 assert answer.status_code == 200, answer.status_code
                 client = re.findall(r"client_id[^0-9a-f]+([0-9a-f-]{36})", answer.text)[0]
-                await self._look(client, rng)
+                try:
+                    await self._look(client, rng)
+                except TimeoutError:
+                    self.late += 1
                 self.visits += 1
 
     async def _look(self, client: str, rng: random.Random) -> None:
@@ -70,8 +82,8 @@ class Soak:
         origin = Origin(self.url)
         path = f"{where}/_nicegui_ws/socket.io/{query}"
         async with (
-            connect(path, origin=origin, proxy=None) as page,
-            connect(f"{where}/live", origin=origin, proxy=None) as live,
+            connect(path, origin=origin, proxy=None, open_timeout=WAIT_S) as page,
+            connect(f"{where}/live", origin=origin, proxy=None, open_timeout=WAIT_S) as live,
         ):
             await page.recv()
             await page.send("40")
@@ -117,7 +129,7 @@ async def run(state: Path, visitors: int, seconds: float) -> dict[str, object]:
     after = await _settled(soak)
     server.should_exit = True
     await serving
-    return {"visits": soak.visits, "before": before, "after": after}
+    return {"visits": soak.visits, "late": soak.late, "before": before, "after": after}
 
 
 async def _settled(soak: Soak) -> dict[str, float]:
