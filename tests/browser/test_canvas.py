@@ -281,7 +281,9 @@ async def _trace(editor: Editor) -> None:
     value = (await page.locator(".dbg-rows li .dbg-row b").first.inner_text()).strip()
     await page.locator(".dbg-trace").first.click()
     way = page.get_by_role("region", name="The way of a sample")
-    await expect(way).to_contain_text("north/calm", timeout=90_000)
+    how = way.get_by_label("Shown is its way")
+    await expect(how).to_have_value("then", timeout=180_000)  # Until then it is as it would go now.
+    await expect(way).to_contain_text("north/calm")
     for name in ("tank", "north", "oil", "clean", "out", "give"):
         await expect(editor.node(name).locator(".nd.lit")).to_have_count(1)
     await expect(editor.node("clean").locator(".nd-chip")).to_contain_text(value[:3])
@@ -326,7 +328,7 @@ async def _make(editor: Editor) -> None:
     await dialog.get_by_role("radio", name="of all ends").check()
     await dialog.get_by_role("button", name="Make the test").click()
     good = page.locator(".tst li.good")
-    await expect(good).to_contain_text("As it was just now", timeout=60_000)
+    await expect(good).to_contain_text("As it was just now", timeout=120_000)
     await expect(good).to_contain_text("Passed")
     text = (await page.evaluate("window.genbaEditor.store.ask('text')"))["text"]
     assert "title: As it was just now" in text

@@ -331,3 +331,71 @@ async def test_questions_of_the_browser(site: Site) -> None:
     assert found["lines"] == ["~ node high (alarm.limit)", "    hi: 80 -> 75"]
     said = await ASKS["inject"](desk, {"node": "src", "samples": "plant/oil 0s 95"})
     assert "src" in said["text"]
+
+
+OTHER = """\
+flow: energy
+version: 1
+
+subflows:
+  far:
+    about: Far away.
+    inputs: {in: samples}
+    outputs: {out: samples}
+    nodes:
+      near: {type: filter.quality}
+    wires:
+      - in -> near -> out
+
+nodes:
+  src: {type: flow.source, stream: oil}
+  far: {type: subflow.far}
+  log: {type: log.sink}
+
+wires:
+  - src -> far -> log
+"""
+
+
+async def test_the_browser_asks_for_other_flows_and_for_a_test(site: Site) -> None:
+    """Which flow feeds which, subflows of other flows, and a test of what was just seen."""
+    await site.api.post("/api/flows/energy/deploy", {"text": OTHER, "note": "", "base": None})
+    session = await site.session()
+    told: list[tuple[str, Any]] = []
+
+    class _Editor:
+        def say(self, *said: Any) -> None:
+            told.append(said)
+
+    class _Desk:
+        def __init__(self) -> None:
+            self.session = session
+            self.tab = site.tab(session, "anna")
+            self.api = site.api
+            self.editor = _Editor()
+
+        async def edit(self, op: dict[str, Any]) -> list[str]:
+            return session.edit(self.tab, op)
+
+    desk: Any = _Desk()
+    (row,) = await ASKS["library"](desk, {})
+    assert (row["flow"], row["name"], row["outputs"]) == ("energy", "far", [["out", "samples", ""]])
+    await ASKS["take"](desk, {"flow": "energy", "name": "far", "add": {"x": 0, "y": 300}})
+    assert told == [("select", {"ids": ["far"], "in": ""})]
+    assert "near: {type: filter.quality}" in session.text()
+    session.undo(desk.tab)
+    assert session.text() == TEXT
+    session.edit(desk.tab, {"op": "add", "type": "flow.sink", "fields": {"stream": "oil"}})
+    assert await ASKS["streams"](desk, {}) == {
+        "oil": {"from": [["press", "flow_out"]], "to": [["energy", "src"]]}
+    }
+    session.undo(desk.tab)
+    await ASKS["inject"](desk, {"node": "src", "samples": "plant/oil 0s 95"})
+    made = await ASKS["make_test"](desk, {"from": "-5min", "title": "As it was"})
+    assert made["passed"], made
+    assert "title: As it was" in session.text()
+    assert "high.alarms" in session.text()
+    (result,) = await ASKS["test"](desk, {"only": "As it was"})
+    assert result["passed"]
+    session.undo(desk.tab)
+    assert session.text() == TEXT

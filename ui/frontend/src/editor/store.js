@@ -71,7 +71,7 @@ export function makeStore(props, emit) {
     emit('ask', { id, what, args });
     setTimeout(() => {
       if (asked.delete(id)) reject(new Error(t('No answer for a minute. Reload the page.')));
-    }, 60_000);
+    }, 75_000); // Longer than the longest job of the gateway may take.
   });
   store.answer = (id, isGood, values) => {
     const [resolve, reject] = asked.get(id) || [];

@@ -36,32 +36,55 @@ function sources(store, node) {
 }
 
 const url = (store) => `/api/flows/${encodeURIComponent(store.flow)}/trace`;
-const SPARE_ROWS = 30;
 const ROWS_MAX = 1000;
+const SPARE_ROWS = 5;
 const SOURCES_MAX = 3;
+const TRIES = 3;
+const FIRST_S = 2;
 
 // The way a recorded sample really went: the gateway runs the flow up to it. Null when it is not
 // among what was recorded, as when the flow has been deployed anew since.
 async function recorded(store, row) {
   if (store.status.changes || store.whole.head.durability === 'memory') return null;
   for (const node of sources(store, row.node).slice(0, SOURCES_MAX)) {
-    const speed = store.live.rows.get(node)?.rows_s || 1;
-    const last = Math.min(Math.ceil((Math.max(live.now - row.ts, 0) / 1000) * speed) + SPARE_ROWS, ROWS_MAX);
-    let found;
-    try { found = await post(url(store), { node, last }); } catch { continue; }
-    const isIt = (call) => call.node === row.node && call.gave.some((gave) => gave.port === row.port && holds(gave.text, found.origin, row));
-    const at = found.calls.findIndex(isIt);
-    if (at < 0) continue;
-    const isStart = (call) => call.kind === 'source' || call.kind === 'worker';
-    let begin = at;
-    while (begin > 0 && !isStart(found.calls[begin])) begin -= 1;
-    let end = found.calls.findIndex((call, i) => i > at && isStart(call));
-    if (end < 0) end = found.calls.length;
-    const zero = (row.ts - found.origin / 1e6) / 1000; // What is shown as 0s is the sample's own time.
-    const shown = (call) => ({ ...call, at: call.at - found.calls[begin].at, got: shifted(call.got, zero), gave: call.gave.map((gave) => ({ ...gave, text: shifted(gave.text, zero) })) });
-    return { calls: found.calls.slice(begin, end).map(shown), said: found.said };
+    const found = await among(store, node, row);
+    if (found) return found;
   }
   return null;
+}
+
+// It is among the newest rows of a source; how many come until they are looked at is known only
+// once it was tried.
+async function among(store, node, row) {
+  const speed = store.live.rows.get(node)?.rows_s || 1;
+  let wait = FIRST_S;
+  for (let i = 0; i < TRIES; i += 1) {
+    const last = Math.min(Math.ceil((Math.max(live.now - row.ts, 0) / 1000 + wait) * speed) + SPARE_ROWS, ROWS_MAX);
+    const began = performance.now();
+    let found;
+    try { found = await post(url(store), { node, last }); } catch { return null; }
+    const way = wayOf(found, row);
+    if (way) return way;
+    // When the first of them is older than the sample, more rows bring nothing.
+    if (found.calls.length && found.origin / 1e6 + found.calls[0].at * 1000 < row.ts) return null;
+    wait = ((performance.now() - began) / 1000) * 1.2;
+  }
+  return null;
+}
+
+// The calls of the step in which a sample left its port, out of a trace of many rows.
+function wayOf(found, row) {
+  const isIt = (call) => call.node === row.node && call.gave.some((gave) => gave.port === row.port && holds(gave.text, found.origin, row));
+  const at = found.calls.findIndex(isIt);
+  if (at < 0) return null;
+  const isStart = (call) => call.kind === 'source' || call.kind === 'worker';
+  let begin = at;
+  while (begin > 0 && !isStart(found.calls[begin])) begin -= 1;
+  let end = found.calls.findIndex((call, i) => i > at && isStart(call));
+  if (end < 0) end = found.calls.length;
+  const zero = (row.ts - found.origin / 1e6) / 1000; // What is shown as 0s is the sample's own time.
+  const shown = (call) => ({ ...call, at: call.at - found.calls[begin].at, got: shifted(call.got, zero), gave: call.gave.map((gave) => ({ ...gave, text: shifted(gave.text, zero) })) });
+  return { calls: found.calls.slice(begin, end).map(shown), said: found.said };
 }
 
 // A text of a flow test at other times.
