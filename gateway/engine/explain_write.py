@@ -268,8 +268,9 @@ class ModelDesk:
 
         asked = replace(ask, messages=question.messages, grammar=question.grammar)
         answer = await self._runtime.models.generate(asked, on_chunk)
-        read = partial(check.read, sheet, language, answer.text, causes=causes)
-        return await self._executor.run(partial(read, zone=self._zone, by=answer.model, reason=""))
+        read = partial(check.read, sheet, language, answer.text, is_own_model=is_own)
+        done = partial(read, causes=causes, zone=self._zone, by=answer.model, reason="")
+        return await self._executor.run(done)
 
     def _leave(self, job: Job, why: Code) -> None:
         """The template's text stays; after a restart it is without the reason."""
