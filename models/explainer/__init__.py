@@ -1,5 +1,1 @@
 """Explainer: from an alarm and the data around it to sentences in which every number is true."""
-
-from models.explainer import facts
-
-__all__ = ["facts"]
