@@ -27,6 +27,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	@touch $@
 
 demo: setup  ## run a simulated plant and the gateway against it
+	@$(VENV)/bin/genba models install --background
 	@$(VENV)/bin/genba demo $(ARGS)
 
 run: setup  ## run the flows in flows/

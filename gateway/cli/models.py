@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.api.client import URL
 from gateway.api.client_models import ModelClient
+from gateway.engine.program import module_words
 from gateway.errors import ConfigError
 from gateway.flow.generate import TASKS
 from models.llm import binding
@@ -42,6 +45,9 @@ def add(commands: Any) -> None:
     verbs.add_parser("forget", help="drop all answers that are kept")
     install = verbs.add_parser("install", help="install what runs local models on this machine")
     install.add_argument("--jobs", type=int, default=2, help="compilers at once")
+    install.add_argument(
+        "--background", action="store_true", help="go on beside, at the lowest priority; say where"
+    )
     install.add_argument("--again", action="store_true", help="also where it is installed already")
 
 
@@ -150,14 +156,41 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _install(args: argparse.Namespace) -> int:
     if (there := binding.installed()) and not args.again:
-        print(f"{there} is installed already.")
+        if not args.background:
+            print(f"{there} is installed already.")
         return 0
+    if args.background:
+        return _beside(args)
     try:
         print(binding.install(_step, jobs=args.jobs))
     except binding.Failed as error:
         print(f"genba: {error}", file=sys.stderr)
         print("Everything else runs without it; explanations come from templates.")
         return 1
+    return 0
+
+
+def _beside(args: argparse.Namespace) -> int:
+    """Begin it in a process of its own; a second one ends at once, since the first has the lock."""
+    folder = binding.cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "install.log"
+    with (folder / "install.lock").open("w") as lock, log.open("wb") as out:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print(f"What runs language models is being prepared already: {log}")
+            return 0
+        subprocess.Popen(
+            ["nice", "-n", "19", *module_words("gateway"), "models", "install", "--jobs", "1"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            pass_fds=[lock.fileno()],  # It has the lock until it ends.
+            start_new_session=True,
+        )
+    print(f"What runs language models is prepared meanwhile, in some minutes: {log}")
+    print("Until then explanations come from templates, which are as true.")
     return 0
 
 
