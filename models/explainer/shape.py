@@ -192,9 +192,9 @@ def _level(found: Found, at: int) -> tuple[float, float]:
     before = found.sign * found.departure[max(at - _LEVEL_ROWS - 2, 0) : max(at - 2, 0)]
     if len(before) < _LEVEL_ROWS:
         return 0.0, found.course.sd
-    return float(np.clip(np.median(before), -2.0 * found.course.sd, 2.0 * found.course.sd)), float(
-        max(np.std(before), 0.6 * found.course.sd)
-    )
+    room = 2.0 * found.course.sd
+    level = min(max(float(np.median(before)), -room), room)
+    return level, max(float(np.std(before)), 0.6 * found.course.sd)
 
 
 def _is_plateau(t: Floats, y: Floats) -> bool:
