@@ -10,7 +10,7 @@ from typing import Final
 
 from models.explainer import amounts
 from models.explainer.causes import LEAD_S, Cause
-from models.explainer.sheet import FactSheet, Move
+from models.explainer.sheet import Change, FactSheet, Hole, Move
 from models.explainer.text import Language
 
 LETTERS: Final = ("a", "b", "c")
@@ -92,6 +92,28 @@ class Scene:
         """Whether the time to the next limit is worth a word."""
         sheet = self.sheet
         return 0 < sheet.to_limit_s <= _AHEAD_S_MAX and math.isfinite(sheet.next_limit)
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """What people changed before the alarm, the newest first."""
+        return tuple(one for one in self.sheet.changes if 0 < one.ts <= self.sheet.ts)
+
+    @cached_property
+    def holes(self) -> tuple[Hole, ...]:
+        """Missing data with a length."""
+        return tuple(one for one in self.sheet.holes if 0 < one.from_ns < one.to_ns)
+
+    @property
+    def hole(self) -> Hole | None:
+        """The longest of them."""
+        return max(self.holes, key=lambda one: one.to_ns - one.from_ns, default=None)
+
+    @property
+    def before_s(self) -> float:
+        """How long before this one the first of the earlier alarms came [s]."""
+        first = self.sheet.before[0]
+        ago = (self.sheet.ts - first.ts) / 1e9
+        return abs(first.lead_s) if math.isfinite(first.lead_s) else ago
 
     @property
     def has_second(self) -> bool:

@@ -140,23 +140,20 @@ def _past(scene: Scene) -> dict[str, Piece]:
     found = {"incident": Piece(str(len(sheet.incident)))}
     if sheet.before:
         first = sheet.before[0]
-        earlier_s = first.lead_s if math.isfinite(first.lead_s) else (sheet.ts - first.ts) / 1e9
-        lead = amounts.duration_text(earlier_s, language)
+        lead = amounts.duration_text(scene.before_s, language)
         found["before"] = Piece(_name(first.tag), tag=first.tag, ts=first.ts)
         found["before_condition"] = Piece(tame(first.condition, 24) or "?", tag=first.tag)
         found["before_lead"] = Piece(lead, tag=first.tag, ts=first.ts)
         found["befores"] = Piece(str(len(sheet.before)))
-    past = [change for change in sheet.changes if 0 < change.ts <= sheet.ts]
-    if past:
-        newest = past[0]
+    if scene.changes:
+        newest = scene.changes[0]
         found["change"] = Piece(names.word(names.CHANGE[newest.kind], language), ts=newest.ts)
         found["change_at"] = Piece(_time(scene, newest.ts), ts=newest.ts)
         ago = amounts.duration_text((sheet.ts - newest.ts) / 1e9, language)
         found["change_ago"] = Piece(ago, ts=newest.ts)
         found["change_what"] = Piece(tame(newest.what, 60))
-    holes = [hole for hole in sheet.holes if 0 < hole.from_ns < hole.to_ns]
-    if holes:
-        hole = max(holes, key=lambda one: one.to_ns - one.from_ns)
+    hole = scene.hole
+    if hole is not None:
         length = amounts.duration_text((hole.to_ns - hole.from_ns) / 1e9, language)
         found["hole"] = Piece(_name(hole.source), ts=hole.from_ns)
         found["hole_length"] = Piece(length, ts=hole.from_ns)

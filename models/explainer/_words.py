@@ -10,6 +10,7 @@ from typing import Final
 from models.explainer._scene import LETTERS, SIGMAS_MAX, Scene, timing
 from models.explainer.causes import JUST_S, supports
 from models.explainer.knowledge import entries
+from models.explainer.text import tame
 
 _COUNTS: Final = ("none", "one", "two", "three")
 _CONDITIONS: Final = ("hihi", "hi", "lo", "lolo", "dev", "rate", "score", "stale", "comm")
@@ -144,20 +145,18 @@ def _past(scene: Scene) -> Iterator[str]:
             else ("prior.same" if is_same else "prior.other")
         )
     yield f"incident.{'many' if len(sheet.incident) > 1 else 'one'}"
-    past = [change for change in sheet.changes if 0 < change.ts <= sheet.ts]
-    if past:
-        newest = past[0]
+    if scene.changes:
+        newest = scene.changes[0]
         yield f"change.{newest.kind}"
         ago_s = ((scene.onset or sheet.ts) - newest.ts) / 1e9
         yield "change.just" if ago_s <= JUST_S else "change.earlier"
-        if newest.what.strip():
+        if tame(newest.what):
             yield "change.named"
-        if len(past) > 1:
+        if len(scene.changes) > 1:
             yield "change.many"
     else:
         yield "change.none"
-    holes = [hole for hole in sheet.holes if 0 < hole.from_ns < hole.to_ns]
-    yield f"hole.{_few(len(holes))}"
+    yield f"hole.{_few(len(scene.holes))}"
     if sheet.bad_percent >= 1.0:
         yield "bad.some"
 

@@ -174,7 +174,7 @@ def time_text(ts: int, now: int, language: Language, zone: str = "UTC") -> str:
     >>> time_text(0, 400 * 86400 * 10**9, "ja")
     '1970年1月1日 00:00'
     """
-    then, today = (_moment(one, zone) for one in (ts, now))
+    then, today = (moment(one, zone) for one in (ts, now))
     if then.date() == today.date():
         return then.strftime("%H:%M:%S")
     clock = then.strftime("%H:%M")
@@ -182,13 +182,14 @@ def time_text(ts: int, now: int, language: Language, zone: str = "UTC") -> str:
         year = "" if then.year == today.year else f"{then.year}年"
         return f"{year}{then.month}月{then.day}日 {clock}"
     year = "" if then.year == today.year else f" {then.year}"
-    return f"{then.day} {_MONTHS[3 * then.month - 3 : 3 * then.month]}{year} {clock}"
+    return f"{then.day} {MONTHS[3 * then.month - 3 : 3 * then.month]}{year} {clock}"
 
 
-_MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
+MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
-def _moment(ts: int, zone: str) -> datetime:
+def moment(ts: int, zone: str) -> datetime:
+    """The date and time of an event time [ns] in a zone."""
     # Bounded, because a device may send any time: years 1 to 9998 have a date in every zone.
     seconds = min(max(ts // 1_000_000_000, -62_000_000_000), 253_300_000_000)
     return datetime.fromtimestamp(seconds, zone_of(zone))

@@ -26,7 +26,9 @@ _OUTSIDE: Final = 0.02  # A quantity or asset that the cause does not name.
 _WITH: Final = 2.5
 _WITH_FIRST: Final = 1.6
 _AFTER: Final = 3.0
-_STEADY: Final = 0.5  # What should have moved with it stayed where it was.
+_STEADY: Final = 0.7  # What should have moved with it stayed where it was.
+_HEAT_ALONE: Final = 0.3  # Heat has a source or a sink; where nothing else moved there is none.
+_JUMP_OF_HEAT: Final = 0.3  # What has a mass does not change its temperature at once.
 _UNKNOWN: Final = (0.04, 0.3, 0.3)  # An asset, quantity or form of no known class may be any.
 _CASE: Final = 6.0
 
@@ -78,13 +80,18 @@ def _score(entry: Entry, sheet: FactSheet) -> float:
 def _company(entry: Entry, sheet: FactSheet) -> float:
     """The factor of what other signals did and did not do."""
     factor = 1.0
+    is_jump = sheet.move.shape == "step" and sheet.signal.quantity == "temperature"
+    if is_jump and entry.kind not in ("sensor", "network"):
+        factor *= _JUMP_OF_HEAT
     for other in sheet.others:
         if supports(entry, other):
             factor *= _WITH
             if other.lead_s < -LEAD_S:
                 factor *= _WITH_FIRST
     still = {name for one in sheet.steady for name in (one.quantity, one.asset)}
-    if factor == 1.0 and any(what in still for what, _ in entry.along):
+    if not any(supports(entry, one) for one in sheet.others) and any(
+        what in still for what, _ in entry.along
+    ):
         factor *= _STEADY
     if entry.kind == "sensor":
         # One sensor that errs does not move its neighbours; they stay where they were.
@@ -95,7 +102,7 @@ def _company(entry: Entry, sheet: FactSheet) -> float:
         factor *= 1.0 + min(lost, 3)
         factor *= 2.0 if sheet.holes else 1.0
     elif not sheet.others and sheet.steady:
-        factor *= 0.8
+        factor *= _HEAT_ALONE if entry.kind == "thermal" else 0.8
     if sheet.bad_percent >= 1.0 and entry.kind in ("sensor", "network"):
         factor *= 2.0
     return factor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 
 from models.explainer import knowledge
 from models.explainer.sheet import Baseline, Before, Case, Change, FactSheet, Hole, Move, Signal
@@ -16,13 +17,12 @@ UNITS = ("Cel", "bar", "mm/s", "A", "L/min", "/min", "%", "kW", "N.m", "uS/cm", 
 MOVERS = ("step", "drift", "spike", "saturation", "unclear")
 
 
-def sheet(seed: int, *, names: tuple[str, ...] | None = None) -> FactSheet:
-    """One sheet. `names` replaces every text that people or devices wrote."""
+def sheet(seed: int, *, rename: Callable[[str], str] = str) -> FactSheet:
+    """One sheet. `rename` changes every text that people or devices wrote, none twice alike."""
     chance = random.Random(seed)
-    given = iter(names or ())
 
     def name(plain: str) -> str:
-        return next(given, names[-1]) if names else plain
+        return rename(plain) if plain else plain
 
     main = _move(chance, name, "alarmed")
     condition = chance.choice(CONDITIONS)

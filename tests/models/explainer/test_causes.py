@@ -150,6 +150,20 @@ def test_a_signal_that_moves_alone_speaks_for_its_sensor():
     assert weight(alone, "sensor.drift") > 3 * weight(moved, "sensor.drift")
 
 
+def test_heat_without_a_source_is_a_sensor():
+    still = [("hydraulics", "flow"), ("hydraulics", "pressure"), ("motor", "current")]
+    assert first(sheet("hydraulics", "temperature", "drift", "up", steady=still)) == "sensor.drift"
+    source = [("cooling", "flow", "drift", "down", -40.0)]
+    hot = sheet("hydraulics", "temperature", "drift", "up", others=source, steady=still)
+    assert first(hot) == "hydraulics.hot"
+
+
+def test_a_temperature_that_jumps_is_a_contact():
+    for asset in ("tool", "cooling", "gearbox"):
+        one = sheet(asset, "temperature", "step", "up", steady=[("cooling", "flow")])
+        assert entries()[first(one)].kind == "sensor"
+
+
 def test_what_people_did_before_counts():
     change = (Change("setpoint", NOW - 120 * S),)
     base = sheet("other", "temperature", "step", "up")
