@@ -57,6 +57,7 @@ model: $(TRAIN)/.ready  ## train our own language model from nothing, on the CPU
 
 $(TRAIN)/.ready: pyproject.toml .ci/setup.sh
 	@sh .ci/setup.sh $(TRAIN) train
+	@$(TRAIN)/bin/genba models install
 	@touch $@
 
 clean:  ## remove the environment and caches

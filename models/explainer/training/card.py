@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
+_VOTES: Final = Path(__file__).with_name("votes.json")
+"""A reader's votes; whoever trains a new model reads again."""
 _FIGURES: Final = (
     ("valid", "Valid: every sentence true, nothing missing, in order"),
     ("true sentences", "Sentences that are true for the facts"),
@@ -140,7 +144,25 @@ def _blind(found: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"| {title} | {one['model']} | {one['template']} | {one['tie']} | {one['chance']:.1g} |"
         )
-    return [*lines, ""]
+    return [*lines, "", *_read()]
+
+
+def _read() -> list[str]:
+    """What a reader said of pairs with the slots filled, and what follows for the default."""
+    votes = json.loads(_VOTES.read_text("utf-8"))
+    is_better = votes["model"] > votes["template"]
+    verdict = "better" if is_better else "not better"
+    default = "model may be the default." if is_better else "template stays the default."
+    return [
+        f"A reader saw {votes['pairs']} pairs with the slots filled, in random order and without",
+        "names (an engineer of the project, who knows how the template begins), and preferred",
+        f"the model in {votes['model']}, the template in {votes['template']}, neither in"
+        f" {votes['tie']}. The file that was read",
+        f"was `{votes['sha256'][:12]}`. The rubric likes short texts, and the teacher has the same",
+        "authors as the rubric; the reader missed facts that the model had left out. **For a",
+        f"reader the model is {verdict} than the template, so the {default}**",
+        "",
+    ]
 
 
 def _limits(notes: Mapping[str, Any]) -> list[str]:

@@ -18,8 +18,8 @@ MODEL = Path(reader.__file__).parent.parent / "genba.gguf"
 CARD = MODEL.with_name("CARD.md")
 BYTES_MAX = 12_000_000
 AGAIN = "The words changed, so the model must be trained again: make model."
-SAMPLES = 400
-"""Prompts of each set that are tried here; the card's figures are from more."""
+SAMPLES = 300
+"""Prompts that are tried here, half of each set; the card's figures are from more."""
 
 
 @pytest.fixture(scope="module")
