@@ -39,6 +39,7 @@ _ENVIRONMENT: Final = {
     # Threads that wait for each other must sleep: on a busy machine spinning costs seconds.
     "OMP_WAIT_POLICY": "passive",
     "OPENBLAS_NUM_THREADS": "1",
+    "GGML_NO_BACKTRACE": "1",  # It would start a debugger, which nothing there may.
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 

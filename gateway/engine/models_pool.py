@@ -111,7 +111,10 @@ class ModelPool:
             try:
                 async with asyncio.timeout(left_s if is_last else left_s * SHARE):
                     found = await self._one(name, ask, told, began, left_s)
-                return replace(found, reason=_reason(choice, failed, found))
+                found = replace(found, reason=_reason(choice, failed, found))
+                level = logging.INFO if failed else logging.DEBUG
+                _log.log(level, "%s: %s answered: %s", ask.key or ask.task, name, found.reason)
+                return found
             except TimeoutError:
                 text = f"The model {name} has not answered in {ask.deadline_s:g} s (deadline_s)."
                 failed.append((name, Disconnected(text)))

@@ -11,7 +11,10 @@ Task = Literal["explain", "summarise", "classify", "chat", "flow"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 Role = Literal["system", "user", "assistant"]
 OnChunk: TypeAlias = Callable[[str], None]
-"""Called with each piece of the answer as it comes, on the event loop's thread."""
+"""Called with each piece of the answer as it comes, on the event loop's thread.
+
+Pieces are provisional: when a model breaks off, the next one's answer comes whole and only in what
+is returned, which is what counts."""
 
 
 @dataclass(frozen=True, slots=True)

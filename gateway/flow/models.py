@@ -69,6 +69,7 @@ class LocalModel(_Model):
     context: int = Field(2_048, ge=64, le=131_072, description="Question and answer [tokens].")
     threads: int = Field(1, ge=1, le=64, description="How many calculate.")
     memory_mb: int = Field(1_024, ge=256, le=262_144, description="How much it may have [MB].")
+    nice: int = Field(19, ge=5, le=19, description="How far it stands behind all else.")
     idle_s: float = Field(
         600.0, ge=0, description="Unused for so long it is stopped; 0 keeps it [s]."
     )
@@ -203,6 +204,8 @@ USUAL: Final = ModelList.model_validate(
                 "tasks": ["explain"],
                 "languages": ["en", "ja"],
                 "context": 512,
+                "nice": 10,
+                "idle_s": 3_600,
             }
         }
     }

@@ -36,16 +36,17 @@ _LANDLOCK_FS: Final = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: 
 """Which accesses to files each version of the interface knows."""
 
 
-def enter(readable: Iterable[str], memory_bytes: int) -> list[str]:
+def enter(readable: Iterable[str], memory_bytes: int, nice: int = 19) -> list[str]:
     """Give away what is not needed; there is no way back.
 
     Args:
         readable: Files and folders that may be read, beside Python and its packages.
         memory_bytes: How much address space there may be.
+        nice: How far behind others it stands, 1 to 19.
 
     Returns: the steps that were taken.
     """
-    taken = _limits(memory_bytes)
+    taken = _limits(memory_bytes, nice)
     if not sys.platform.startswith("linux"):
         return taken
     with suppress(OSError):
@@ -88,12 +89,12 @@ def allow_cpu(seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _limits(memory_bytes: int) -> list[str]:
+def _limits(memory_bytes: int, nice: int) -> list[str]:
     """Bounds that every Unix has."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who started us.
     os.umask(0o077)
     with suppress(OSError):
-        os.nice(19)
+        os.nice(nice)
     taken = []
     for what, limit in (
         (resource.RLIMIT_CORE, 0),

@@ -3,7 +3,7 @@
 Lines of JSON come on standard input and go out on standard output, one object each:
 
     in    {"do": "load", "file": …, "size": …, "sha256": …, "context": …, "threads": …,
-           "memory_bytes": …, "own": […]}
+           "memory_bytes": …, "nice": …, "is_trusted": …}
           {"do": "ask", "id": 7, "messages": [[role, text], …], "schema": …, "grammar": …,
            "tokens_max": …, "temperature": …, "seed": …, "cpu_s": …}
           {"do": "stop", "id": 7}
@@ -73,8 +73,8 @@ class Worker:
     def _loaded(self, order: Mapping[str, Any]) -> tuple[Llama, list[str]]:
         """Lock the door first, then look at the file."""
         path = str(order["file"])
-        own = [str(Path(__file__).parents[1]), *map(str, order.get("own", ())), path]
-        taken = jail.enter(own, int(order["memory_bytes"]))
+        own = [str(Path(__file__).parents[1]), path]
+        taken = jail.enter(own, int(order["memory_bytes"]), int(order["nice"]))
         if not jail.is_cut_off(taken) and not order.get("is_trusted"):
             raise ValueError(
                 "this machine offers no way to lock a process away from the network, and the "
@@ -88,7 +88,6 @@ class Worker:
         model = Llama(path, int(order["context"]), int(order["threads"]), self._stop)
         # One word, so that all that is loaded when it is needed is there before the files go.
         model.answer({**_WARM, "messages": [["user", "."]]}, lambda text: None)
-        model.answer({**_WARM, "messages": [["user", "."]], "schema": {}}, lambda text: None)
         if jail.no_opening():
             taken.append("no-files")
         return model, taken

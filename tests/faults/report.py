@@ -2,6 +2,7 @@
 
 FILE is what GENBA_FIGURES named during ``make torture``. A figure that was recorded several
 times in the run is added up where it counts something and kept at its worst where it measures.
+The file may hold several runs; each line says of which form and revision it is.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ def merged(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         for key, value in row.items():
             if key == "name":
                 continue
+            if key == "run":
+                runs = str(kept.get(key, value)).split("; ")
+                kept[key] = "; ".join(dict.fromkeys([*runs, str(value)]))
+                continue
             old = kept.get(key)
             is_first = key.startswith(FIRST) and key != "seeds"
             if old is None or is_first or not isinstance(value, int | float):
@@ -39,16 +44,20 @@ def merged(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def page(figures: Mapping[str, Mapping[str, Any]], date: str, form: str) -> str:
+def page(figures: Mapping[str, Mapping[str, Any]], date: str) -> str:
     """The help page."""
     python = platform.python_version()
     machine = f"Linux {platform.machine()}, {os.cpu_count()} cores, Python {python}"
     rows = [
-        f"| {name.replace('_', ' ')} | {', '.join(_shown(k, v) for k, v in numbers.items())} |"
+        f"| {name.replace('_', ' ')} | {_numbers(numbers)} | {numbers.get('run', '')} |"
         for name, numbers in sorted(figures.items())
     ]
     text = TEMPLATE.read_text("utf-8")
-    return text.format(date=date, form=form, machine=machine, rows="\n".join(rows))
+    return text.format(date=date, machine=machine, rows="\n".join(rows))
+
+
+def _numbers(numbers: Mapping[str, Any]) -> str:
+    return ", ".join(_shown(key, value) for key, value in numbers.items() if key != "run")
 
 
 def _shown(key: str, value: Any) -> str:
@@ -63,9 +72,8 @@ def _shown(key: str, value: Any) -> str:
 
 def main() -> None:
     rows = [json.loads(line) for line in Path(sys.argv[1]).read_text("utf-8").splitlines()]
-    form = "long" if os.environ.get("GENBA_TORTURE") else "short"
     date = os.environ.get("GENBA_DATE", "today")
-    PAGE.write_text(page(merged(rows), date, form), "utf-8")
+    PAGE.write_text(page(merged(rows), date), "utf-8")
     sys.stdout.write(f"{PAGE} has {len(rows)} figures.\n")
 
 

@@ -36,7 +36,7 @@ def day(script: Sequence[float | Fault], **receivers: Sequence[float | Fault]) -
 
 
 TORTURE = bool(os.environ.get("GENBA_TORTURE"))
-HOURS = 6.0 if TORTURE else 0.5
+HOURS = float(os.environ.get("GENBA_SIM_H") or (6.0 if TORTURE else 0.5))
 
 
 @pytest.mark.parametrize("seed", range(1, 1001 if TORTURE else 21))
