@@ -43,7 +43,7 @@ from tests.models.llm import tiny
 OWN = Path(prompt.__file__).with_name("genba.gguf")
 GOOD = (
     "{tag} is at {value}, ",
-    "above its limit of {limit}.\n",
+    "{above} its limit of {limit}.\n",
     "The likely cause is {cause}.\nFirst, {check}.",
 )
 
