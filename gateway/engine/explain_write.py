@@ -179,7 +179,9 @@ class ModelDesk:
         if key in self._over and not job.wish.is_asked:
             writing.cancel()
         try:
-            found: Explanation = await writing
+            # Shielded, since whoever cancels us would else cancel it, and we would take that for
+            # the end of the alarm and go on.
+            found: Explanation = await asyncio.shield(writing)
             return found
         except asyncio.CancelledError:
             if not writing.cancelled():  # Not it, but the whole of us.

@@ -282,3 +282,16 @@ async def test_our_own_model_words_it_in_both_languages(
             found = await bench.explained(alarm_of(HOT), language)
             assert found["text"]["by"] == "own", found["text"]["reason"]
             assert HOT in said(found)
+
+
+async def test_a_gateway_stops_while_a_model_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        serving(hangs()) as llm,
+        asyncio.timeout(60),
+        gateway(tmp_path, monkeypatch, 600.0) as bench,
+    ):
+        await use(bench, llm)
+        await bench.story((HOT,))
+        await until(lambda: llm.bodies)
