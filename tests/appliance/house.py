@@ -55,13 +55,16 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
-    def boot(self) -> None:
-        """Copy the system when it is new, and start it."""
+    def make(self) -> None:
+        """Copy the system when it is new."""
         if not self.root.exists():
-            subprocess.run(
-                ["cp", "-a", "--reflink=auto", str(rootfs()), str(self.root)], check=True
-            )
+            words = ["cp", "-a", "--reflink=auto", str(rootfs()), str(self.root)]
+            subprocess.run(words, check=True)
             (self.root / "etc/hostname").write_text(f"{self.name}\n")
+
+    def boot(self) -> None:
+        """Start it."""
+        self.make()
         network = f"--network-bridge={self._bridge}" if self._bridge else "--network-veth"
         words = ["systemd-nspawn", "--register=no", "--keep-unit", "-q", "-D", str(self.root)]
         self._process = subprocess.Popen(
