@@ -173,8 +173,9 @@ def _limits(notes: Mapping[str, Any]) -> list[str]:
         "  are ranked by `causes.py`, the model only says them.",
         "* The alarms of the training are imagined by rules of ours, not recorded in a plant. How",
         "  often the likeliest cause is right in a real one is not known.",
-        "* A sentence that does not follow from the facts is dropped by the gateway's check, so",
-        "  what is shown is true; what the model got wrong shows as the template's words.",
+        "* A sentence that does not follow from the facts is dropped by the gateway's check. One",
+        "  that has no wrong fact but cannot be verified is shown, marked as not verified: that was",
+        "  the case in 3 of 600 texts. What is dropped and must be said is said by the template.",
         "* When the words or the sentences change, it must be trained again; a test says so.",
         "",
     ]
