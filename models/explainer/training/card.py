@@ -177,7 +177,7 @@ def _limits(notes: Mapping[str, Any]) -> list[str]:
         "  that has no wrong fact but cannot be verified is shown, marked as not verified: that",
         "  was the case in 22 of 600 texts. What must be said then is said by the template.",
         "* The plant's faults are no set kept back: what an earlier state got wrong on them led to",
-        "  changes of the imagined alarms, and of three states that were evaluated on all three",
+        "  changes of the imagined alarms, and of five states that were evaluated on all three",
         "  sets the one that is best on the plant was taken, not the best on imagined alarms.",
         "* When the words or the sentences change, it must be trained again; a test says so.",
         "",
