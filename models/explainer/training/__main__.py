@@ -91,7 +91,10 @@ def _train(said: argparse.Namespace) -> None:
     size = Size(len(tokenizer), width=said.width, hidden=said.width * 11 // 4 // 32 * 32)
     plan = train.Plan(steps=said.steps_max, rate=said.rate)
     if said.begin:
-        _note(said.folder, "begun", asdict(train.progress_of(said.begin)))
+        before = asdict(train.progress_of(said.begin))
+        for name, value in _notes(said.begin).get("begun", {}).items():
+            before[name] += value if name in ("step", "tokens", "cpu_s") else 0
+        _note(said.folder, "begun", before)
     progress = train.train(said.folder, learned, watched, size, plan, said.begin)
     _note(said.folder, "train", {**asdict(progress), "pairs": said.pairs, "plan": asdict(plan)})
     _note(said.folder, "size", size.to_json())

@@ -232,7 +232,8 @@ def _limits(
     if move.shape == "dropout":
         if rng.random() < 0.4:
             return "BAD", nan, nan, nan, nan
-        return rng.choice(("STALE", "COMM")), rng.uniform(31, 90), 30.0, nan, nan
+        silence = rng.choice((rng.uniform(31, 90), nan))
+        return rng.choice(("STALE", "COMM")), silence, 30.0, nan, nan
     if move.shape == "stuck":
         return rng.choice((("STALE", 95.0, 60.0, nan, nan), ("SCORE", 6.2, 5.0, nan, nan)))
     size = move.size if math.isfinite(move.size) else 1.0
@@ -258,7 +259,8 @@ def _doubts(
     cases: tuple[Case, ...],
     bad: float,
 ) -> tuple[Doubt, ...]:
-    """Each doubt has its reason; only the clock and a short memory come by chance."""
+    """Each doubt has its reason, but not every reason raises it: a model must not take the one for
+    the other."""
     kinds = {change.kind for change in changes}
     reasons: tuple[tuple[Doubt, bool], ...] = (
         ("no_baseline", baseline is None),
@@ -271,4 +273,4 @@ def _doubts(
         ("restart", "restart" in kinds),
         ("unlike", not cases and rng.random() < 0.5),
     )
-    return tuple(doubt for doubt, is_so in reasons if is_so)
+    return tuple(doubt for doubt, is_so in reasons if is_so and rng.random() < 0.75)
