@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "alarms": "list, acknowledge and shelve alarms",
     "explain": "say why an alarm was raised, or export what was learnt",
     "status": "say on one page how the gateway is",
+    "doctor": "check the machine and the gateway, and say what to do",
     "licences": "list what the gateway is made of, with the licences",
     "gaps": "list what sources have missed",
     "dlq": "list, look at, replay and discard dead letters",
