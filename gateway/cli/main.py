@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "explain": "say why an alarm was raised, or export what was learnt",
     "status": "say on one page how the gateway is",
     "doctor": "check the machine and the gateway, and say what to do",
+    "support-bundle": "write all that helps to find a fault into one file, without secrets",
     "licences": "list what the gateway is made of, with the licences",
     "gaps": "list what sources have missed",
     "dlq": "list, look at, replay and discard dead letters",
