@@ -10,7 +10,7 @@ TORTURE := tests/faults tests/sim tests/engine/test_deploy_churn.py tests/engine
 TRAIN := build/train
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run llm test quick torture bench binary appliance docs model clean
+.PHONY: help setup setup-dev demo run llm test quick torture bench binary sbom appliance docs model clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,11 @@ bench: setup-dev  ## measure this machine and print the table
 
 binary: $(VENV)/.ready-binary  ## build dist/genba-VERSION-ARCH, the product in one file
 	@$(BINARY_VENV)/bin/python .ci/binary/build.py
+
+sbom: setup  ## write dist/genba.cdx.json, the bill of materials (CycloneDX)
+	@mkdir -p dist
+	@$(VENV)/bin/genba licences --cyclonedx > dist/genba.cdx.json
+	@echo dist/genba.cdx.json
 
 $(VENV)/.ready-binary: pyproject.toml .ci/setup.sh
 	@sh .ci/setup.sh $(BINARY_VENV) binary

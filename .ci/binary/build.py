@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WORK = ROOT / "build" / "binary"
 DATA = {
-    "ui": ("built", "help", "fonts", "locale"),
+    "ui": ("built", "help", "fonts", "locale", "licences.json"),
     "models": ("explainer",),
     ".": ("flows", "systemd", "ansible", "LICENSE"),
 }
@@ -30,6 +30,7 @@ PACKAGES = ("gateway", "nodes", "models", "ui")
 ALSO = ("amqtt", "serial.urlhandler.protocol_socket", "serial.urlhandler.protocol_rfc2217")
 WHOLE = ("llama_cpp", "xllamacpp")
 """Packages with libraries that PyInstaller does not see; taken when they are installed."""
+METADATA = ("genba", "amqtt", "llama-cpp-python", "xllamacpp")
 
 
 def main() -> None:
@@ -53,7 +54,10 @@ def frozen() -> Path:
     """The PyInstaller tree."""
     words = ["--noconfirm", "--clean", "--onedir", "--name", "genba", "--log-level", "WARN"]
     words += ["--distpath", str(WORK / "dist"), "--workpath", str(WORK / "work")]
-    words += ["--specpath", str(WORK), "--copy-metadata", "genba", "--paths", str(ROOT)]
+    words += ["--specpath", str(WORK), "--paths", str(ROOT)]
+    for name in METADATA:  # With the licence texts: `genba licences` reads them.
+        if installed(name):
+            words += ["--recursive-copy-metadata", name]
     for package in PACKAGES:
         words += ["--collect-submodules", package]
     for module in ALSO:
@@ -72,6 +76,15 @@ def frozen() -> Path:
     words.append(str(HERE / "entry.py"))
     subprocess.run([sys.executable, "-m", "PyInstaller", *words], check=True)
     return WORK / "dist" / "genba"
+
+
+def installed(name: str) -> bool:
+    """Whether a distribution is in this environment."""
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def clean(tree: Path) -> None:

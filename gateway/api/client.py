@@ -69,6 +69,18 @@ class Client:
         """Every tag with its newest value."""
         return [dict(row) for row in self._ask("GET", "/api/tags")]
 
+    def about(self) -> dict[str, Any]:
+        """Versions of the gateway that runs and of what it is made of."""
+        return dict(self._ask("GET", "/api/about"))
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Every connection of the flows that run, with its state and last error."""
+        return [dict(row) for row in self._ask("GET", "/api/connections")]
+
+    def metrics(self) -> str:
+        """All counters in Prometheus' text form."""
+        return self._get("/metrics").decode(errors="replace")
+
     def report(self) -> dict[str, Any]:
         """The page an operator reads first: books, what waits, gaps, letters, wear."""
         return dict(self._ask("GET", "/api/report"))

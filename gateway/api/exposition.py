@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.api.exposition_models import model_families
+from gateway.api.exposition_names import BY_NAME
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.runtime import Runtime
 
 Rows = list[tuple[str, float]]
-Family = tuple[str, str, str, Sequence[tuple[str, float]]]
+Family = tuple[str, Sequence[tuple[str, float]]]
 
 
 def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> str:
@@ -34,34 +35,26 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
     wires = runtime.wires()
     ends = [_labels(flow=w["flow"], **{"from": w["from"], "to": w["to"]}) for w in wires]
     families: list[Family] = [
-        ("genba_node_total", "counter", "What a node counted.", nodes),
-        ("genba_node_up", "gauge", "1 while a node runs or is connected.", running),
+        ("genba_node_total", nodes),
+        ("genba_node_up", running),
         (
             "genba_wire_rows_total",
-            "counter",
-            "Rows that went over a wire.",
             [(end, wire["rows"]) for end, wire in zip(ends, wires, strict=True)],
         ),
         (
             "genba_wire_queued",
-            "gauge",
-            "What waits at the end of a wire.",
             [(end, wire["queued"]) for end, wire in zip(ends, wires, strict=True)],
         ),
         (
             "genba_inbox_rows",
-            "gauge",
-            "Rows that came in and wait for their flow.",
             [(_labels(flow=name), r.inbox.rows) for name, r in runtime.runners.items()],
         ),
         (
             "genba_inbox_rows_max",
-            "gauge",
-            "How many may wait until the sources are held back.",
             [(_labels(flow=name), r.inbox.rows_max) for name, r in runtime.runners.items()],
         ),
-        ("genba_alarms_open", "gauge", "Alarms that are open.", [("", len(runtime.book.open()))]),
-        ("genba_commits_total", "counter", "Commits to disk.", [("", runtime.store.commits)]),
+        ("genba_alarms_open", [("", len(runtime.book.open()))]),
+        ("genba_commits_total", [("", runtime.store.commits)]),
     ]
     families += _books(runtime)
     families += _history(runtime)
@@ -69,8 +62,9 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
     families += model_families(runtime.models, _labels)
     families += _disk(runtime, found) if found is not None else []
     lines = []
-    for family, kind, about, rows in families:
-        lines += [f"# HELP {family} {about}", f"# TYPE {family} {kind}"]
+    for family, rows in families:
+        known = BY_NAME[family]
+        lines += [f"# HELP {family} {known.about}", f"# TYPE {family} {known.kind}"]
         lines += [f"{family}{labels} {value}" for labels, value in rows]
     return "\n".join(lines) + "\n"
 
@@ -97,11 +91,11 @@ def _books(runtime: Runtime) -> list[Family]:
             queued.append((_labels(flow=flow, node=f"{row['node']}/outbox"), row["queued"]))
             size.append((_labels(flow=flow, node=row["node"]), row["bytes"]))
     return [
-        ("genba_unbalanced_rows", "gauge", "Rows nobody can account for; must be 0.", unbalanced),
-        ("genba_input_rows_total", "counter", "Rows that came in, since the start.", inputs),
-        ("genba_outlet_rows_total", "counter", "Rows for a sink or worker, and theirs.", outlets),
-        ("genba_waiting_rows", "gauge", "Rows that wait, in an inbox or an outbox.", queued),
-        ("genba_outbox_bytes", "gauge", "About how many bytes wait in an outbox.", size),
+        ("genba_unbalanced_rows", unbalanced),
+        ("genba_input_rows_total", inputs),
+        ("genba_outlet_rows_total", outlets),
+        ("genba_waiting_rows", queued),
+        ("genba_outbox_bytes", size),
     ]
 
 
@@ -111,8 +105,7 @@ def _explanations(runtime: Runtime) -> list[Family]:
         return []
     counts = runtime.explainer.figures()["counts"]
     rows = [(_labels(what=what), count) for what, count in counts.items()]
-    about = "Explanations of alarms, by what became of them."
-    return [("genba_explanations_total", "counter", about, rows)]
+    return [("genba_explanations_total", rows)]
 
 
 def _history(runtime: Runtime) -> list[Family]:
@@ -129,12 +122,10 @@ def _history(runtime: Runtime) -> list[Family]:
     return [
         (
             "genba_history_rows_total",
-            "counter",
-            "Samples for trends, by what became of them.",
             rows,
         ),
-        ("genba_history_waiting_rows", "gauge", "Samples that wait.", [("", history.waiting_rows)]),
-        ("genba_history_stopped", "gauge", "1 while trends have no room.", [("", stopped)]),
+        ("genba_history_waiting_rows", [("", history.waiting_rows)]),
+        ("genba_history_stopped", [("", stopped)]),
     ]
 
 
@@ -153,17 +144,15 @@ def _disk(runtime: Runtime, found: Mapping[str, Any]) -> list[Family]:
     letters = found["letters"]
     written = runtime.wear.written
     return [
-        ("genba_dead_letters", "gauge", "Dead letters that wait.", [("", letters["waiting"])]),
+        ("genba_dead_letters", [("", letters["waiting"])]),
         (
             "genba_dead_letters_dropped_total",
-            "counter",
-            "Letters lost for lack of room.",
             [("", letters["dropped"])],
         ),
-        ("genba_gaps_day", "gauge", "Gaps that ended within the last 24 hours.", gaps),
-        ("genba_checkpoint_age_seconds", "gauge", "Age of the newest checkpoint.", ages),
-        ("genba_journal_bytes", "gauge", "Size of the journal that is kept.", journal),
-        ("genba_written_bytes_total", "counter", "Bytes written since the start.", [("", written)]),
+        ("genba_gaps_day", gaps),
+        ("genba_checkpoint_age_seconds", ages),
+        ("genba_journal_bytes", journal),
+        ("genba_written_bytes_total", [("", written)]),
     ]
 
 

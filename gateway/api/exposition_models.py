@@ -9,7 +9,7 @@ from gateway.engine.models_pool import ModelPool
 Rows = list[tuple[str, float]]
 
 
-def model_families(pool: ModelPool, labels: Callable[..., str]) -> list[tuple[str, str, str, Rows]]:
+def model_families(pool: ModelPool, labels: Callable[..., str]) -> list[tuple[str, Rows]]:
     """Questions, tokens, time and cost by model.
 
     Args:
@@ -35,12 +35,12 @@ def model_families(pool: ModelPool, labels: Callable[..., str]) -> list[tuple[st
         cost.append((labels(model=name), tally.cost))
         waiting.append((labels(model=name), row["waiting"]))
     return [
-        ("genba_model_questions_total", "counter", "By what became of them.", questions),
-        ("genba_model_tokens_total", "counter", "Tokens asked and answered.", tokens),
-        ("genba_model_seconds_total", "counter", "Until first and last pieces.", seconds),
-        ("genba_model_cost_total", "counter", "In the currency of its prices.", cost),
-        ("genba_model_waiting", "gauge", "Questions that wait.", waiting),
-        ("genba_model_answers_kept", "gauge", "Answers kept.", [("", pool.answers.rows)]),
+        ("genba_model_questions_total", questions),
+        ("genba_model_tokens_total", tokens),
+        ("genba_model_seconds_total", seconds),
+        ("genba_model_cost_total", cost),
+        ("genba_model_waiting", waiting),
+        ("genba_model_answers_kept", [("", pool.answers.rows)]),
     ]
 
 

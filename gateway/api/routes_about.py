@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from functools import cache
 from importlib import metadata
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Query, Response
 from fastapi.responses import PlainTextResponse
 
+from gateway.api import licences
 from gateway.api.gate import needs
 from gateway.engine.graph import COMMUNICATION
 from gateway.engine.health import OWN, own_flow
 from gateway.engine.runtime import Runtime
 from gateway.flow.document import Document
-
-_LICENCE_MAX: Final = 80
-_OSI: Final = "License :: OSI Approved :: "
 
 
 def add(app: FastAPI, runtime: Runtime) -> None:
@@ -28,7 +25,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
     @app.get("/api/about")
     @needs("status.read")
     async def about() -> Response:
-        packages = await asyncio.to_thread(_packages)
+        packages = await asyncio.to_thread(licences.packages)
         return _json(
             {
                 "version": metadata.version("genba"),
@@ -59,36 +56,6 @@ def _document(runtime: Runtime, flow: str) -> Document | None:
         return own_flow()
     host = runtime.hosts.get(flow)
     return host.document if host is not None else None
-
-
-@cache
-def _packages() -> list[dict[str, str]]:
-    """What is installed beside the gateway, with its licence in the words of its makers."""
-    found = {}
-    for one in metadata.distributions():
-        head = one.metadata
-        name = _field(head, "Name")
-        if name:
-            found[name.lower()] = {"name": name, "version": one.version, "licence": _licence(head)}
-    return [found[name] for name in sorted(found)]
-
-
-def _field(head: metadata.PackageMetadata, name: str) -> str:
-    return (head[name] or "").strip() if name in head else ""
-
-
-def _licence(head: metadata.PackageMetadata) -> str:
-    """The expression of SPDX where there is one (PEP 639), else a word or a classifier."""
-    said = _field(head, "License-Expression") or _field(head, "License")
-    line = said.partition("\n")[0].strip()
-    if line and line != "UNKNOWN" and len(said) <= _LICENCE_MAX:
-        return line
-    classified = [
-        text.removeprefix(_OSI)
-        for text in head.get_all("Classifier") or []
-        if text.startswith(_OSI)
-    ]
-    return ", ".join(classified) or line[:_LICENCE_MAX]
 
 
 def _json(value: Any) -> Response:

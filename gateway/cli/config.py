@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
 def _show(args: argparse.Namespace) -> int:
     settings = read(args)
     if args.json:
-        print(json.dumps(_plain(settings), ensure_ascii=False))
+        print(json.dumps(plain(settings), ensure_ascii=False))
         return 0
     table = Table(box=None, pad_edge=False)
     for head in ("setting", "value", "from", "what it is"):
@@ -49,7 +49,8 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
-def _plain(settings: Settings) -> dict[str, Any]:
+def plain(settings: Settings) -> dict[str, Any]:
+    """All settings as plain values, each with where it comes from."""
     values = {
         name: {"value": _json(one.value), "from": one.source, "unit": one.setting.unit}
         for name, one in settings.values.items()

@@ -13,6 +13,8 @@ from gateway.errors import ConfigError
 
 HELP: Final = Path(str(files("ui"))) / "help"
 NODES: Final = HELP / "nodes"
+GRAFANA: Final = "grafana.json"
+"""The dashboard for Grafana, which lies beside the guide about counters."""
 
 
 def add(commands: Any) -> None:
@@ -50,6 +52,8 @@ def page(topic: str) -> str:
     from gateway.flow.registry import names
     from gateway.flow.spec import find_spec
 
+    if topic == GRAFANA:
+        return (HELP / GRAFANA).read_text("utf-8")
     known = {name.removesuffix(".md"): text for name, text in guides().items()}
     if topic in known:
         return re.sub(r"<!--.*?-->\n\n?", "", known[topic])
@@ -95,12 +99,17 @@ def write_pages(folder: Path = NODES) -> list[str]:
 
 def guides() -> dict[str, str]:
     """The guides as they should be: what is generated in them is made anew."""
+    from gateway.api.exposition_names import metrics_table
     from gateway.flow.page import functions_table
 
-    table = f"<!-- functions -->\n\n{functions_table()}\n<!-- end -->"
-    part = re.compile(r"<!-- functions -->.*?<!-- end -->", re.DOTALL)
+    tables = {"functions": functions_table(), "metrics": metrics_table()}
+    part = re.compile(rf"<!-- ({'|'.join(tables)}) -->.*?<!-- end -->", re.DOTALL)
     found = {path.name: path.read_text("utf-8") for path in sorted(HELP.glob("*.md"))}
-    return {name: part.sub(lambda _: table, text) for name, text in found.items()}
+
+    def made(was: re.Match[str]) -> str:
+        return f"<!-- {was[1]} -->\n\n{tables[was[1]]}\n<!-- end -->"
+
+    return {name: part.sub(made, text) for name, text in found.items()}
 
 
 def write_guides(folder: Path = HELP) -> list[str]:

@@ -34,6 +34,9 @@ COMMANDS: Final = {
     "alarms": "list, acknowledge and shelve alarms",
     "explain": "say why an alarm was raised, or export what was learnt",
     "status": "say on one page how the gateway is",
+    "doctor": "check the machine and the gateway, and say what to do",
+    "support-bundle": "write all that helps to find a fault into one file, without secrets",
+    "licences": "list what the gateway is made of, with the licences",
     "gaps": "list what sources have missed",
     "dlq": "list, look at, replay and discard dead letters",
     "deploy": "let a flow file take the place of the flow that runs",
@@ -104,7 +107,7 @@ def _command(words: list[str]) -> int:
     wanted = next((word for word in words if word in COMMANDS), None)
     for name, about in COMMANDS.items():
         if name == wanted and name != "plant":
-            importlib.import_module(f"gateway.cli.{name}").add(commands)
+            importlib.import_module(f"gateway.cli.{name.replace('-', '_')}").add(commands)
         else:
             commands.add_parser(name, help=about, add_help=False)
     if words and wanted is None and not words[0].startswith("-"):

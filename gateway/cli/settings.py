@@ -119,6 +119,11 @@ def read(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> S
     return Settings(values, texts, file, tuple(warnings))
 
 
+def usual() -> Settings:
+    """The settings of a gateway that nobody has told anything."""
+    return Settings({one.name: Value(one, one.usual(), "usual") for one in SETTINGS}, {}, None)
+
+
 def _file(
     named: Path | None, environ: Mapping[str, str]
 ) -> tuple[Path | None, dict[str, Any], list[str]]:

@@ -139,6 +139,24 @@ class Secrets:
                 found[variable[13:].lower()] = Known(variable[13:].lower(), "environment", 0)
         return [found[name] for name in sorted(found)]
 
+    def values(self) -> list[str]:
+        """Every value that can be opened here, so that it can be kept out of a text.
+
+        Nothing is changed: no key is made, and no file is sealed.
+        """
+        found = [text for name, text in os.environ.items() if name.startswith("GENBA_SECRET_")]
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        has_key = (self._folder / KEY).exists() or bool(
+            credentials and (Path(credentials) / CREDENTIAL).is_file()
+        )
+        for path in sorted(self._folder.glob("*")):
+            with suppress(ConfigError, OSError, UnicodeDecodeError):
+                if path.name.endswith(SEALED) and has_key:
+                    found.append(self._opened(path.name.removesuffix(SEALED)))
+                elif path.name != KEY and path.is_file():
+                    found.append(path.read_text("utf-8").rstrip("\n"))
+        return found
+
     def _take_in(self, name: str) -> None:
         """Seal a file that somebody has put here as it is."""
         plain = self._folder / name
