@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, Literal
 
-from models.explainer.text import Language
+from models.explainer.text import Explanation, Language
 
-Code = Literal["off", "none", "late", "over", "unchecked", "busy", "away"]
+Code = Literal["off", "usual", "none", "late", "over", "unchecked", "busy", "away"]
 _SAID: Final[Mapping[Code, Mapping[Language, str]]] = {
     "off": {
         "en": "Models are switched off for explanations (--explain-deadline-s 0).",
         "ja": "説明文のモデルは無効になっています（--explain-deadline-s 0）。",
+    },
+    "usual": {
+        "en": "Texts are the template's, unless a rule for explain names a model.",
+        "ja": "用途 explain の規則でモデルを指定しない限り、文章はテンプレートです。",
     },
     "none": {
         "en": "No model can be used for this: {detail}",
@@ -49,4 +54,11 @@ def reason(code: Code, language: Language, detail: object = "") -> str:
     return _SAID[code][language].replace("{detail}", str(detail))
 
 
-__all__ = ["Code", "reason"]
+def with_reason(
+    text: Explanation, language: Language, code: Code, detail: object = ""
+) -> Explanation:
+    """A text with the reason why it is the template's."""
+    return replace(text, reason=reason(code, language, detail))
+
+
+__all__ = ["Code", "reason", "with_reason"]

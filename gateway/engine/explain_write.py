@@ -21,7 +21,7 @@ from gateway.engine.explain_draft import draft
 from gateway.engine.explain_make import Made
 from gateway.engine.explain_progress import Board
 from gateway.engine.explain_queue import Queue, Wish
-from gateway.engine.explain_reasons import Code, reason
+from gateway.engine.explain_reasons import Code, with_reason
 from gateway.engine.store_explain import Explained, Key, keep
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError
@@ -88,15 +88,25 @@ class ModelDesk:
 
     def prepared(self, made: Made) -> Made:
         """What was found out, with the reason at the texts where no model is asked at all."""
-        if self._deadline_s:
-            return made
-        texts = {one: _with_reason(text, one, "off") for one, text in made.texts.items()}
+        why: Code = "usual" if self._deadline_s else "off"
+        texts = {
+            one: text if self._asks(one) else with_reason(text, one, why)
+            for one, text in made.texts.items()
+        }
         return replace(made, texts=texts)
+
+    def _asks(self, language: Language) -> bool:
+        """Whether a model writes in this language: only where somebody has said so by a rule.
+
+        A reader liked the template as well as our own model (models/explainer/CARD.md).
+        """
+        ask = Ask("explain", (), language=language)
+        return bool(self._deadline_s) and self._runtime.models.choice(ask).is_ruled
 
     def put(self, job: Job) -> None:
         """Let a model write about it when it is its turn."""
         key = job.row.key
-        if not self._deadline_s:
+        if not any(map(self._asks, LANGUAGES)):
             self._counts["by_template"] += 1
             self._board.set(key, "done", explained=job.row)
             return
@@ -110,11 +120,11 @@ class ModelDesk:
 
     def expect(self) -> None:
         """An alarm was raised: have the model ready by the time its facts are there."""
-        if self._deadline_s and not len(self._tasks):
+        if any(map(self._asks, LANGUAGES)) and not len(self._tasks):
             self._tasks.start("warm", self._warm())
 
     async def _warm(self) -> None:
-        for language in LANGUAGES:
+        for language in filter(self._asks, LANGUAGES):
             ask = Ask("explain", (), language=language)
             with suppress(GatewayError, TimeoutError):  # It is said when it is asked.
                 async with asyncio.timeout(WARM_S_MAX):
@@ -174,6 +184,8 @@ class ModelDesk:
     async def _in_language(self, job: Job, language: Language) -> Explanation:
         """What the model says, or the template's text with the reason why it is that."""
         key = job.row.key
+        if not self._asks(language):
+            return job.made.texts[language]
         writing = self._tasks.start("write", self._outcome(job, language))
         self._now = (key, writing)
         if key in self._over and not job.wish.is_asked:
@@ -187,14 +199,14 @@ class ModelDesk:
             if not writing.cancelled():  # Not it, but the whole of us.
                 writing.cancel()
                 raise
-            said = _with_reason(job.made.texts[language], language, "over")
+            said = with_reason(job.made.texts[language], language, "over")
             return self._count("cancelled", said)
         finally:
             self._now = None
 
     async def _outcome(self, job: Job, language: Language) -> Explanation:
         """The same, unless it is cancelled."""
-        said = partial(_with_reason, job.made.texts[language], language)
+        said = partial(with_reason, job.made.texts[language], language)
         try:
             found = await self._generate(job, language)
         except TimeoutError:
@@ -276,19 +288,13 @@ class ModelDesk:
 
     def _leave(self, job: Job, why: Code) -> None:
         """The template's text stays; after a restart it is without the reason."""
-        texts = {one: _with_reason(text, one, why) for one, text in job.made.texts.items()}
+        texts = {one: with_reason(text, one, why) for one, text in job.made.texts.items()}
         self._counts["by_template"] += 1
         self._board.set(job.row.key, "done", explained=self._current(job, texts))
 
     def _count(self, what: str, text: Explanation) -> Explanation:
         self._counts[what] += 1
         return text
-
-
-def _with_reason(
-    text: Explanation, language: Language, code: Code, detail: object = ""
-) -> Explanation:
-    return replace(text, reason=reason(code, language, detail))
 
 
 __all__ = ["Job", "ModelDesk"]

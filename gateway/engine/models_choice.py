@@ -34,12 +34,14 @@ class Choice:
         why: The rule, in words.
         out: Those that are not asked, with the reason.
         is_for_now: Whether one of these reasons will pass by itself.
+        is_ruled: Whether somebody has said who does this, by a rule or by a name.
     """
 
     names: list[str] = field(default_factory=list)
     why: str = ""
     out: dict[str, str] = field(default_factory=dict)
     is_for_now: bool = False
+    is_ruled: bool = False
 
     def refusal(self) -> GatewayError:
         """What to say when nobody is left."""
@@ -62,6 +64,7 @@ def choose(found: ModelList, ask: Ask, known: Mapping[str, Known]) -> Choice:
     rule, number = _rule(found, ask)
     said = f"rule {number}" if number else "no rule"
     choice = Choice(why=f"{ask.task} in {ask.language}: {said}")
+    choice.is_ruled = bool(number or ask.model)
     if ask.model:
         names = [ask.model]
         choice.why += ", the model is named"

@@ -277,6 +277,11 @@ async def test_our_own_model_words_it_in_both_languages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with gateway(tmp_path, monkeypatch, 20.0) as bench:
+        known = bench.runtime.models.book.found
+        ruled = ModelList.of(
+            known.model_dump(mode="json") | {"rules": [{"task": "explain", "models": ["own"]}]}
+        )
+        await bench.runtime.models.book.put(ruled, None, "user:test", "models/set")
         await bench.story((HOT,))
         for language in ("en", "ja"):
             found = await bench.explained(alarm_of(HOT), language)
@@ -295,3 +300,13 @@ async def test_a_gateway_stops_while_a_model_writes(
         await use(bench, llm)
         await bench.story((HOT,))
         await until(lambda: llm.bodies)
+
+
+async def test_without_a_rule_the_text_is_the_templates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as bench:
+        await bench.story((HOT,))
+        found = await bench.explained(alarm_of(HOT))
+        assert (found["state"], found["text"]["by"]) == ("done", "template")
+        assert "rule for explain" in found["text"]["reason"]
