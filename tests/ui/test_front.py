@@ -178,6 +178,10 @@ async def test_without_a_login_only_the_login_answers(secure: Site) -> None:
         "GET /api/claim",
         "POST /api/claim",
         "POST /api/login",
+        # The login at a provider: its name or none, and the way there and back.
+        "GET /api/openid",
+        "GET /api/openid/start",
+        "GET /api/openid/callback",
         *({"GET /readyz"} & answered),
     }
 
