@@ -64,6 +64,8 @@ def _install(args: argparse.Namespace) -> int:
     print(f"{release.name}, signed with {release.key}, takes the place of {before}.")
     switch(release.name)
     problem = _start_and_watch(args.ready_s, args.watch_s)
+    if target_of("current") != release.name:  # The guard was faster; what is ready is the old one.
+        raise Rejected(f"{release.name} ended at each start. {target_of('current')} runs again.")
     if not problem:
         (BASE / "pending").unlink(missing_ok=True)
         tidy()
