@@ -497,7 +497,7 @@ def test_what_each_role_may_in_words() -> None:
         least = next((r for r in who if permits(action, r)), "no role")
         first.setdefault(least or "nobody", set()).add(action)
     assert first["nobody"] == {"hook.call", "open"}
-    assert first["operator"] == {"alarm.act"}
+    assert first["operator"] == {"alarm.act", "explanation.ask", "explanation.judge"}
     assert first["engineer"] == {
         "alarm.suppress",
         "catch.read",
@@ -505,12 +505,15 @@ def test_what_each_role_may_in_words() -> None:
         "connection.trust",
         "dashboard.edit",
         "destination.read",
+        "explanation.read",
         "flow.edit",
         "flow.inject",
         "flow.shadow",
         "flow.tap",
         "letter.read",
         "letter.settle",
+        "model.read",
+        "model.try",
         "secret.list",
     }
     assert first["administrator"] == {
@@ -520,6 +523,7 @@ def test_what_each_role_may_in_words() -> None:
         "certificate.edit",
         "destination.edit",
         "grant.edit",
+        "model.edit",
         "openid.edit",
         "openid.read",
         "secret.edit",

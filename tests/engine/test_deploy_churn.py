@@ -258,6 +258,7 @@ async def churn(world: World, editor: Editor, folder: Path) -> Runtime:
     chance = editor.chance
     first = Document.parse(editor.text())
     runtime = await started(first, folder, checkpoint_s=0.5)
+    await asyncio.to_thread(int)  # The loop's own thread for files, which health uses as well.
     tasks, threads = len(asyncio.all_tasks()), threading.active_count()
     for number in range(EDITS):
         before = world.sent

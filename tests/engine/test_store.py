@@ -332,7 +332,9 @@ async def test_a_damaged_file_is_put_aside(tmp_path: Path, what: str) -> None:
         path.write_bytes(bytes(content))
     else:
         db = sqlite3.connect(path)
-        db.execute("PRAGMA user_version=99")
+        with db:
+            db.execute("PRAGMA user_version=99")
+            db.execute("UPDATE meta SET value='99' WHERE key='readable_since'")
         db.close()
     again = Store(path)
     told = await again.open()
