@@ -148,8 +148,8 @@ def _start_and_watch(ready_s: float, watch_s: float) -> str:
 
 
 async def _started(ready_s: float, watch_s: float) -> str:
-    before = _starts()
     _systemctl("reset-failed", _ENGINE)
+    before = _starts()  # Behind the reset, which changes the count of restarts.
     _systemctl("restart", "--no-block", _TARGET, _ENGINE)
     clock = SystemClock()
     end_s = clock.monotonic() + ready_s
