@@ -202,10 +202,15 @@ def fleeting(events: AlarmColumns) -> Flags:
     return found
 
 
-def bad_actors(alarm: Ints, most: int = 10) -> list[tuple[int, int]]:
-    """The alarms that were annunciated most: (which, how often), the worst first."""
-    counts = np.bincount(alarm) if len(alarm) else np.zeros(0, np.int64)
-    order = np.lexsort((np.arange(len(counts)), -counts))[:most]
+def bad_actors(told: AlarmColumns, most: int = 10) -> list[tuple[int, int]]:
+    """The alarms that were annunciated most: (which, how often), the worst first.
+
+    Equal ones come in the order of their names: their numbers follow the order in which they were
+    read, which is another one after a restart.
+    """
+    counts = np.bincount(told.alarm, minlength=len(told.alarms))
+    rank = np.argsort(np.argsort(np.array(told.alarms, dtype=np.str_)))
+    order = np.lexsort((rank, -counts))[:most]
     return [(int(i), int(counts[i])) for i in order if counts[i]]
 
 

@@ -129,7 +129,7 @@ def _of(told: AlarmColumns, which: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def _actors(told: AlarmColumns) -> dict[str, Any]:
-    rows = bad_actors(told.alarm)
+    rows = bad_actors(told)
     total = max(len(told.ts), 1)
     listed = [{"alarm": told.alarms[i], "count": n, "share": n / total} for i, n in rows]
     return {"share": sum(n for _, n in rows) / total, "list": listed}

@@ -221,6 +221,19 @@ def test_events_that_come_in_parts_are_those_that_come_at_once(
     assert kpi(joined, 0, end) == kpi(AlarmColumns.of(events[-rows_max:]), 0, end)
 
 
+def test_alarms_that_came_as_often_are_told_in_the_order_of_their_names() -> None:
+    book = Book()
+    for name in ("b", "c", "a", "c"):
+        book.do(0, name, "condition_true")
+        book.do(0, name, "condition_false")
+        book.do(0, name, "ack")
+    whole = AlarmColumns.of(book.events)
+    later = AlarmColumns.of([]).followed_by(AlarmColumns.of(book.events, ["f/n:c:HI"]), 1000)
+    for events in (whole, later):
+        rows = kpi(events, 0, 10 * MIN)["bad_actors"]["list"]
+        assert [row["alarm"] for row in rows] == ["f/n:c:HI", "f/n:a:HI", "f/n:b:HI"]
+
+
 @given(st.lists(st.integers(0, 14), max_size=40))
 def test_bands_and_floods_are_those_of_the_reference(counts: list[int]) -> None:
     found = bands(np.array(counts, np.int64))
