@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from models.explainer.vocabulary import Asset, Quantity
+from models.explainer.vocabulary import ASSETS, Asset, Quantity
 
 # UCUM codes, and what people write instead. Source: https://ucum.org/ucum.
 _UNITS: Final[dict[Quantity, str]] = {
@@ -176,29 +176,10 @@ JAPANESE_ASSETS: Final[dict[str, Asset]] = {
     "市場": "feed",
     "ログ": "feed",
 }
-COMPONENTS: Final[frozenset[Asset]] = frozenset(
-    {
-        "bearing",
-        "motor",
-        "gearbox",
-        "drive",
-        "pump",
-        "fan",
-        "compressor",
-        "hydraulics",
-        "lubrication",
-        "cooling",
-        "pneumatics",
-        "vacuum",
-        "valve",
-        "tank",
-        "heater",
-        "tool",
-        "scale",
-        "electrical",
-        "ambient",
-    }
+_WHOLES: Final[frozenset[Asset]] = frozenset(
+    {"conveyor", "press", "robot", "sensor", "network", "feed", "other"}
 )
+COMPONENTS: Final[frozenset[Asset]] = frozenset(ASSETS) - _WHOLES
 """Assets that are parts of others: named together with a machine, they are what is meant."""
 
 
