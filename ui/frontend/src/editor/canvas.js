@@ -195,7 +195,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   // ---------------------------------------------------------------- wiring
   let isMade = false;
   let end = null;
-  let endedAt = -1e9;
+  let isLetGo = false;
   const isValid = (c) => {
     if ('id' in c) return true; // It comes from Python, which has looked at it.
     const reason = misfit(store, c);
@@ -209,7 +209,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   }
   function finish(event) {
     carrying.value = '';
-    endedAt = performance.now();
+    isLetGo = true;
     const reason = store.refusal.text;
     store.refusal.text = '';
     const from = end;
@@ -293,8 +293,10 @@ export function makeCanvas(store, { root, emitSelect }) {
       return !!edge && (isOn(edge.sourceNode) || isOn(edge.targetNode));
     };
   };
-  // A wire that is let go ends with a click on the canvas, which means nothing.
-  const hasJustWired = () => performance.now() - endedAt < 250;
+  // A wire that is let go ends with a click on the canvas, which means nothing: the next press begins another.
+  const hasJustWired = () => isLetGo;
+  const press = () => { isLetGo = false; };
+  document.addEventListener('pointerdown', press, { capture: true });
 
   // ---------------------------------------------------------------- keys
   let pending = null;
@@ -328,7 +330,10 @@ export function makeCanvas(store, { root, emitSelect }) {
     const top = node.position.y * zoom + y;
     if (left < 0 || top < 0 || left + WIDTH * zoom > width || top + HEIGHT * zoom > height) flow.setCenter(node.position.x + WIDTH / 2, node.position.y + HEIGHT / 2, { zoom, duration: 150 });
   }
-  onBeforeUnmount(sendPending);
+  onBeforeUnmount(() => {
+    document.removeEventListener('pointerdown', press, { capture: true });
+    sendPending();
+  });
 
   return {
     flow, reset, apply, select, reveal, revealPath, focus, add, quick, centre, toCanvas, wireAt, pointOf, isValid, wire, cancelWire, hasJustWired,

@@ -1,0 +1,1 @@
+var e=(e,t)=>{e.value=t??``},t={mounted:(t,{value:n})=>e(t,n),updated(t,{value:n,oldValue:r}){(n!==r||t!==document.activeElement)&&e(t,n)}};export{t};
