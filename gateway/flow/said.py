@@ -171,7 +171,8 @@ class Sayings:
             again = self._pattern(number, "").fullmatch(text)
             if again is None or again.groups() != match.groups():
                 return None  # It could be read in another way, too.
-        values, weight = {}, template.weight
+        values: dict[str, str] = {}
+        weight = template.weight
         for name, value in zip(template.fields, match.groups(), strict=True):
             kind = _kind(name)
             if not kind:

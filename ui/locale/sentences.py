@@ -21,9 +21,9 @@ from ui.assets import HERE
 ROOT: Final = HERE.parent
 _FLOW: Final = (
     "browsing dashboard document effects entries expand expand_tests expression findings gather "
-    "gaps grant jsonpath jsonschema judging junctions layout lint lint_outbox lint_subflow lint_tests "
-    "lint_units lint_wires lint_writes notation registry shape shape_subflow subflow tag_csv "
-    "template units variables widgets window_base window_config yaml_read"
+    "gaps grant jsonpath jsonschema judging junctions layout lint lint_outbox lint_subflow "
+    "lint_tests lint_units lint_wires lint_writes notation registry shape shape_subflow subflow "
+    "tag_csv template units variables widgets window_base window_config yaml_read"
 )
 _ENGINE: Final = (
     "backoff ballast change connections context deploy egress flows foresight health ingress "
@@ -40,7 +40,7 @@ SOURCES: Final = (
 )
 """Where sentences are said that the screens show."""
 _PARTS: Final = re.compile(
-    r"nodes/alarm/|nodes/modbus/_(pdu|client|frame|trouble|listener)|nodes/mqtt/_(codec|session)"
+    r"nodes/alarm/|nodes/modbus/_(pdu|client|frame|link|trouble|listener)|nodes/serial/_port|nodes/mqtt/_(codec|session)"
     r"|nodes/mqtt/connection|nodes/opcua/(_errors|_open|_trust|_session|_history|connection)"
     r"|nodes/_line|gateway/flow/(findings|effects)|gateway/engine/health"
 )
@@ -89,15 +89,14 @@ def said_in(source: str, *, parts: bool = False) -> Iterator[str]:
         source: The code.
         parts: Also what is no whole sentence.
 
-    >>> list(said_in('def f(a):\\n    is_ = "is" if a else "is not"\\n    return f"{a.tag} {is_} up."'))
-    ['{tag} is up.', '{tag} is not up.']
+    >>> list(said_in('def f(a):\\n    w = "up" if a else "out"\\n    return f"{a.tag} is {w}."'))
+    ['{tag} is up.', '{tag} is out.']
     """
     tree = ast.parse(source)
     skipped = set(_unsaid(tree))
     scopes: list[tuple[ast.AST, Mapping[str, ast.expr]]] = [(tree, {})]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            scopes.append((node, _assigned(node)))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    scopes += [(node, _assigned(node)) for node in ast.walk(tree) if isinstance(node, functions)]
     known: dict[int, Mapping[str, ast.expr]] = {}
     for scope, names in scopes:  # An inner function comes after the one around it.
         known |= {id(node): names for node in ast.walk(scope)}
@@ -146,8 +145,9 @@ def _unsaid(tree: ast.AST) -> Iterator[int]:
 
 def _is_part(node: ast.expr) -> bool:
     """Whether it is a fixed word, and no sentence of its own."""
-    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return is_text and not str(node.value).rstrip().endswith(_ENDS)
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return False
+    return not node.value.rstrip().endswith(_ENDS)
 
 
 def _refusals(node: ast.AST) -> Iterator[ast.AST]:
