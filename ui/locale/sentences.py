@@ -40,7 +40,8 @@ SOURCES: Final = (
 )
 """Where sentences are said that the screens show."""
 _PARTS: Final = re.compile(
-    r"nodes/alarm/|nodes/modbus/_(pdu|client|frame|link|trouble|listener)|nodes/serial/_port|nodes/mqtt/_(codec|session)"
+    r"nodes/alarm/|nodes/modbus/_(pdu|client|frame|link|trouble|listener)|nodes/serial/_port"
+    r"|nodes/mqtt/_(codec|session)"
     r"|nodes/mqtt/connection|nodes/opcua/(_errors|_open|_trust|_session|_history|connection)"
     r"|nodes/_line|gateway/flow/(findings|effects)|gateway/engine/health"
 )
