@@ -50,6 +50,7 @@ from gateway.api.live import MESSAGE_BYTES_MAX, Hub
 from gateway.api.messages import AlarmAction
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
+from gateway.api.told import Language, told
 from gateway.data import quality
 from gateway.data.tag import Tag
 from gateway.engine.accounts import Accounts
@@ -183,9 +184,10 @@ def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
 
     @app.get("/api/alarms")
     @needs("alarm.read")
-    async def alarms(all: bool = False) -> Response:
+    async def alarms(all: bool = False, language: Language = "en") -> Response:
         events = runtime.book.history() if all else runtime.book.open()
-        return _json([runtime.book.row(event) for event in events])
+        rows = [runtime.book.row(event) for event in events]
+        return _json(await told(rows, language))
 
     @app.post("/api/alarms/action")
     @needs("alarm.act")

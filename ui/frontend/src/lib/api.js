@@ -1,5 +1,6 @@
 // Every request of a page goes to its own origin; an error is a sentence of the gateway.
 import { t } from './i18n.js';
+import { said } from './said.js';
 
 export class Refused extends Error {
   constructor(text, status) { super(text); this.status = status; }
@@ -22,7 +23,7 @@ export async function ask(method, path, body, { background = false, raw = false 
   if (answer.status === 401 && answer.headers.has('WWW-Authenticate') && location.pathname !== '/login') {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  if (!answer.ok) throw new Refused((await answer.text()) || answer.statusText, answer.status);
+  if (!answer.ok) throw new Refused(said(await answer.text()) || answer.statusText, answer.status);
   if (raw) return answer;
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
