@@ -112,13 +112,15 @@ def _add_settings(app: FastAPI, openid: OpenId) -> None:
     @app.get("/api/openid/settings")
     @needs("openid.read")
     async def settings() -> dict[str, Any]:
-        found = openid.settings
+        found = openid.stored
         return {"settings": found.model_dump() if found else None, "fault": openid.fault}
 
     @app.put("/api/openid/settings")
     @needs("openid.edit")
     async def change(body: OpenIdSettings, request: Request) -> Done:
         await openid.change(actor_of(request), body)
+        if not body.enabled:
+            return Done(text="It is kept and switched off: people log in by passwords here only.")
         return Done(text=f"People log in by {body.issuer} from now on.")
 
     @app.delete("/api/openid/settings")
@@ -129,8 +131,8 @@ def _add_settings(app: FastAPI, openid: OpenId) -> None:
 
     @app.post("/api/openid/check")
     @needs("openid.edit")
-    async def check() -> Checked:
-        return Checked(**await openid.check())
+    async def check(body: OpenIdSettings | None = None) -> Checked:
+        return Checked(**await openid.check(body))
 
 
 def _must_be_safe(request: Request) -> None:

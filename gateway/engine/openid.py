@@ -83,13 +83,19 @@ class OpenId:
         self._key = AESGCM(AESGCM.generate_key(256))
         self._used: OrderedDict[str, None] = OrderedDict()
         self._by_address = Throttle(clock.monotonic, ADDRESS_S_MAX)
-        self.settings = self._file.load()
+        self.stored = self._file.load()
+        """The settings, also when they are switched off."""
         self._provider = self._made()
 
     @property
     def fault(self) -> str:
         """Why there is no way in by a provider although there are settings; empty when there is."""
         return self._file.fault
+
+    @property
+    def settings(self) -> OpenIdSettings | None:
+        """The settings by which people are let in; None when nobody is."""
+        return self.stored if self.stored is not None and self.stored.enabled else None
 
     def _made(self) -> Provider | None:
         if self.settings is None:
@@ -108,30 +114,36 @@ class OpenId:
             ConfigError: No administrator could log in while the provider is away, or the disk
                 refused.
         """
-        if settings is not None and not self._accounts.has_own_administrator():
+        is_on = settings is not None and settings.enabled
+        if is_on and not self._accounts.has_own_administrator():
             raise ConfigError(
                 "No administrator has a password here.",
                 hint="Make one first: they must get in while the provider is away.",
             )
-        shown = [one and one.model_dump(exclude={"ca"}) for one in (self.settings, settings)]
+        shown = [one and one.model_dump(exclude={"ca"}) for one in (self.stored, settings)]
         await self._accounts.write(actor, "openid/change", {"before": shown[0], "after": shown[1]})
         self._file.save(settings)
-        self.settings = settings
+        self.stored = settings
         self._provider = self._made()
-        await self._people.end_others(actor, settings.issuer if settings is not None else "")
+        await self._people.end_others(actor, settings.issuer if settings and is_on else "")
 
-    async def check(self) -> dict[str, Any]:
+    async def check(self, settings: OpenIdSettings | None = None) -> dict[str, Any]:
         """Ask the provider what it is, as a login would.
+
+        Args:
+            settings: Not stored yet; else those that are.
 
         Raises:
             ConfigError: There are no settings, or what it says cannot be.
             Disconnected: It does not answer.
         """
-        provider = self._asked()
+        settings = settings or self.stored
+        if settings is None:
+            raise ConfigError("There is no login by a provider here.", hint=self.fault)
+        provider = Provider(settings, self._secret, self._clock.monotonic)
         facts, keys = await provider.facts(), await provider.keys()
-        assert self.settings is not None
-        if self.settings.client_secret:
-            self._secret(self.settings.client_secret)
+        if settings.client_secret:
+            self._secret(settings.client_secret)
         return {"authorize": facts.authorize, "token": facts.token, "keys": len(keys)}
 
     def _asked(self) -> Provider:
