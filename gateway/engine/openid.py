@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from cryptography.exceptions import InvalidTag
@@ -31,9 +31,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gateway.engine.accounts import Accounts
 from gateway.engine.openid_people import People, Person
 from gateway.engine.openid_provider import Provider
+from gateway.engine.openid_refused import RefusedError, Why
 from gateway.engine.openid_settings import OpenIdSettings, SettingsFile
 from gateway.engine.openid_token import Expected, NotProvenError
-from gateway.engine.principal import Denied, Principal
+from gateway.engine.principal import Principal
 from gateway.engine.secrets import Secrets
 from gateway.engine.sessions import Session
 from gateway.engine.throttle import ADDRESS_S_MAX, Throttle, network
@@ -47,21 +48,7 @@ LOGIN_S: Final = 600.0
 USED_MAX: Final = 4_096
 PARAMETER_CHARS_MAX: Final = 4_096
 COOKIE_CHARS_MAX: Final = 4_096
-Why = Literal["again", "early", "away", "refused", "wrong", "role", "taken", "disabled", "full"]
 _NEXT: Final = re.compile(r"/(?![/\\])[\x21-\x7e]{0,500}\Z")
-
-
-class RefusedError(Denied):
-    """A login by the provider that came to nothing.
-
-    Args:
-        why: In one word, which the login page has a sentence for.
-        text: For the audit: what exactly was wrong.
-    """
-
-    def __init__(self, why: Why, text: str) -> None:
-        super().__init__(text)
-        self.why = why
 
 
 class OpenId:
