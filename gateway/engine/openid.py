@@ -124,10 +124,11 @@ class OpenId:
             ConfigError: There are no settings, or what it says cannot be.
             Disconnected: It does not answer.
         """
+        kept = self._provider if settings is None else None
         settings = settings or self.stored
         if settings is None:
             raise ConfigError("There is no login by a provider here.", hint=self.fault)
-        provider = Provider(settings, self._secret, self._clock.monotonic)
+        provider = kept or Provider(settings, self._secret, self._clock.monotonic)
         facts, keys = await provider.facts(), await provider.keys()
         if settings.client_secret:
             self._secret(settings.client_secret)
