@@ -29,6 +29,19 @@ export async function ask(method, path, body, { background = false, raw = false 
   return text ? JSON.parse(text) : null;
 }
 
+// A file that goes to the gateway's disk as it is; `progress` is told the share that is there.
+export function upload(path, file, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', path);
+    request.setRequestHeader('Content-Type', 'application/octet-stream');
+    request.upload.onprogress = (event) => { if (event.lengthComputable) progress(event.loaded / event.total); };
+    request.onload = () => (request.status < 300 ? resolve() : reject(new Refused(request.responseText || request.statusText, request.status)));
+    request.onerror = () => reject(new Refused(t('The upload was cut. Is the gateway still there? Try again.'), 0));
+    request.send(file);
+  });
+}
+
 export const get = (path, options) => ask('GET', path, undefined, options);
 export const post = (path, body = {}, options) => ask('POST', path, body, options);
 export const put = (path, body, options) => ask('PUT', path, body, options);
