@@ -39,6 +39,8 @@ TAGS = 200
 MINUTES = 10
 ALARMS = 20
 LATE_MS = 20.0
+GAP_S = 11.0
+"""So long after the last alarm of a line one more is an incident of its own."""
 QUANTITIES = (
     *("temperature", "pressure", "vibration", "flow", "level"),
     *("current", "torque", "weight", "humidity", "speed"),
@@ -230,6 +232,7 @@ def _rise(runtime: Runtime, tags: set[int]) -> Batch:
 
 async def _at_once(runtime: Runtime, script: Script, seen: Seen) -> None:
     await runtime.models.answers.forget()
+    await asyncio.sleep(GAP_S)
     seen.clear()
     watch = Watch()
     await _read(runtime, script, _rise(runtime, {line * 20 + 19 for line in range(10)}))
