@@ -37,6 +37,7 @@ from gateway.api import (
     routes_live,
     routes_models,
     routes_openid,
+    routes_prompts,
     routes_report,
     routes_secrets,
     routes_setpoints,
@@ -141,6 +142,7 @@ def application(
     routes_hooks.add(app, runtime)
     routes_destinations.add(app, runtime)
     routes_models.add(app, runtime)
+    routes_prompts.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)

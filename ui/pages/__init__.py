@@ -12,6 +12,7 @@ MODULES: Final = (
     "trends",
     "flows",
     "connections",
+    "prompts",
     "console",
     "system",
     "users",
