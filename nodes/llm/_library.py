@@ -77,7 +77,7 @@ def checked(text: str) -> Prompt:
         ConfigError: It is no template.
     """
     try:
-        return Prompt("text", PromptConfig(user=text), Path())
+        return Prompt("text", PromptConfig.model_validate({"user": text}), Path())
     except ValidationError as error:
         said = "; ".join(one["msg"] for one in error.errors())
         raise ConfigError(said.removeprefix("Value error, ")) from error
