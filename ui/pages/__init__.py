@@ -18,6 +18,7 @@ MODULES: Final = (
     "users",
     "help",
     "account",
+    "prompts",
 )
 """In the order of the menu."""
 

@@ -6,7 +6,7 @@ from ui.shell import N_, screen
 from ui.system.element import System
 
 
-@screen("/prompts", N_("Prompts"), needs="flow.read")
+@screen("/prompts", N_("Prompts"), needs="flow.read", menu=False)
 async def prompts() -> None:
     """The library of prompts."""
     System("prompts")
