@@ -115,7 +115,7 @@ class Seen:
             return answer
 
         explainer.board.set, explainer.board.draft = set_, draft
-        runtime.models.generate = generate_  # type: ignore[method-assign]
+        runtime.models.generate = generate_  # type: ignore[method-assign]  # it is looked at here
 
     def clear(self) -> None:
         """Before another measurement."""
