@@ -127,7 +127,8 @@ def _train(said: argparse.Namespace) -> None:
             before[name] += value if name in ("step", "tokens", "cpu_s") else 0
         _note(said.folder, "begun", before)
     progress = train.train(said.folder, learned, watched, size, plan, said.begin)
-    _note(said.folder, "train", {**asdict(progress), "pairs": said.pairs, "plan": asdict(plan)})
+    made = {"pairs": said.pairs, "plan": asdict(plan), "device": train.device().type}
+    _note(said.folder, "train", {**asdict(progress), **made})
     _note(said.folder, "size", size.to_json())
 
 
