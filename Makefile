@@ -69,7 +69,7 @@ appliance: setup-dev binary  ## install, kill and update the binary on booted ma
 docs: setup  ## write the generated help pages
 	@$(VENV)/bin/genba docs --write
 
-model: $(TRAIN)/.ready  ## train our own language model from nothing, on the CPU
+model: $(TRAIN)/.ready  ## train our own language model from nothing; goes on where it was stopped
 	@PYTHONPATH=$(CURDIR) nice -n 5 $(TRAIN)/bin/python -m models.explainer.training $(ARGS)
 
 $(TRAIN)/.ready: pyproject.toml .ci/setup.sh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Final, Literal
 
 import orjson
@@ -10,6 +11,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.gate import actor_of, needs
+from gateway.engine.ready import ready
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_drafts import (
     Draft,
@@ -77,6 +79,11 @@ def add(app: FastAPI, runtime: Runtime) -> None:
     """Declare the routes over a running gateway."""
     store = runtime.store
     _add_layout(app, runtime)
+
+    @app.get("/api/ready")
+    @needs("flow.read")
+    async def ready_flows() -> Response:
+        return _json(list(await asyncio.to_thread(ready)))
 
     @app.get("/api/drafts")
     @needs("flow.read")

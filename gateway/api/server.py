@@ -38,6 +38,7 @@ from gateway.api import (
     routes_live,
     routes_models,
     routes_openid,
+    routes_prompts,
     routes_report,
     routes_restore,
     routes_secrets,
@@ -151,6 +152,7 @@ def application(
     routes_hooks.add(app, runtime)
     routes_destinations.add(app, runtime)
     routes_models.add(app, runtime)
+    routes_prompts.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)

@@ -20,10 +20,10 @@ from gateway.engine.alarmbook import PRIORITIES
 from gateway.engine.executor import ThreadExecutor
 from gateway.engine.explain_incident import Incident, Incidents
 from gateway.engine.explain_known import Known
-from gateway.engine.explain_make import Made, local_zone, make
+from gateway.engine.explain_make import Job, Made, local_zone, make
 from gateway.engine.explain_queue import Queue, Wish
 from gateway.engine.explain_scene import scene_of
-from gateway.engine.explain_write import Job, ModelDesk
+from gateway.engine.explain_write import ModelDesk
 from gateway.engine.store_explain import Explained, Key, keep
 from gateway.errors import Disconnected, GatewayError
 

@@ -12,8 +12,10 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.engine.explain_evidence import gather
+from gateway.engine.explain_queue import Wish
 from gateway.engine.explain_scene import Scene
 from gateway.engine.history_recorder import Recorder
+from gateway.engine.store_explain import Explained
 from models.explainer import causes, facts, template
 from models.explainer.causes import Cause
 from models.explainer.sheet import FactSheet
@@ -38,6 +40,21 @@ class Made:
     causes: tuple[Cause, ...]
     texts: dict[Language, Explanation]
     moved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An explanation that a model may say better.
+
+    Args:
+        wish: What was wished.
+        row: What the template has said.
+        made: The facts.
+    """
+
+    wish: Wish
+    row: Explained
+    made: Made
 
 
 def make(scene: Scene, history: Recorder | None, path: Path, zone: str) -> Made:
@@ -70,4 +87,4 @@ def local_zone() -> str:
     return "UTC"
 
 
-__all__ = ["Made", "local_zone", "make"]
+__all__ = ["Job", "Made", "local_zone", "make"]

@@ -75,8 +75,7 @@ class Board:
         progress = self._known.get(key) or Progress(key)
         progress.state, progress.note = state, note
         progress.explained = explained or progress.explained
-        if state != "writing":
-            progress.drafts = {}
+        progress.drafts = {}
         self._changed(progress)
         return progress
 

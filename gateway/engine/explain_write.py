@@ -1,8 +1,8 @@
 """Writes: has a model say what the template has said already, and takes it only when it is right.
 
-One alarm at a time, the most urgent first. The model gets words of a closed vocabulary and
-writes slots; what it wrote is checked against the facts before anybody sees it as an
-explanation. It is cancelled when the alarm is over and when it takes too long.
+One alarm at a time, the most urgent first. The model gets words of a closed vocabulary and writes
+slots; what it wrote is checked against the facts before anybody sees it as an explanation. It is
+cancelled when the alarm is over and when it takes too long.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.engine.alarmbook import PRIORITIES
 from gateway.engine.executor import ThreadExecutor
 from gateway.engine.explain_draft import draft
-from gateway.engine.explain_make import Made
+from gateway.engine.explain_make import Job, Made
 from gateway.engine.explain_progress import Board
-from gateway.engine.explain_queue import Queue, Wish
+from gateway.engine.explain_queue import Queue
 from gateway.engine.explain_reasons import Code, with_reason
 from gateway.engine.store_explain import Explained, Key, keep
 from gateway.engine.tasks import Tasks
@@ -41,21 +41,6 @@ SLACK_S: Final = 0.5
 """A model that does not notice its deadline is left alone so long after it."""
 TOKENS_MAX: Final = 200
 """Of an explanation; a longer one is no explanation for an operator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An explanation that a model may say better.
-
-    Args:
-        wish: What was wished.
-        row: What the template has said.
-        made: The facts.
-    """
-
-    wish: Wish
-    row: Explained
-    made: Made
 
 
 class ModelDesk:
@@ -164,15 +149,19 @@ class ModelDesk:
     # ------------------------------------------------------------------ one explanation
 
     async def _write(self, job: Job) -> None:
-        key, texts = job.row.key, dict(job.made.texts)
+        key, texts, row = job.row.key, dict(job.made.texts), job.row
         for language in self._board.languages(key):
             texts[language] = await self._in_language(job, language)
-        row = self._current(job, texts)
+            row = self._current(job, texts)
+            self._board.set(key, "writing", explained=row)  # Nobody waits for another language.
         self._board.set(key, "done", explained=row)
-        try:
+        self._tasks.start("keep", self._keep(row))  # Nor for the disk.
+
+    async def _keep(self, row: Explained) -> None:
+        with suppress(Disconnected):
             await keep(self._runtime.store, row)
-        except Disconnected:
-            self._counts["not_stored"] += 1
+            return
+        self._counts["not_stored"] += 1
 
     def _current(self, job: Job, texts: dict[Language, Explanation]) -> Explained:
         """The row as it is by now, with these texts."""
@@ -297,4 +286,4 @@ class ModelDesk:
         return text
 
 
-__all__ = ["Job", "ModelDesk"]
+__all__ = ["ModelDesk"]

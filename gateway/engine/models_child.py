@@ -187,6 +187,7 @@ class Child:
             self._writer.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
             await self._writer.drain()
         except (OSError, RuntimeError) as error:
+            await self._end()  # So that it is known by what it ended.
             raise Disconnected(self._last_words()) from error
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:

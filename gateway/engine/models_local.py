@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from gateway.engine.models_answer import Answer, OnPiece
 from gateway.engine.models_child import Child
 from gateway.engine.models_turns import Turns
 from gateway.engine.tasks import Tasks
-from gateway.errors import ConfigError, Disconnected, Rejected
+from gateway.errors import ConfigError, Disconnected
 from gateway.flow.generate import Ask
 from gateway.flow.models import OWN, LocalModel, Model
 from gateway.flow.node import Clock
@@ -27,9 +26,6 @@ OWN_FILE: Final = Path(str(models.__file__)).parent / "explainer" / "genba.gguf"
 NO_BINDING: Final = "The program that runs models is not installed."
 INSTALL: Final = "genba models install"
 _MB: Final = 1 << 20
-_FORM: Final = "empty grammar stack"
-"""What llama.cpp says when no token fits a grammar, before it gives up."""
-_UNABLE_MAX: Final = 256
 _Stamp = tuple[int, int]
 
 
@@ -75,7 +71,6 @@ class LocalRunner:
         self._sums: tuple[_Stamp, str] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._is_asked = False
-        self._unable_to: set[int] = set()
         self._warned = ""
         self.jail: list[str] = []
         """How its process was locked away when it was started last."""
@@ -129,8 +124,6 @@ class LocalRunner:
             given += 1
             on_piece(text)
 
-        if _form(ask) in self._unable_to:
-            raise self._unable(ask)
         while True:
             child = await self._started()
             try:
@@ -138,8 +131,6 @@ class LocalRunner:
                 # What a process that ended has said already is not said a second time.
                 answer = await child.ask(ask, piece if not given else _unheard, left_s)
             except Disconnected as error:
-                if child.ended.is_set() and _FORM in str(error):
-                    raise self._unable(ask) from error
                 is_first = self._backoff.tries == 0
                 self._failed(error)
                 if is_first and child.ended.is_set():
@@ -150,13 +141,6 @@ class LocalRunner:
             self._backoff.reset()
             self._not_before, self.trouble = 0.0, ""
             return answer
-
-    def _unable(self, ask: Ask) -> Rejected:
-        """No word the model has fits the form: llama.cpp ends the process then."""
-        if len(self._unable_to) >= _UNABLE_MAX:
-            self._unable_to.clear()
-        self._unable_to.add(_form(ask))
-        return Rejected(f"The model {self._name} has no words for the form that is asked for.")
 
     def _failed(self, error: Disconnected) -> None:
         self._not_before = self._clock.monotonic() + self._backoff.next_s()
@@ -263,10 +247,6 @@ class LocalRunner:
             self._idle.cancel()
         await self._tasks.stop()
         await self._drop()
-
-
-def _form(ask: Ask) -> int:
-    return hash((ask.grammar, json.dumps(ask.schema, sort_keys=True)))
 
 
 def _unheard(text: str) -> None:

@@ -10,6 +10,7 @@ Source: RFC 9110, 10.2.3 and 15; RFC 6585, 4; decision 0031.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -235,9 +236,11 @@ class ServerRunner:
     async def _opened(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._client is None:
-                # Certificates of authorities are a large file, read in a thread.
-                path = self._state / self._model.ca if self._model.ca else None
-                context = await asyncio.to_thread(trust, path)
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # It trusts nobody.
+                if self._is_tls:
+                    # Certificates of authorities are a large file, read in a thread.
+                    path = self._state / self._model.ca if self._model.ca else None
+                    context = await asyncio.to_thread(trust, path)
                 self._client = httpx.AsyncClient(
                     verify=context,
                     trust_env=False,

@@ -63,7 +63,8 @@ def _course(scene: Scene) -> Iterator[str]:
         yield "far." + ("little" if sigmas < 4 else "clear" if sigmas < 10 else "far")
     if scene.onset:
         yield "onset.known"
-        yield _since(scene.since_s)
+        # Of a jump that may be a spike yet no time is worth telling; that it is new is.
+        yield "onset.now" if move.is_new else _since(scene.since_s)
     if 0 < abs(move.rate_per_min) < math.inf and move.direction != "none":
         yield "rate.known"
     if 0 < move.period_s < math.inf:

@@ -8,8 +8,9 @@ cause is known; what operators say of similar cases moves them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from models.explainer.knowledge import Entry, entries
 from models.explainer.sheet import FactSheet, Move
@@ -63,11 +64,13 @@ def _score(entry: Entry, sheet: FactSheet) -> float:
     if entry.conditions and sheet.condition.lower() not in entry.conditions:
         return 0.0
     score = 1.0
-    known_ones = (entry.assets, entry.quantities, entry.shapes)
-    given_ones = (move.signal.asset, move.signal.quantity, move.shape)
-    for known, given, unknown in zip(known_ones, given_ones, _UNKNOWN, strict=True):
-        other = unknown if given in ("other", "unclear") else _OUTSIDE
-        score *= known.get(given, other) if known else _ANY
+    known_ones = (entry.assets, entry.quantities)
+    given_ones = (move.signal.asset, move.signal.quantity)
+    for known, given, unknown in zip(known_ones, given_ones, _UNKNOWN, strict=False):
+        score *= _fit(known, given, unknown)
+    # A jump that may come back yet is half a step and half a spike.
+    may_be = ("step", "spike") if move.is_new else (move.shape,)
+    score *= sum(_fit(entry.shapes, one, _UNKNOWN[2]) for one in may_be) / len(may_be)
     if entry.conditions:
         score *= 6.0  # It is about just this kind of alarm.
     elif sheet.condition == "COMM" and entry.kind != "network":
@@ -75,6 +78,12 @@ def _score(entry: Entry, sheet: FactSheet) -> float:
     if entry.way:
         score *= {entry.way: 1.3, "none": 0.6}.get(move.direction, _WRONG_WAY)
     return score * _company(entry, sheet) * _history(entry, sheet)
+
+
+def _fit(known: Mapping[Any, float], given: str, unknown: float) -> float:
+    """How typical an asset, a quantity or a form is for a cause."""
+    other = unknown if given in ("other", "unclear") else _OUTSIDE
+    return known.get(given, other) if known else _ANY
 
 
 def _company(entry: Entry, sheet: FactSheet) -> float:

@@ -147,6 +147,7 @@ def _move(signal: Signal, form: Form, zero: int) -> Move:
         form.sigmas,
         form.rate_per_s * 60.0,
         period_s=form.period_s,
+        is_new=form.is_new,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.explainer import excursion, shape, silence
 from models.explainer.column import Column
@@ -63,6 +63,16 @@ def at(
     if found is None:
         return Look(Form(), None, None, start_s)
     form = shape.of(found, low, high, still, start_s)
+    form = replace(form, is_new=_is_new(form, found, now_s))
     last = still[1] if still is not None else found.last
     end = float(column.t[last]) if last >= 0 else start_s
     return Look(form, found.course, found, now_s if form.shape in ("noise", "oscillation") else end)
+
+
+def _is_new(form: Form, found: Found, now_s: float) -> bool:
+    """Whether a jump is younger than a spike may last, so that nobody can know which it is."""
+    if form.shape != "step" or found.is_over:
+        return False
+    known = found.course.to_s - found.course.from_s
+    short = min(shape.SHORT_S, shape.SHORT_SHARE * known)
+    return now_s - form.onset_s <= max(short, shape.SHORT_ROWS * found.column.every)

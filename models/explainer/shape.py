@@ -16,9 +16,9 @@ _STEP_SHARE = 0.35  # A ramp takes 0.7 of its time from 15 to 85 percent of its 
 _STEP_ROWS = 2.5
 _SSE_ROWS = 8
 _LEVEL_ROWS = 16
-_SHORT_ROWS = 5
-_SHORT_S = 10.0
-_SHORT_SHARE = 0.2
+SHORT_ROWS = 5
+SHORT_S = 10.0
+SHORT_SHARE = 0.2
 _RAIL = 1e-3
 _RAIL_ROWS = 5
 _LIVE = 0.5
@@ -46,6 +46,7 @@ class Form:
     rate_per_s: float = math.nan
     period_s: float = math.nan
     uncertain_s: float = 0.0
+    is_new: bool = False
 
 
 def of(
@@ -114,11 +115,11 @@ def _is_short(found: Found) -> bool:
         return False
     first, last = found.first + int(high[0]), found.first + int(high[-1])
     rest = size[int(high[-1]) + 1 :]
-    if len(rest) < 2 or float(np.median(rest[:_SHORT_ROWS])) > 0.3 * float(np.max(size)):
+    if len(rest) < 2 or float(np.median(rest[:SHORT_ROWS])) > 0.3 * float(np.max(size)):
         return False
     duration = float(found.column.t[last] - found.column.t[first])
     known = found.course.to_s - found.course.from_s
-    return last - first < _SHORT_ROWS or duration <= min(_SHORT_S, _SHORT_SHARE * known)
+    return last - first < SHORT_ROWS or duration <= min(SHORT_S, SHORT_SHARE * known)
 
 
 def _at_end(found: Found, value: float, low: float, high: float) -> Direction:
@@ -214,7 +215,7 @@ def _rate(found: Found, t: Floats, y: Floats, early: int, late: int) -> float:
     """How fast a drift goes now [unit per second]; NaN when it has come back."""
     if found.is_over:
         return math.nan
-    rest = late if len(t) - late >= _SHORT_ROWS else early
+    rest = late if len(t) - late >= SHORT_ROWS else early
     slope, _ = _line(t[rest:], y[rest:])
     return found.sign * slope
 

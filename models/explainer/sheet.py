@@ -57,6 +57,8 @@ class Move:
         lead_s: Its onset relative to the alarmed signal's [s]; negative is earlier.
         correlation: With the alarmed signal at the best lag, -1 to 1.
         period_s: Of an oscillation [s].
+        is_new: It is a step that is younger than a spike may last: nobody can know yet whether it
+            stays.
     """
 
     signal: Signal
@@ -69,6 +71,7 @@ class Move:
     lead_s: float = math.nan
     correlation: float = math.nan
     period_s: float = math.nan
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

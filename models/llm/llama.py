@@ -11,8 +11,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from models.llm.held import Held, Unfit
+from models.llm.told import Told
+
 _CONTROL: Final = 1 << 3
 _BATCH: Final = 512
+_FORM: Final = "The form of the answer cannot be used"
 
 
 class Refused(ValueError):  # noqa: N818 - the word for people
@@ -79,6 +83,7 @@ class Llama:
         look = ctypes.cast(stop.look, api.ggml_abort_callback)
         api.llama_set_abort_callback(self._llama._ctx.ctx, look, stop.at)
         self._look = look  # The library keeps a bare pointer.
+        self._buffer = ctypes.create_string_buffer(64)
         self._write = self._writer()
         self._control = self._control_words()
         self.tokens_in = 0
@@ -99,59 +104,67 @@ class Llama:
         self.tokens_in, self.tokens_out, self.is_cut = len(tokens), 0, False
         wanted = min(int(ask["tokens_max"]), room)
         parts = []
+        held = self._held(ask)
         try:
-            for text, is_cut in self._pieces(tokens, stops, wanted, ask):
-                self.is_cut = is_cut
+            for text in self._pieces(tokens, stops, wanted, ask):
                 if text:
                     parts.append(text)
                     on_piece(text)
+        except Unfit as error:
+            self._forget()
+            raise Refused(f"{_FORM}: {error}.") from error
         except (RuntimeError, StopIteration) as error:
             self._forget()
             if self._stop.is_set:
                 raise Stopped from error
             raise
+        finally:
+            if held is not None:
+                held.free()
         if self._stop.is_set:
             raise Stopped
-        self.tokens_out = min(max(self._llama.n_tokens - len(tokens) + 1, 1), wanted)
         return "".join(parts)
 
     def _pieces(
         self, tokens: list[int], stops: Sequence[str], wanted: int, ask: Mapping[str, Any]
-    ) -> Iterator[tuple[str, bool]]:
-        stream = self._llama.create_completion(
-            tokens,
-            max_tokens=wanted,
-            temperature=float(ask["temperature"]),
-            seed=int(ask["seed"]),
-            stop=list(stops),
-            repeat_penalty=1.0,
-            grammar=self._grammar(ask),
-            stream=True,
-        )
-        for chunk in stream:
+    ) -> Iterator[str]:
+        llama, told = self._llama, Told(stops)
+        llama.set_seed(int(ask["seed"]))
+        # The same draw as create_completion's, whose stream is not (see `Told`).
+        how = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.0}
+        for token in llama.generate(tokens, temp=float(ask["temperature"]), **how):
             if self._stop.is_set:
                 return
-            choice = chunk["choices"][0]
-            yield str(choice["text"]), choice["finish_reason"] == "length"
+            self.tokens_out += 1
+            if self._api.llama_vocab_is_eog(llama._model.vocab, token):
+                break
+            yield told.take(self._bytes(token))
+            if told.is_ended:
+                return
+            if self.tokens_out >= wanted:
+                self.is_cut = True
+                break
+        yield told.rest()
 
-    def _grammar(self, ask: Mapping[str, Any]) -> Any:
-        kind, api = self._api.LlamaGrammar, self._api
+    def _bytes(self, token: int) -> bytes:
+        """A token as it is written; marks that steer a model are nothing."""
+        vocabulary, room = self._llama._model.vocab, len(self._buffer)
+        size = self._api.llama_token_to_piece(vocabulary, token, self._buffer, room, 0, False)
+        if size < 0:  # It is longer, and this is how long.
+            self._buffer = ctypes.create_string_buffer(-size)
+            return self._bytes(token)
+        return self._buffer.raw[:size]
+
+    def _held(self, ask: Mapping[str, Any]) -> Held | None:
+        """What holds the answer to its form; None where it is free."""
+        kind = self._api.LlamaGrammar
         try:
-            if ask.get("grammar"):
-                found = kind.from_string(str(ask["grammar"]), verbose=False)
-            elif ask.get("schema") is not None:
-                found = kind.from_json_schema(json.dumps(ask["schema"]), verbose=False)
-            else:
-                return None
+            grammar = str(ask.get("grammar") or "")
+            if not grammar and ask.get("schema") is not None:
+                grammar = kind.from_json_schema(json.dumps(ask["schema"]), verbose=False)._grammar
+            return Held(self._api, self._llama, grammar) if grammar else None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise Refused(f"The form of the answer cannot be used: {error}.") from error
-        # A grammar that is none would end the process when it is used.
-        vocabulary = self._llama._model.vocab
-        trial = api.llama_sampler_init_grammar(vocabulary, found._grammar.encode(), b"root")
-        if not trial:
-            raise Refused("The form of the answer cannot be used: its grammar is none.")
-        api.llama_sampler_free(trial)
-        return found
+            raise Refused(f"{_FORM}: {error}.") from error
 
     # ------------------------------------------------------------------ the question
 

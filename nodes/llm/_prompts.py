@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -79,16 +80,28 @@ class Prompt:
     """
 
     def __init__(self, name: str, config: PromptConfig, folder: Path) -> None:
-        user = config.user or _read(folder / f"{config.file}.jinja")
-        self.name = f"{name}@{version_of(config.system, user)}"
+        self._called, self._system = name, config.system
+        self._path = folder / f"{config.file}.jinja" if config.file else None
+        self._stamp = _stamp(self._path)
         self._rule = Rule(config.when) if config.when is not None else None
         try:
-            self._texts: list[tuple[Role, PromptTemplate]] = [
-                ("system", PromptTemplate(config.system, KNOWN)),
-                ("user", PromptTemplate(user, KNOWN)),
-            ]
+            self._take(config.user if self._path is None else _read(self._path))
         except PromptError as error:
             raise ConfigError(f"prompts/{config.file}.jinja: {error}") from error
+
+    def _take(self, user: str) -> None:
+        texts: list[tuple[Role, str]] = [("system", self._system), ("user", user)]
+        self._texts = [(role, PromptTemplate(text, KNOWN)) for role, text in texts]
+        self.name = f"{self._called}@{version_of(self._system, user)}"
+
+    def _refresh(self) -> None:
+        """Take the text that stands in the file by now; while it cannot be used, the last one."""
+        if (stamp := _stamp(self._path)) == self._stamp:
+            return
+        self._stamp = stamp
+        with suppress(ConfigError, PromptError):
+            assert self._path is not None
+            self._take(_read(self._path))
 
     def fits(self, event: Event) -> bool:
         """Whether it is for an event."""
@@ -100,8 +113,20 @@ class Prompt:
         Raises:
             PromptError: Something that it asks for is not there, or it is too long.
         """
+        self._refresh()
         found = [(role, text.fill(values, chars_max)) for role, text in self._texts]
         return Question(self.name, tuple((role, text) for role, text in found if text.strip()))
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int]:
+    """Which state of a file this is."""
+    if path is None:
+        return (0, 0, 0)
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _read(path: Path) -> str:

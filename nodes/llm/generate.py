@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
@@ -24,6 +26,7 @@ from gateway import (
     records,
 )
 from nodes._events import ALARMS, IN, events_of
+from nodes.llm import _library
 from nodes.llm._asking import Asking, facts_of
 from nodes.llm._chunks import Chunks
 from nodes.llm._config import GenerateConfig
@@ -141,6 +144,32 @@ class Generate(Worker[GenerateConfig, Events | Alarms]):
         """Read the prompts, those in files too."""
         folder = self.ctx.data_dir / FOLDER
         self._prompts = [Prompt(n, config, folder) for n, config in self.config.texts.items()]
+
+    @staticmethod
+    def prompts_of(given: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+        """For the library: the prompts of a config with their rules."""
+        return list(_library.rows(GenerateConfig.model_validate(given), folder))
+
+    @staticmethod
+    def would_ask(
+        given: Mapping[str, Any], folder: Path, event: Event, values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """For the library: what an event would be asked about with a config."""
+        return _library.preview(GenerateConfig.model_validate(given), folder, event, values)
+
+    @staticmethod
+    def fill(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """For the library: what a text makes of an event."""
+        return _library.of_text(text, {**values, "params": {}})
+
+    @staticmethod
+    def check_prompt(text: str) -> None:
+        """For the library: whether a text is a prompt.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        _library.checked(text)
 
     def parallel(self) -> int:
         return self.config.parallel

@@ -197,6 +197,9 @@ PUT /api/openid/settings openid.edit
 DELETE /api/openid/settings openid.edit
 POST /api/openid/check openid.edit
 DELETE /api/audit/archive/{name} audit.take
+PUT /api/prompts/{name} flow.edit
+DELETE /api/prompts/{name} flow.edit
+POST /api/prompts/preview flow.edit
 POST /api/setpoints/arm setpoint.write
 POST /api/setpoints/confirm setpoint.write
 POST /api/tokens token.edit

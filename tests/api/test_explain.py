@@ -287,8 +287,8 @@ async def test_a_storm_is_bounded_and_counted(
     await bench.read(rows(bench.runtime, tags, 0, 60, lambda t, i: np.full(len(t), 50.0)))
     await bench.read(rows(bench.runtime, tags, 60, 10, lambda t, i: np.full(len(t), 90.0)))
     await until(lambda: len(bench.runtime.book.open()) == 40)
+    await until(lambda: bench.explainer.dropped >= 30, 60)
     await until(lambda: not bench.explainer.waiting, 60)
-    assert bench.explainer.dropped >= 30
     states = [await bench.explained(alarm_of(tag)) for tag in tags]
     dropped = [one for one in states if one["state"] == "dropped"]
     assert len(dropped) == bench.explainer.dropped

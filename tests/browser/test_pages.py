@@ -90,6 +90,7 @@ PATHS = {
     "flows": "/flows",
     "editor": "/flows/press",
     "connections": "/connections",
+    "prompts": "/prompts",
     "system": "/system",
     "users": "/users",
     "account": "/account",
@@ -121,6 +122,7 @@ def furnish(home: House) -> None:
         board = {"title": "Press line", "about": "All at a glance.", "widgets": more}
         taken(anna.put("/api/dashboards/press", json={"dashboard": board}))
         taken(anna.put("/api/secrets/broker", json={"value": "a secret"}))
+        taken(anna.put("/api/prompts/triage", json={"text": "Sort: {{ data.text }}"}))
         taken(anna.post("/api/tokens", json={"name": "historian", "days": 30}))
         wrong = {"name": "anna", "password": "wrong"}
         assert anna.post("/api/login", json=wrong).status_code == 401

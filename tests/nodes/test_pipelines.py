@@ -42,6 +42,8 @@ def says(messages: list[dict[str, str]]) -> str:
         return json.dumps({"mood": "bad" if is_urgent else "good"})
     if "errors of" in text:
         return "The bank does not answer. Look at its link first."
+    if " jumped: " in text:
+        return "A large order."
     if "alarms in" in text:
         return "The bearing runs rough."
     return f"So it is: {text[:12]}"
@@ -54,9 +56,9 @@ async def model(tmp_path: Path) -> AsyncIterator[ModelServer]:
         yield server
 
 
-def shown(runtime: Runtime, flow: str) -> list[str]:
-    """Lines of the console of a flow."""
-    place = f"{flow}/screen"
+def shown(runtime: Runtime, flow: str, node: str = "screen") -> list[str]:
+    """Lines of a console of a flow."""
+    place = f"{flow}/{node}"
     return [text for _, _, where, text in runtime.lines.kept if where == place]
 
 
@@ -230,5 +232,14 @@ async def test_a_jump_of_the_market_is_a_line(model: ModelServer, tmp_path: Path
         runtime = await started(flow_of("market-feed", feed_url=url), tmp_path)
         await until(lambda: shown(runtime, "market-feed"))
         assert "market/acme/price raised" in shown(runtime, "market-feed")[0]
+        await until(lambda: shown(runtime, "market-feed", "said"))
+        assert shown(runtime, "market-feed", "said")[0].endswith("acme/price: A large order.")
+        assert "market/acme/price jumped: its score is" in model.questions()[0]
         await runtime.stop()
-    assert not model.asked
+
+
+async def test_the_market_can_be_tried_without_a_feed(model: ModelServer, tmp_path: Path) -> None:
+    document = quicker(offline("market-feed"), {"feed": {"every_s": 0.1, "period_s": 4.0}})
+    runtime = await started(document, tmp_path)
+    await until(lambda: shown(runtime, "market-feed", "said"), 30)
+    await runtime.stop()

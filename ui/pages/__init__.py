@@ -12,11 +12,13 @@ MODULES: Final = (
     "trends",
     "flows",
     "connections",
+    "prompts",
     "console",
     "system",
     "users",
     "help",
     "account",
+    "prompts",
 )
 """In the order of the menu."""
 

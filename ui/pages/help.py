@@ -25,6 +25,8 @@ def pages(language: str) -> Mapping[str, tuple[Path, bool]]:
     is_own = language == "en"
     plain = {path.stem: (path, is_own) for path in sorted(HELP.glob("*.md"))}
     return plain | {name: (path, True) for name, path in own.items() if name in plain}
+
+
 GROUPS: Final = (
     (N_("Begin"), ("start", "concepts", "devices", "examples", "screens")),
     (

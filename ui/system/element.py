@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from nicegui import ui
 
 from ui.assets import component, modules
 from ui.session import me
+
+Page: TypeAlias = Literal["system", "connections", "prompts", "users", "account"]
 
 
 class System(ui.element, component=component("system"), esm=modules()):
@@ -17,7 +19,7 @@ class System(ui.element, component=component("system"), esm=modules()):
         page: Which.
     """
 
-    def __init__(self, page: Literal["system", "connections", "users", "account"]) -> None:
+    def __init__(self, page: Page) -> None:
         super().__init__()
         who = me()
         self._props.update({"page": page, "may": sorted(who.may), "actor": who.name})

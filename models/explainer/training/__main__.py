@@ -1,12 +1,14 @@
 """Make our own model from nothing: ``python -m models.explainer.training [STEP ...]``.
 
-Without a step all are run in order. What is half done stays in the folder of the build, so a run
-that was stopped goes on where it was.
+Without a step all are run in order. Everything is made in the folder of the build, and what is half
+done stays there, so a run that was stopped goes on where it was. Only the last step, `ship`,
+touches the model in the repository, and only when the new one is better on the same alarms.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import shutil
@@ -18,12 +20,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.explainer import slots
-from models.explainer.training import card, convert, corpus, evaluate, parity, train
+from models.explainer.training import (
+    card,
+    convert,
+    corpus,
+    evaluate,
+    parity,
+    reader,
+    ship,
+    train,
+)
 from models.explainer.training.net import Size
 from models.explainer.training.tokenizer import Tokenizer, whole_tokens
 
 _log = logging.getLogger(__name__)
-STEPS: Final = ("tokenizer", "train", "convert", "parity", "evaluate", "card")
+STEPS: Final = ("tokenizer", "train", "convert", "parity", "evaluate", "card", "ship")
 VERSION: Final = "1"
 VOCABULARY: Final = 2048
 _TOKENIZER_PAIRS: Final = 12_000
@@ -46,17 +57,37 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--begin", type=Path, help="folder of an earlier run to begin with")
     parser.add_argument("--sheets", type=Path, help="JSON list of sheets to evaluate on too")
     parser.add_argument("--cases", type=int, default=1000, help="to evaluate on, of each kind")
+    parser.add_argument("--anyway", action="store_true", help="ship it though it is not better")
     said = parser.parse_args(words)
     wrong = [step for step in said.steps if step not in STEPS]
     if wrong:
         parser.error(f"no such step: {', '.join(wrong)}")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     said.folder.mkdir(parents=True, exist_ok=True)
+    _is_the_same_run(parser, said)
     for step in STEPS:
         if not said.steps or step in said.steps:
             _log.info("== %s", step)
             _STEPS[step](said)
     return 0
+
+
+def _is_the_same_run(parser: argparse.ArgumentParser, said: argparse.Namespace) -> None:
+    """A folder belongs to one run: tokens and weights of another corpus would go unnoticed."""
+    grammar = (HOME / "phrases.txt").read_text("utf-8")
+    words = "\n".join((*slots.VOCABULARY, *slots.NAMES, grammar))
+    run = {
+        "pairs": said.pairs,
+        "width": said.width,
+        "words": hashlib.sha256(words.encode()).hexdigest()[:16],
+    }
+    before = _notes(said.folder).setdefault("run", run)
+    if before != run:
+        parser.error(
+            f"{said.folder} has another run, {before} and not {run}. Go on with that one, remove "
+            "the folder, or name another with --folder."
+        )
+    _note(said.folder, "run", run)
 
 
 def _tokenizer(said: argparse.Namespace) -> None:
@@ -96,7 +127,8 @@ def _train(said: argparse.Namespace) -> None:
             before[name] += value if name in ("step", "tokens", "cpu_s") else 0
         _note(said.folder, "begun", before)
     progress = train.train(said.folder, learned, watched, size, plan, said.begin)
-    _note(said.folder, "train", {**asdict(progress), "pairs": said.pairs, "plan": asdict(plan)})
+    made = {"pairs": said.pairs, "plan": asdict(plan), "device": train.device().type}
+    _note(said.folder, "train", {**asdict(progress), **made})
     _note(said.folder, "size", size.to_json())
 
 
@@ -112,9 +144,8 @@ def _convert(said: argparse.Namespace) -> None:
     convert.write(said.folder / "genba-F32.gguf", net, tokenizer, "F32", about)
     made = said.folder / "genba.gguf"
     digest = convert.write(made, net, tokenizer, "Q8_0", about)
-    MODEL.write_bytes(made.read_bytes())
     _note(said.folder, "file", {"sha256": digest, "bytes": made.stat().st_size})
-    _log.info("%s: %.2f MB, sha256 %s", MODEL, made.stat().st_size / 1e6, digest)
+    _log.info("%s: %.2f MB, sha256 %s", made, made.stat().st_size / 1e6, digest)
 
 
 def _parity(said: argparse.Namespace) -> None:
@@ -128,14 +159,38 @@ def _parity(said: argparse.Namespace) -> None:
 
 
 def _evaluate(said: argparse.Namespace) -> None:
-    results = evaluate.run(MODEL, said.cases, said.sheets)
+    results = evaluate.run(said.folder / "genba.gguf", said.cases, said.sheets)
     _note(said.folder, "evaluate", results)
     _log.info("%s", json.dumps(results, indent=1, ensure_ascii=False))
+    shipped = evaluate.run(MODEL, said.cases, said.sheets) if _is_known(MODEL) else None
+    _note(said.folder, "shipped", shipped)
+
+
+def _is_known(path: Path) -> bool:
+    """Whether a model was trained on the words there are now; another cannot be asked."""
+    if not path.exists():
+        return False
+    found = reader.read(path)
+    known = (found.get(reader.WORDS_KEY), found.get(reader.SLOTS_KEY))
+    return known == (list(slots.VOCABULARY), list(slots.NAMES))
 
 
 def _card(said: argparse.Namespace) -> None:
-    CARD.write_text(card.text(_notes(said.folder)), "utf-8")
-    _log.info("Wrote %s.", CARD)
+    path = said.folder / CARD.name
+    path.write_text(card.text(_notes(said.folder)), "utf-8")
+    _log.info("Wrote %s.", path)
+
+
+def _ship(said: argparse.Namespace) -> None:
+    notes = _notes(said.folder)
+    against = ship.reasons(notes["evaluate"], notes["shipped"])
+    if against and not said.anyway:
+        _log.info("%s stays as it is.\n%s", MODEL, "\n".join(against))
+        _log.info("The new model and its card are in %s; --anyway takes them.", said.folder)
+        return
+    MODEL.write_bytes((said.folder / "genba.gguf").read_bytes())
+    CARD.write_text((said.folder / CARD.name).read_text("utf-8"), "utf-8")
+    _log.info("The new model ships: %s.", MODEL)
 
 
 def _note(folder: Path, name: str, value: Any) -> None:
@@ -156,6 +211,7 @@ _STEPS: Final = {
     "parity": _parity,
     "evaluate": _evaluate,
     "card": _card,
+    "ship": _ship,
 }
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ def _made(notes: Mapping[str, Any]) -> list[str]:
         "",
         f"* {train['pairs']:,} pairs, {train['tokens'] / 1e6:.2f} M tokens read in"
         f" {train['step']:,} steps of {train['plan']['batch']}:",
-        f"  {train['cpu_s'] / 60:.0f} CPU-min on one thread, no GPU.",
+        f"  {train['cpu_s'] / 60:.0f} CPU-min on one thread,"
+        f" {'no GPU' if train.get('device', 'cpu') == 'cpu' else 'and a GPU'}.",
         *_begun(notes.get("begun")),
         f"* Loss on new pairs {train['valid']:.3f} nat a token; most of it is the teacher's free",
         "  choice of wording.",

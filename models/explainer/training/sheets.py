@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -130,6 +130,7 @@ def _alarmed(
     ago = rng.choice((0, 2, 5, 12, 40, 90, 300, 900, 3600, 14_000))
     onset = 0 if shape == "unclear" and rng.random() < 0.5 else ts - ago * _SECOND
     move = _move(rng, signal, shape, way, onset)
+    move = replace(move, is_new=shape == "step" and ago <= 5)
     if rng.random() < 0.07:
         return move, None
     _, usual, spread = SCALE[signal.quantity]

@@ -1,4 +1,4 @@
-"""Train: fit the net to pairs of prompt and text, on one CPU thread, so that it can be interrupted.
+"""Train: fit the net to pairs of prompt and text, on one CPU thread or a GPU, interruptible.
 
 Matrices are trained by Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; as in
 `torch.optim.Muon`), which learns in hundreds of steps what AdamW learns in thousands; embedding and
@@ -118,7 +118,7 @@ def train(
     rows = rows_of(train_pairs, tokenizer)
     valid = rows_of(valid_pairs, tokenizer)
     pad = tokenizer.id(PAD)
-    net = load(begin) if begin else Net(size)
+    net = (load(begin) if begin else Net(size)).to(device())
     optimizers = _optimizers(net, plan)
     progress = Progress(parameters=net.parameters_count)
     path = folder / "checkpoint.pt"
@@ -142,12 +142,17 @@ def train(
     return progress
 
 
+def device() -> torch.device:
+    """A GPU where there is one; the same seed gives other weights there than on a CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def measure(net: Net, rows: Sequence[Row], pad: int, batch: int = 32) -> float:
     """Mean loss a token of the texts [nat]."""
     total, count = 0.0, 0
     with torch.no_grad():
         for at in range(0, len(rows), batch):
-            tokens, chosen, goal = _stack(rows[at : at + batch], pad)
+            tokens, chosen, goal = _stack(rows[at : at + batch], pad, net)
             loss = functional.cross_entropy(net(tokens, chosen), goal, reduction="sum")
             total, count = total + float(loss), count + len(goal)
     return total / max(1, count)
@@ -155,7 +160,7 @@ def measure(net: Net, rows: Sequence[Row], pad: int, batch: int = 32) -> float:
 
 def load(folder: Path) -> Net:
     """The net of a folder, as its last checkpoint has it."""
-    kept = torch.load(folder / "checkpoint.pt", weights_only=True)
+    kept = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
     net = Net(Size.from_json(kept["size"]))
     net.load_state_dict(kept["net"])
     return net
@@ -163,7 +168,8 @@ def load(folder: Path) -> Net:
 
 def progress_of(folder: Path) -> Progress:
     """How far the run in a folder is."""
-    return Progress(**torch.load(folder / "checkpoint.pt", weights_only=True)["progress"])
+    kept = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    return Progress(**kept["progress"])
 
 
 def _learn(
@@ -173,7 +179,7 @@ def _learn(
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = plan.rate_at(step)
-    tokens, chosen, goal = _stack(batch, pad)
+    tokens, chosen, goal = _stack(batch, pad, net)
     loss = functional.cross_entropy(net(tokens, chosen), goal)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), plan.clip)
@@ -219,7 +225,7 @@ def _batches(rows: Sequence[Row], plan: Plan, done: int) -> Iterator[list[Row]]:
         turn += 1
 
 
-def _stack(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+def _stack(rows: Sequence[Row], pad: int, net: Net) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs (n, time), mask of the positions that count (n, time), and what should follow them."""
     time_max = max(len(prompt) + len(text) for prompt, text in rows) - 1
     tokens = torch.full((len(rows), time_max), pad)
@@ -230,7 +236,8 @@ def _stack(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor, Tensor]:
         tokens[at, : len(row) - 1] = torch.tensor(row[:-1])
         chosen[at, len(prompt) - 1 : len(row) - 1] = True
         goal += text
-    return tokens, chosen, torch.tensor(goal)
+    where = next(net.parameters()).device
+    return tokens.to(where), chosen.to(where), torch.tensor(goal).to(where)
 
 
 def _save(path: Path, net: Net, optimizers: Sequence[Any], progress: Progress) -> None:
@@ -246,7 +253,7 @@ def _save(path: Path, net: Net, optimizers: Sequence[Any], progress: Progress) -
 
 
 def _restore(path: Path, net: Net, optimizers: Sequence[Any], progress: Progress) -> None:
-    kept = torch.load(path, weights_only=True)
+    kept = torch.load(path, map_location="cpu", weights_only=True)
     if kept["size"] != net.size.to_json():
         raise ValueError(f"{path} is of another size: {kept['size']}. Remove it to start anew.")
     net.load_state_dict(kept["net"])

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.explainer import facts, likeness
+from models.explainer import facts, likeness, template
 from models.explainer.evidence import Evidence, Limit, Past, Raised, Rows, Track
-from models.explainer.sheet import Change, Hole
+from models.explainer.sheet import Change, FactSheet, Hole
 
 ZERO_NS = 1_800_000_000 * 10**9
 EVERY_S = 0.5
@@ -233,3 +233,30 @@ def test_another_machine_of_the_same_kind_explains_nothing_unless_both_are_hit_a
     )
     sheet = facts.sheet(replace(given, tracks=tracks))
     assert [one.signal.tag for one in sheet.others] == ["hall/press2/motor/power"]
+
+
+def _since(x: np.ndarray, age_rows: int) -> tuple[FactSheet, str]:
+    """The sheet of a jump that was alarmed so many samples after it, and what is said of it."""
+    sheet = facts.sheet(_until(x, N - 200 + age_rows))
+    text = template.explain(sheet, "en")
+    return sheet, next(one.text for one in text.sentences if one.role == "since")
+
+
+def _until(x: np.ndarray, count: int) -> Evidence:
+    at = ZERO_NS + round((count - 1) * EVERY_S * 1e9)
+    return Evidence(Raised(f"f/n:{TAG}:HI", TAG, at, "HI"), tracks=(Track(TAG, rows(x[:count])),))
+
+
+@pytest.mark.parametrize("shape", ["spike", "step"])
+def test_a_jump_of_which_nobody_can_know_whether_it_stays_is_told_as_such(shape: str) -> None:
+    """At its first samples a spike and a step are the same: the text claims neither."""
+    x = calm()
+    x[1000 : 1006 if shape == "spike" else N] += 9.0
+    for age in (1, 2, 4):
+        sheet, text = _since(x, age)
+        assert (sheet.move.shape, sheet.move.is_new) == ("step", True), age
+        assert "stayed" not in text
+        assert "whether it stays" in text
+    sheet, text = _since(x, 40)
+    assert (sheet.move.shape, sheet.move.is_new) == (shape, False)
+    assert ("stayed" in text) == (shape == "step")
