@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.local import FILE, remove_token, write_token
+from gateway.cli._telemetry import spans, telemetry
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.cli.notify import Notify
 from gateway.cli.screens import Screens, screens
 from gateway.cli.settings import Settings, read, take_settings
+from gateway.engine.clock import SystemClock
 from gateway.engine.dashboards import seed
 from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
@@ -141,6 +143,8 @@ async def _run(
         explain=ExplainOptions(deadline_s=settings["explain_deadline_s"])
         if settings["explanations"]
         else None,
+        clock=(clock := SystemClock()),
+        spans=spans(settings, clock),
     )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
@@ -157,9 +161,9 @@ async def _run(
 
     names = tuple(settings["host_names"])
     shown = screens(settings["listen"], state, runtime.clock.now(), names)
-    await serve(
-        runtime, settings["port"], stop, watch, told, always=settings["accounts"], shown=shown
-    )
+    also = telemetry(runtime, settings) if settings["telemetry_endpoint"] else None
+    always = settings["accounts"]
+    await serve(runtime, settings["port"], stop, watch, told, always=always, shown=shown, also=also)
     return 0
 
 
@@ -172,8 +176,9 @@ async def serve(
     *,
     always: bool = False,
     shown: Screens | None = None,
+    also: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
-    """Start the gateway, its API and its screens, wait for `stop`, end all in order."""
+    """Start the gateway, its API, its screens and what else runs beside it; end all in order."""
     tasks = Tasks("run")
     notify = Notify()
     notify.starting()
@@ -201,6 +206,8 @@ async def serve(
             _log.info("The screens are at %s", shown.url)
             if shown.fingerprint:
                 _log.info("Their certificate has the SHA-256 fingerprint %s", shown.fingerprint)
+        if also is not None:
+            tasks.start("also", also())
         await _tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)
