@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.local import FILE, remove_token, write_token
+from gateway.cli._logging import log_to_stderr
 from gateway.cli._telemetry import spans, telemetry
-from gateway.cli.main import log_to_stderr, take_values
+from gateway.cli.main import take_values
 from gateway.cli.notify import Notify
 from gateway.cli.screens import Screens, screens
 from gateway.cli.settings import Settings, read, take_settings

@@ -21,6 +21,7 @@ from gateway.engine.graph import Input, rows
 from gateway.engine.journal import settled, stored
 from gateway.engine.keeper import Keeper
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
+from gateway.engine.place import of_batch
 from gateway.engine.store import Entry
 from gateway.engine.turn import Turn
 from gateway.flow.node import Message
@@ -163,11 +164,12 @@ class FlowRunner(Keeper):
         return inputs
 
     async def _step(self, ready: Ready) -> None:
-        result = self.graph.step(ready.inputs, ready.now)
-        self._done_seq = ready.seq
-        crash_point("mid_step")
-        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
-        await self._faults.keep(result.faults, ready.seq, ready.now, self.revision)
+        with of_batch(self.name, ready.seq):
+            result = self.graph.step(ready.inputs, ready.now)
+            self._done_seq = ready.seq
+            crash_point("mid_step")
+            await self._store_alarms(self._hand_on(result, self.graph, replay=False))
+            await self._faults.keep(result.faults, ready.seq, ready.now, self.revision)
         self.after_step(ready.inputs, ready.now, result)
 
     async def drained(self) -> None:

@@ -29,6 +29,7 @@ from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.models_pool import ModelPool
 from gateway.engine.own import opened_own
+from gateway.engine.place import about
 from gateway.engine.report import status_of
 from gateway.engine.runner import FlowRunner
 from gateway.engine.secrets import Secrets
@@ -235,7 +236,8 @@ class Runtime:
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
     def _say(self, level: str, where: str, text: str) -> None:
-        _log.log(getattr(logging, level.upper()), "%s: %s", where, text)
+        place = about(where) if where in self.hosts else {}
+        _log.log(getattr(logging, level.upper()), "%s: %s", where, text, extra=place)
         self.lines.add(self.clock.now(), level, where, text)
 
     # ------------------------------------------------------------------ what people do
