@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "drift": "say how this gateway differs from what it should be",
     "install": "install the gateway as services of systemd",
     "uninstall": "take the services of systemd away again",
+    "reset": "delete all that this gateway has recorded, and who may use it",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }
 

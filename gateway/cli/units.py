@@ -13,7 +13,21 @@ UNITS: Final = (
     "genba-engine.service",
     "genba-ui.service",
     "genba-safe.service",
+    "genba-explainer.socket",
+    "genba-explainer@.service",
+    "genba-explainer.slice",
+    "genba-failed@.service",
 )
+ENABLED: Final = (
+    "genba.target",
+    "genba-engine.service",
+    "genba-ui.service",
+    "genba-explainer.socket",
+)
+"""Those that start with the machine; the others are started by these."""
+SECRETS_KEY: Final = Path("/etc/credstore/genba-secrets-key")
+"""Of an installed gateway: outside of its state, so that a copy of that says nothing."""
+
 USER: Final = "genba"
 GUARD: Final = Path("/opt/genba/guard.sh")
 """Outside of all releases, so that a bad one cannot break the way back."""

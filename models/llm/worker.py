@@ -165,7 +165,7 @@ def main() -> int:
     os.dup2(2, 1)
     try:
         return Worker(sys.stdin.buffer, out).run()
-    except BrokenPipeError:
+    except ConnectionError:  # Who asked is gone.
         return 0
 
 
