@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.units import FOLDER, UNITS, unit_text
+from gateway.engine.models_spawn import ENVIRONMENT
 from gateway.errors import ConfigError
 
 SERVICES = [name for name in UNITS if name.endswith(".service")]
@@ -86,3 +87,9 @@ def test_the_explainer_goes_first_and_everything_has_a_limit() -> None:
     for name in ("engine.service", "safe.service", "ui.service", "explainer.socket"):
         text = texts[f"genba-{name}"]
         assert re.search(r"^OnFailure=.*genba-failed@%n\.service$", text, re.MULTILINE), name
+
+
+def test_the_explainer_has_the_environment_of_a_child() -> None:
+    text = unit_text("genba-explainer@.service", Path("/bin/true"))
+    words = " ".join(re.findall(r"^Environment=(.*)$", text, re.MULTILINE)).split()
+    assert {f"{name}={value}" for name, value in ENVIRONMENT.items()} <= set(words)

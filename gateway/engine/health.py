@@ -199,7 +199,8 @@ class Health:
         if now_s - self._units_at >= UNITS_S:
             self._units_at = now_s
             for name, text in await asyncio.to_thread(given_up, self._store.path.parent):
-                self.once(f"gateway/unit/{name}", Condition(text, "high"))
+                self.raised(f"gateway/unit/{name}", Condition(text, "high"))
+                self.cleared(f"gateway/unit/{name}", text)  # What to do stays to be read.
 
     def _look_at_clock(self) -> None:
         if not isinstance(self._clock, SystemClock):
@@ -243,10 +244,10 @@ class Health:
         if self._store.trouble and self._book.get(f"{OWN}/{_NODE}:{what}:HEALTH") is None:
             self._book.apply([_provisional(what, condition, now)])
 
-    def cleared(self, what: str) -> None:
+    def cleared(self, what: str, text: str = "It is over.") -> None:
         """It is over."""
         self._raised.discard(what)
-        self._tell("health/cleared", {"what": what, "text": "It is over."})
+        self._tell("health/cleared", {"what": what, "text": text})
 
     def once(self, what: str, condition: Condition) -> None:
         """Something happened that a person must know of, and is over already."""

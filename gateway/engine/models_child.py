@@ -27,6 +27,8 @@ LINE_BYTES_MAX: Final = 1024 * 1024
 ANSWER_CHARS_MAX: Final = 256 * 1024
 T = TypeVar("T")
 _TAIL_BYTES: Final = 2_000
+_LINE: Final = b'{"is"'
+"""How each line of ours begins."""
 
 
 class Child:
@@ -175,7 +177,12 @@ class Child:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
             while line := await reader.readline():
-                self._take(json.loads(line))
+                if self._process is None:  # What native code says comes on the same socket.
+                    words, begin, rest = line.partition(_LINE)
+                    self._tail = (self._tail + words)[-_TAIL_BYTES:]
+                    line = begin + rest
+                if line:
+                    self._take(json.loads(line))
         except (ValueError, KeyError, TypeError):
             self._tail = b"It said something that is no line of ours."
         finally:
@@ -249,12 +256,7 @@ class Child:
             reading.close()
 
     def _last_words(self) -> str:
-        if self._process is None:
-            return (
-                f"The process of the model {self._name} ended. Its last words: "
-                "journalctl -u 'genba-explainer@*'"
-            )
-        code = self._process.returncode
+        code = self._process.returncode if self._process is not None else None
         how = f"with code {code}" if code is not None and code >= 0 else "by itself"
         if code is not None and code < 0:
             with suppress(ValueError):

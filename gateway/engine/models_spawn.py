@@ -23,7 +23,7 @@ _PROGRAM: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from models.llm.worker import main; sys.exit(main())"
 )
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final = {
     # Threads that wait for each other must sleep: on a busy machine spinning costs seconds.
     "OMP_WAIT_POLICY": "passive",
     "OPENBLAS_NUM_THREADS": "1",
@@ -37,18 +37,22 @@ def socket_path() -> str:
     return os.environ.get(SOCKET, "")
 
 
+def worker_words() -> list[str]:
+    """The words that start the process."""
+    if getattr(sys, "frozen", False):  # It finds our modules inside of itself only.
+        return module_words("models.llm.worker")
+    root = str(Path(str(models.__file__)).parents[1])
+    return [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, root]
+
+
 def spawned(thread_count: int) -> subprocess.Popen[bytes]:
     """A child process; in a thread, as starting one may take longer than the loop may wait."""
-    root = str(Path(str(models.__file__)).parents[1])
-    words = [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, root]
-    if getattr(sys, "frozen", False):  # It finds our modules inside of itself only.
-        words = module_words("models.llm.worker")
     return subprocess.Popen(
-        words,
+        worker_words(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**_ENVIRONMENT, "OMP_NUM_THREADS": str(thread_count)},
+        env={**ENVIRONMENT, "OMP_NUM_THREADS": str(thread_count)},
         cwd="/",
     )
 
@@ -62,4 +66,4 @@ def reap(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-__all__ = ["SOCKET", "STOP_S", "reap", "socket_path", "spawned"]
+__all__ = ["ENVIRONMENT", "SOCKET", "STOP_S", "reap", "socket_path", "spawned", "worker_words"]

@@ -142,3 +142,24 @@ def test_old_releases_go_but_never_one_that_is_named(base: Path) -> None:
     left = {path.name for path in (base / "releases").iterdir()}
     newest = {f"2.{number}-cccccccc" for number in (1, 2, 3)}
     assert left == newest | {"1.0-aaaaaaaa", "1.1-bbbbbbbb", ".new.x"}
+
+
+def test_a_release_that_does_not_fit_is_not_unpacked(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "opt"
+    (base / "releases/0.0.1-01234567").mkdir(parents=True)
+    monkeypatch.setattr(update, "BASE", base)
+    free = release.stat().st_size * 4 + 50_000_000
+    room = {"free": free}
+    monkeypatch.setattr(update.shutil, "disk_usage", lambda path: type("Usage", (), room))
+    update.must_fit(release, "9.9.9-0123abcd")
+    room["free"] = free - 1
+    with pytest.raises(ConfigError, match="MB are free") as found:
+        update.must_fit(release, "9.9.9-0123abcd")
+    assert "rm -r" in str(found.value)
+    assert "0.0.1-01234567" in str(found.value)
+    done = base / "releases/9.9.9-0123abcd"
+    done.mkdir()
+    (done / ".complete").touch()
+    update.must_fit(release, "9.9.9-0123abcd")
