@@ -20,6 +20,8 @@ from gateway.errors import ConfigError
 _DATABASE: Final = "genba.db"
 _LOCK: Final = f"{_DATABASE}.lock"
 _ASIDE: Final = ".reset"
+_WRITABLE: Final = "tls"
+"""A folder that stays when it is emptied: the screens may write there, and nowhere else."""
 IDENTITY: Final = ("tls", "pki", f"secrets/{KEY}")
 """What says which device this is: keys and certificates that others have been told to trust."""
 
@@ -60,7 +62,7 @@ def reset(state: Path, *, identity: bool, archive: Path | None, actor: str, now:
 
 def _move_aside(state: Path, aside: Path, kept: set[str]) -> list[str]:
     gone: list[str] = []
-    folders = {name.split("/")[0] for name in kept if "/" in name}
+    folders = {name.split("/")[0] for name in kept if "/" in name} | {_WRITABLE}
     # The state file first: without it there are no accounts and no flows.
     entries = sorted(state.iterdir(), key=lambda path: (not path.name.startswith(_DATABASE), path))
     for path in entries:

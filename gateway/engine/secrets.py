@@ -109,6 +109,7 @@ class Secrets:
             raise ConfigError(f"A secret has 1 to {VALUE_BYTES_MAX} bytes.")
         nonce = os.urandom(_NONCE_BYTES)
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sealed = AESGCM(self._key()).encrypt(nonce, data, _MAGIC + name.encode())
             _write(self._folder / (name + SEALED), _MAGIC + nonce + sealed)
             (self._folder / name).unlink(missing_ok=True)
@@ -200,7 +201,6 @@ class Secrets:
         """The key of this device; made when there is none."""
         path = self.key_path()
         if not path.exists():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write(path, AESGCM.generate_key(256))
         return _whole(path)
 

@@ -66,8 +66,8 @@ async def test_the_last_record_says_what_was_done(tmp_path: Path) -> None:
     assert ["user:anna", "flow/deploy"] in [row[2:4] for row in rows]
     assert rows[-1][1:4] == [5, "user:root", "gateway/reset"]
     assert json.loads(rows[-1][4]) == {"identity": "new"}
-    left = [p.name for p in (tmp_path / "state").rglob("*")]
-    assert left == ["genba.db.lock"]
+    left = sorted(p.name for p in (tmp_path / "state").rglob("*"))
+    assert left == ["genba.db.lock", "tls"], "the screens' unit names that folder"
 
 
 async def test_a_gateway_that_runs_and_an_archive_inside_are_refused(tmp_path: Path) -> None:
