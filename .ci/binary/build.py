@@ -72,7 +72,8 @@ def frozen() -> Path:
             if path.exists():
                 inside = folder if path.is_file() else f"{folder}/{name}"
                 words += ["--add-data", f"{path}{os.pathsep}{inside}"]
-    for name in ("tkinter", "torch", "pytest", "IPython"):
+    # Nobody edits lines here, and GNU readline would put the whole file under the GPL.
+    for name in ("tkinter", "torch", "pytest", "IPython", "readline"):
         words += ["--exclude-module", name]
     words.append(str(HERE / "entry.py"))
     subprocess.run([sys.executable, "-m", "PyInstaller", *words], check=True)

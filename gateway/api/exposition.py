@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from gateway.api.exposition_models import model_families
+from gateway.api.exposition_models import Family, Rows, model_families
 from gateway.api.exposition_names import BY_NAME
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.runtime import Runtime
-
-Rows = list[tuple[str, float]]
-Family = tuple[str, Sequence[tuple[str, float]]]
 
 
 def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> str:
@@ -23,18 +20,28 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
 
     Source: Prometheus text-based exposition format 0.0.4.
     """
-    nodes = [
+    lines = []
+    for family, rows in families(runtime, found):
+        known = BY_NAME[family]
+        lines += [f"# HELP {family} {known.about}", f"# TYPE {family} {known.kind}"]
+        lines += [f"{family}{_text(labels)} {value}" for labels, value in rows]
+    return "\n".join(lines) + "\n"
+
+
+def families(runtime: Runtime, found: Mapping[str, Any] | None = None) -> list[Family]:
+    """All counters with their values, by name; the arguments are those of `metrics_text`."""
+    nodes: Rows = [
         (_labels(flow=status.flow, node=status.node, count=name), n)
         for status in runtime.statuses
         for name, n in sorted(status.counts.items())
     ]
-    running = [
+    running: Rows = [
         (_labels(flow=s.flow, node=s.node), int(s.state in ("running", "connected")))
         for s in runtime.statuses
     ]
     wires = runtime.wires()
     ends = [_labels(flow=w["flow"], **{"from": w["from"], "to": w["to"]}) for w in wires]
-    families: list[Family] = [
+    told: list[Family] = [
         ("genba_node_total", nodes),
         ("genba_node_up", running),
         (
@@ -53,20 +60,19 @@ def metrics_text(runtime: Runtime, found: Mapping[str, Any] | None = None) -> st
             "genba_inbox_rows_max",
             [(_labels(flow=name), r.inbox.rows_max) for name, r in runtime.runners.items()],
         ),
-        ("genba_alarms_open", [("", len(runtime.book.open()))]),
-        ("genba_commits_total", [("", runtime.store.commits)]),
+        ("genba_alarms_open", [({}, len(runtime.book.open()))]),
+        ("genba_commits_total", [({}, runtime.store.commits)]),
     ]
-    families += _books(runtime)
-    families += _history(runtime)
-    families += _explanations(runtime)
-    families += model_families(runtime.models, _labels)
-    families += _disk(runtime, found) if found is not None else []
-    lines = []
-    for family, rows in families:
-        known = BY_NAME[family]
-        lines += [f"# HELP {family} {known.about}", f"# TYPE {family} {known.kind}"]
-        lines += [f"{family}{labels} {value}" for labels, value in rows]
-    return "\n".join(lines) + "\n"
+    told += _books(runtime)
+    told += _history(runtime)
+    told += _explanations(runtime)
+    told += model_families(runtime.models)
+    if (spans := runtime.spans) is not None:
+        became: Rows = [({"what": "sent"}, spans.sent), ({"what": "dropped"}, spans.dropped)]
+        told.append(("genba_spans_total", became))
+    if found is not None:
+        told += _disk(runtime, found)
+    return told
 
 
 def _books(runtime: Runtime) -> list[Family]:
@@ -124,8 +130,8 @@ def _history(runtime: Runtime) -> list[Family]:
             "genba_history_rows_total",
             rows,
         ),
-        ("genba_history_waiting_rows", [("", history.waiting_rows)]),
-        ("genba_history_stopped", [("", stopped)]),
+        ("genba_history_waiting_rows", [({}, history.waiting_rows)]),
+        ("genba_history_stopped", [({}, stopped)]),
     ]
 
 
@@ -144,20 +150,27 @@ def _disk(runtime: Runtime, found: Mapping[str, Any]) -> list[Family]:
     letters = found["letters"]
     written = runtime.wear.written
     return [
-        ("genba_dead_letters", [("", letters["waiting"])]),
+        ("genba_dead_letters", [({}, letters["waiting"])]),
         (
             "genba_dead_letters_dropped_total",
-            [("", letters["dropped"])],
+            [({}, letters["dropped"])],
         ),
         ("genba_gaps_day", gaps),
         ("genba_checkpoint_age_seconds", ages),
         ("genba_journal_bytes", journal),
-        ("genba_written_bytes_total", [("", written)]),
+        ("genba_written_bytes_total", [({}, written)]),
     ]
 
 
-def _labels(**labels: str) -> str:
+def _labels(**labels: str) -> Mapping[str, str]:
+    """Labels by name, in the order in which they are told."""
+    return labels
+
+
+def _text(labels: Mapping[str, str]) -> str:
     """Labels in braces, escaped as the format says."""
+    if not labels:
+        return ""
     escaped = {
         k: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         for k, v in labels.items()

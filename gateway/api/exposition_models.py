@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import TypeAlias
 
 from gateway.engine.models_pool import ModelPool
 
-Rows = list[tuple[str, float]]
+Rows: TypeAlias = list[tuple[Mapping[str, str], float]]
+"""Values, each with its labels by name."""
+Family: TypeAlias = tuple[str, Rows]
+"""All values of one name."""
 
 
-def model_families(pool: ModelPool, labels: Callable[..., str]) -> list[tuple[str, Rows]]:
-    """Questions, tokens, time and cost by model.
-
-    Args:
-        pool: All models.
-        labels: Makes labels in braces.
-    """
+def model_families(pool: ModelPool) -> list[Family]:
+    """Questions, tokens, time and cost by model."""
     questions: Rows = []
     tokens: Rows = []
     seconds: Rows = []
@@ -23,25 +22,25 @@ def model_families(pool: ModelPool, labels: Callable[..., str]) -> list[tuple[st
     waiting: Rows = []
     for row in pool.rows():
         name, tally = row["model"], pool.tallies.of(row["model"])
-        questions += [(labels(model=name, what=w), n) for w, n in row["counts"].items()]
+        questions += [({"model": name, "what": w}, n) for w, n in row["counts"].items()]
         tokens += [
-            (labels(model=name, way="in"), tally.tokens_in),
-            (labels(model=name, way="out"), tally.tokens_out),
+            ({"model": name, "way": "in"}, tally.tokens_in),
+            ({"model": name, "way": "out"}, tally.tokens_out),
         ]
         seconds += [
-            (labels(model=name, until="first"), tally.first_s),
-            (labels(model=name, until="last"), tally.took_s),
+            ({"model": name, "until": "first"}, tally.first_s),
+            ({"model": name, "until": "last"}, tally.took_s),
         ]
-        cost.append((labels(model=name), tally.cost))
-        waiting.append((labels(model=name), row["waiting"]))
+        cost.append(({"model": name}, tally.cost))
+        waiting.append(({"model": name}, row["waiting"]))
     return [
         ("genba_model_questions_total", questions),
         ("genba_model_tokens_total", tokens),
         ("genba_model_seconds_total", seconds),
         ("genba_model_cost_total", cost),
         ("genba_model_waiting", waiting),
-        ("genba_model_answers_kept", [("", pool.answers.rows)]),
+        ("genba_model_answers_kept", [({}, pool.answers.rows)]),
     ]
 
 
-__all__ = ["model_families"]
+__all__ = ["Family", "Rows", "model_families"]

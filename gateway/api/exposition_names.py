@@ -80,6 +80,7 @@ METRICS: Final = (
     _of("genba_model_cost_total", "counter", "model", "In the currency of its prices."),
     _of("genba_model_waiting", "gauge", "model", "Questions that wait."),
     _of("genba_model_answers_kept", "gauge", "", "Answers that are kept."),
+    _of("genba_spans_total", "counter", "what", "Spans for a collector, by what became of them."),
     _of("genba_dead_letters", "gauge", "", "Dead letters that wait for a decision."),
     _of("genba_dead_letters_dropped_total", "counter", "", "Dead letters lost for lack of room."),
     _of("genba_gaps_day", "gauge", "flow source cause", "Gaps that ended within 24 hours."),

@@ -14,6 +14,7 @@ import json
 import platform
 import re
 import ssl
+import sys
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -33,6 +34,18 @@ _TEXT_MAX: Final = 200_000
 _SPACE: Final = uuid.UUID("7b0c3b0e-6a3f-5d0c-9e57-2f7a64b2a3d1")
 """Serial numbers of bills are made in a name space of our own, so the same parts give the same."""
 PRODUCT: Final = "genba"
+_LIBRARIES: Final = {
+    "libsqlite3": ("SQLite", "blessing"),
+    "libbz2": ("bzip2", "bzip2-1.0.6"),
+    "libffi": ("libffi", "MIT"),
+    "liblzma": ("liblzma", "LicenseRef-public-domain"),
+    "libuuid": ("libuuid", "BSD-3-Clause"),
+    "libz": ("zlib", "Zlib"),
+    "libgcc_s": ("libgcc", "GPL-3.0-or-later WITH GCC-exception-3.1"),
+    "libstdc++": ("libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1"),
+    "libgomp": ("libgomp", "GPL-3.0-or-later WITH GCC-exception-3.1"),
+}
+"""Libraries of the system it was built on, which the binary carries; by their files."""
 _MAY_BE_THERE: Final = ("amqtt", "llama-cpp-python", "xllamacpp")
 """What the binary carries besides, and `genba models install` brings: parts where they are."""
 
@@ -186,6 +199,21 @@ def _screens() -> list[dict[str, Any]]:
     return [{**row, "kind": "screens", "part": True, "texts": tuple(row["texts"])} for row in rows]
 
 
+def libraries(tree: Path) -> list[dict[str, str]]:
+    """The libraries of C that lie in the tree of a binary; the version is that of the interface.
+
+    Args:
+        tree: Its folder.
+    """
+    rows = []
+    for path in sorted(tree.glob("*.so.*")):
+        base, _, number = path.name.partition(".so.")
+        if base in _LIBRARIES:
+            name, licence = _LIBRARIES[base]
+            rows.append({"name": name, "version": number, "licence": licence})
+    return rows
+
+
 def _others() -> list[dict[str, Any]]:
     """What nobody else lists: it is in the binary, or in the folders of the product."""
     fonts = Path(str(files("ui"))) / "fonts" / "LICENSE"
@@ -207,6 +235,8 @@ def _others() -> list[dict[str, Any]]:
             "texts": (fonts.read_text("utf-8"),),
         },
     ]
+    if tree := getattr(sys, "_MEIPASS", ""):
+        rows += [{**other, **row} for row in libraries(Path(tree))]
     model = Path(str(files("models"))) / "explainer" / "genba.gguf"
     if model.exists():
         digest = hashlib.sha256(model.read_bytes()).hexdigest()

@@ -10,7 +10,19 @@ from typing import Any, Final
 from gateway.api.local import default_state
 from gateway.cli._explain import deadline
 from gateway.cli._history import days, size
-from gateway.cli._values import address, count, level, port, switch, text_or_json
+from gateway.cli._values import (
+    address,
+    count,
+    endpoint,
+    file,
+    interval,
+    level,
+    port,
+    ratio,
+    secret_name,
+    switch,
+    text_or_json,
+)
 from gateway.cli.screens import LISTEN
 from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
@@ -27,6 +39,7 @@ class Setting:
         unit: What the value is; shown beside it.
         about: One sentence.
         many: Whether it is a list.
+        table: The table of the file that it stands in, without the word before the first _.
     """
 
     name: str
@@ -35,6 +48,12 @@ class Setting:
     unit: str
     about: str
     many: bool = False
+    table: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name in the file, inside of its table."""
+        return self.name.removeprefix(f"{self.table}_") if self.table else self.name
 
     @property
     def option(self) -> str:
@@ -139,5 +158,46 @@ SETTINGS: Final = (
         "DEBUG, INFO, WARNING or ERROR",
         "What is logged.",
     ),
+    Setting(
+        "telemetry_endpoint",
+        endpoint,
+        _always(""),
+        "http(s)://host:port, empty for none",
+        "The collector of OpenTelemetry that is told counters and traces, by OTLP over HTTP.",
+        table="telemetry",
+    ),
+    Setting(
+        "telemetry_headers",
+        secret_name,
+        _always(""),
+        "name of a secret",
+        "The secret with headers for it, as NAME=VALUE,NAME=VALUE; see genba secrets.",
+        table="telemetry",
+    ),
+    Setting(
+        "telemetry_ca",
+        file,
+        _always(None),
+        "file, PEM",
+        "The certificate of the authority that signed the collector's; else those of the system.",
+        table="telemetry",
+    ),
+    Setting(
+        "telemetry_ratio",
+        ratio,
+        _always(0.01),
+        "share, 0 to 1",
+        "Which share of the batches is traced, node by node; 0 traces none.",
+        table="telemetry",
+    ),
+    Setting(
+        "telemetry_interval_s",
+        interval,
+        _always(30.0),
+        "seconds, 5 to 3600",
+        "How often the collector is told.",
+        table="telemetry",
+    ),
 )
+TABLES: Final = tuple(sorted({one.table for one in SETTINGS if one.table}))
 BY_NAME: Final = {one.name: one for one in SETTINGS}

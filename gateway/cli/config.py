@@ -88,12 +88,19 @@ def example_lines(given: Mapping[str, Any] | None = None) -> Iterator[str]:
     given = given or {}
     yield "# Settings of the gateway. A later source wins: what is usual, this file, the"
     yield "# environment (GENBA_<SETTING>), the command line. See `genba config show`."
+    table = ""
     for one in SETTINGS:
-        value = _json(one.usual()) if one.name != "state" else "/var/lib/genba"
+        if one.table != table:
+            table = one.table
+            is_given = any(name.startswith(f"{table}_") for name in given)
+            yield ""
+            yield f"[{table}]" if is_given else f"# [{table}]"
+        value = "/var/lib/genba" if one.name == "state" else _json(one.usual())
         yield ""
         yield f"# {one.about} [{one.unit}]"
         mark = "" if one.name in given else "# "
-        yield f"{mark}{one.name} = {json.dumps(given.get(one.name, value))}"
+        shown = given.get(one.name, "" if value is None else value)
+        yield f"{mark}{one.key} = {json.dumps(shown)}"
     yield ""
     yield "# A value for each ${NAME} in the flows."
     yield "# [variables]"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli._explain import explain_options, take_explain
+from gateway.cli._logging import log_to_stderr
 from gateway.cli._values import port
-from gateway.cli.main import log_to_stderr
 from gateway.cli.run import PORT, load, run_loop, serve, stop_on_signals
 from gateway.cli.screens import add_listen, screens
 from gateway.engine.dashboards import seed

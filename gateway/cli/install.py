@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from gateway.api.certificate import FOLDER as CERTIFICATES
 from gateway.cli.config import example_lines
-from gateway.cli.units import ENABLED, FOLDER, GUARD, UNITS, USER, unit_text
+from gateway.cli.units import ENABLED, FOLDER, GUARD, SECRETS_KEY, UNITS, USER, unit_text
 from gateway.engine.release import BASE
+from gateway.engine.secrets import KEY
 from gateway.errors import ConfigError
 
 UNIT_DIR: Final = Path("etc/systemd/system")
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     for folder in (root / STATE, root / STATE / CERTIFICATES):
         folder.mkdir(parents=True, exist_ok=True)
         _own(root, folder, 0o700, USER)
+    if is_here:  # An image is for many machines; each makes its own.
+        changed += _secrets_key(root)
     _enable(root, is_here=is_here, is_started=is_here and not args.no_start, changed=changed)
     for line in changed or ["Nothing was out of date."]:
         print(line)
@@ -154,6 +157,24 @@ def _write(path: Path, text: str, mode: int) -> list[str]:
     fresh.write_text(text, "utf-8")
     fresh.chmod(mode)
     fresh.replace(path)
+    return [f"Wrote {path}."]
+
+
+def _secrets_key(root: Path) -> list[str]:
+    """The key of the secrets, out of the state and root's: the services get it from systemd."""
+    path, old = root / SECRETS_KEY.relative_to("/"), root / STATE / "secrets" / KEY
+    if path.exists():
+        return []
+    key = old.read_bytes() if old.exists() else os.urandom(32)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    old.unlink(missing_ok=True)
     return [f"Wrote {path}."]
 
 

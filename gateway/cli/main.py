@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import logging
 import os
 import runpy
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -59,6 +56,7 @@ COMMANDS: Final = {
     "drift": "say how this gateway differs from what it should be",
     "install": "install the gateway as services of systemd",
     "uninstall": "take the services of systemd away again",
+    "reset": "delete all that this gateway has recorded, and who may use it",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }
 
@@ -145,35 +143,3 @@ def take_values(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a value for ${NAME} in the flows",
     )
-
-
-def log_to_stderr(level: str = "INFO", form: str = "text") -> None:
-    """One line an event on standard error, where systemd and a pipe both find it.
-
-    Args:
-        level: What is logged from.
-        form: ``text``, or ``json`` for one object a line.
-    """
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    if form == "json":
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(_JsonLine())
-    for noisy in ("asyncua", "pymodbus", "uvicorn", "asyncio", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
-
-
-class _JsonLine(logging.Formatter):
-    """Each record as one JSON object on one line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "text": record.getMessage(),
-        }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)

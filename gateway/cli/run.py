@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.local import FILE, remove_token, write_token
+from gateway.cli._logging import log_to_stderr
+from gateway.cli._telemetry import spans, telemetry
 from gateway.cli._told import log_alarms, log_first_sample, tell_claim
-from gateway.cli.main import log_to_stderr, take_values
+from gateway.cli.main import take_values
 from gateway.cli.notify import Notify
 from gateway.cli.screens import Screens, screens
 from gateway.cli.settings import Settings, read, take_settings
 from gateway.engine import restoring
+from gateway.engine.clock import SystemClock
 from gateway.engine.dashboards import seed
 from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
@@ -151,6 +154,8 @@ async def _run(
         explain=ExplainOptions(deadline_s=settings["explain_deadline_s"])
         if settings["explanations"]
         else None,
+        clock=(clock := SystemClock()),
+        spans=spans(settings, clock),
     )
     for text in problems:
         runtime.lines.add(runtime.clock.now(), "error", "flows", f"A flow does not run: {text}")
@@ -175,6 +180,7 @@ async def _run(
         told,
         always=settings["accounts"],
         shown=shown,
+        also=telemetry(runtime, settings) if settings["telemetry_endpoint"] else None,
         can_restart=True,
     )
     return AGAIN if is_again else 0
@@ -189,9 +195,10 @@ async def serve(
     *,
     always: bool = False,
     shown: Screens | None = None,
+    also: Callable[[], Coroutine[Any, Any, None]] | None = None,
     can_restart: bool = False,
 ) -> bool:
-    """Start the gateway, its API and its screens, wait for `stop`, end all in order.
+    """Start the gateway, its API, its screens and what else runs beside it; end all in order.
 
     Returns: True when it is to be started anew.
     """
@@ -228,6 +235,8 @@ async def serve(
             _log.info("The screens are at %s", shown.url)
             if shown.fingerprint:
                 _log.info("Their certificate has the SHA-256 fingerprint %s", shown.fingerprint)
+        if also is not None:
+            tasks.start("also", also())
         await tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)

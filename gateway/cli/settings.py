@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.cli._setting import BY_NAME, SETTINGS, Setting
+from gateway.cli._setting import BY_NAME, SETTINGS, TABLES, Setting
 from gateway.cli._values import switch
 from gateway.errors import ConfigError
 from gateway.flow.findings import near
@@ -140,10 +140,7 @@ def _file(
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         text = f"This is no TOML: {error}."
         raise ConfigError(text, where=str(path), hint="genba config example") from error
-    for name in table:
-        if name not in BY_NAME and name != VARIABLES:
-            hint = near(name, [*BY_NAME, VARIABLES])
-            raise ConfigError(f"There is no setting {name!r}.", where=str(path), hint=hint)
+    table = _flat(table, path)
     warnings = []
     if mode & stat.S_IWOTH:
         raise ConfigError(
@@ -152,6 +149,25 @@ def _file(
     if mode & stat.S_IROTH:
         warnings.append(f"Everybody on this machine can read {path}. Run: chmod 0640 {path}")
     return path, table, warnings
+
+
+def _flat(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    """All settings by their names, those of tables too.
+
+    Raises:
+        ConfigError: There is no such setting.
+    """
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if name in TABLES and isinstance(value, dict):
+            found |= {f"{name}_{key}": one for key, one in value.items()}
+        else:
+            found[name] = value
+    for name in found:
+        if name not in BY_NAME and name != VARIABLES:
+            hint = near(name, [*BY_NAME, *TABLES, VARIABLES])
+            raise ConfigError(f"There is no setting {name!r}.", where=str(path), hint=hint)
+    return found
 
 
 def _parsed(one: Setting, found: Any, where: str) -> Any:

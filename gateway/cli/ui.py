@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import Any
 
-from gateway.cli.main import log_to_stderr
+from gateway.cli._logging import log_to_stderr
 from gateway.cli.notify import Notify
 from gateway.cli.run import run_loop, stop_on_signals
 from gateway.cli.screens import screens

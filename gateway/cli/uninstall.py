@@ -16,7 +16,7 @@ from gateway.cli.install import (
     must_be_root,
     must_have_systemd,
 )
-from gateway.cli.units import UNITS, USER
+from gateway.cli.units import SECRETS_KEY, UNITS, USER
 from gateway.errors import ConfigError
 
 
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for path in (root / STATE, root / CONFIG.parent):
         shutil.rmtree(path, ignore_errors=True)
+    SECRETS_KEY.unlink(missing_ok=True)
     call(["userdel", USER])
     print("Deleted the state, the settings and the user.")
     return 0

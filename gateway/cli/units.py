@@ -15,9 +15,22 @@ UNITS: Final = (
     "genba-safe.service",
     "genba-update.path",
     "genba-update.service",
+    "genba-explainer.socket",
+    "genba-explainer@.service",
+    "genba-explainer.slice",
+    "genba-failed@.service",
 )
-ENABLED: Final = ("genba.target", "genba-engine.service", "genba-ui.service", "genba-update.path")
-"""Started by systemd itself; the others are started by these."""
+ENABLED: Final = (
+    "genba.target",
+    "genba-engine.service",
+    "genba-ui.service",
+    "genba-update.path",
+    "genba-explainer.socket",
+)
+"""Those that start with the machine; the others are started by these."""
+SECRETS_KEY: Final = Path("/etc/credstore/genba-secrets-key")
+"""Of an installed gateway: outside of its state, so that a copy of that says nothing."""
+
 USER: Final = "genba"
 GUARD: Final = Path("/opt/genba/guard.sh")
 """Outside of all releases, so that a bad one cannot break the way back."""

@@ -31,6 +31,10 @@ READY_S: Final = 30.0
 WATCH_S: Final = 10.0
 KEPT: Final = 3
 """Releases that stay on the disk."""
+_UNPACKED: Final = 4
+"""What a release takes while it unpacks itself, as a multiple of the file: a copy and the tree."""
+_SPARE: Final = 50_000_000
+"""What the gateway goes on recording meanwhile [bytes]."""
 _TARGET: Final = "genba.target"
 _ENGINE: Final = "genba-engine.service"
 
@@ -78,6 +82,7 @@ def install(file: Path, ready_s: float, watch_s: float, say: Callable[[str], Non
         ConfigError: It cannot be read.
     """
     release = verified(file, sorted(KEYS.glob("*.pub")))
+    must_fit(file, release.name)
     say(f"{release.name} is signed with {release.key}. It is unpacked.")
     _unpack(file, release.name)
     before = target_of("current")
@@ -158,6 +163,27 @@ def _list(args: argparse.Namespace) -> int:
         name = path.parent.name
         print(f"{name}  {marks.get(name, '')}".rstrip())
     return 0
+
+
+def must_fit(file: Path, name: str) -> None:
+    """Raises ConfigError where there is no room to unpack a release; with what can go."""
+    if (BASE / "releases" / name / ".complete").exists():
+        return
+    needed = file.stat().st_size * _UNPACKED + _SPARE
+    folder = next(path for path in (BASE / "releases", BASE, *BASE.parents) if path.exists())
+    room = shutil.disk_usage(folder).free
+    if room >= needed:
+        return
+    named = {target_of("current"), target_of("previous")}
+    others = [path for path in sorted(BASE.glob("releases/*")) if path.name not in named]
+    hint = "Look at what lies on it: du -xh --max-depth=2 / | sort -h | tail"
+    if others:
+        hint = f"Older releases can go: rm -r {' '.join(str(path) for path in others)}"
+    raise ConfigError(
+        f"The release needs {needed / 1e6:.0f} MB in {folder}, and {room / 1e6:.0f} MB are free. "
+        "Nothing was changed.",
+        hint=hint,
+    )
 
 
 def _unpack(file: Path, name: str) -> None:

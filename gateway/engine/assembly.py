@@ -24,11 +24,13 @@ from gateway.engine.outbox import node_of_box
 from gateway.engine.packing import unpack_messages
 from gateway.engine.runner import FlowRunner
 from gateway.engine.secrets import Secrets
+from gateway.engine.spans import Spans
 from gateway.engine.store import Store
 from gateway.engine.store_letters import letter_key
 from gateway.engine.store_records import keep_letter
 from gateway.engine.tagbook import TagBook
 from gateway.engine.tasks import Tasks
+from gateway.engine.timed import TimedGate, TimedGraph, TimedRunner, TimedWorker
 from gateway.engine.wiring import rows
 from gateway.engine.workers import WorkerDriver
 from gateway.engine.writegate import WriteGate
@@ -71,6 +73,7 @@ class Shop:
     writes: WriteLedger
     destinations: Destinations
     models: ModelPool
+    spans: Spans | None = None
     doors: Doors = field(default_factory=Doors)
     board: StatusBoard = field(default_factory=StatusBoard)
     node_tasks: Tasks = field(default_factory=lambda: Tasks("nodes"))
@@ -146,12 +149,14 @@ class Assembly:
             return self.node_context(document, node_id, cls, {})
 
         observe = self.shop.live.observer(self.flow)
-        return Graph(document, self.shop.tags, make, observe=observe)
+        kind = TimedGraph if self.shop.spans is not None else Graph
+        return kind(document, self.shop.tags, make, observe=observe)
 
     def runner(self, document: Document, graph: Graph) -> FlowRunner:
         """The flow with its queues, without its border nodes."""
         shop = self.shop
-        return FlowRunner(
+        kind = TimedRunner if shop.spans is not None else FlowRunner
+        runner = kind(
             graph,
             shop.store,
             shop.clock,
@@ -159,6 +164,9 @@ class Assembly:
             book=shop.book,
             tag_book=shop.tag_book,
         )
+        if isinstance(runner, TimedRunner) and shop.spans is not None:
+            runner.trace_with(shop.spans)
+        return runner
 
     def border(
         self,
@@ -183,16 +191,22 @@ class Assembly:
         if isinstance(node, Source):
             return Ingress(node, ctx, runner.inbox, driver)
         keep = self._keeper(runner)
-        gate = WriteGate(
+        spans = self.shop.spans
+        gate = (WriteGate if spans is None else TimedGate)(
             self.shop.writes,
             ctx,
             writes=cls.writes,
             allowed=document.allow_write,
             is_fresh=isinstance(node, Sink) and node.delivery == "fresh",
         )
+        if isinstance(gate, TimedGate) and spans is not None:
+            gate.spans = spans
         if isinstance(node, Worker):
-            read = self._read_block
-            return WorkerDriver(node, ctx, runner.inbox, driver, keep, read, gate, options)
+            attend = WorkerDriver if spans is None else TimedWorker
+            found = attend(node, ctx, runner.inbox, driver, keep, self._read_block, gate, options)
+            if isinstance(found, TimedWorker) and spans is not None:
+                found.spans = spans
+            return found
         if isinstance(node, Sink):
             return Egress(node, ctx, driver, keep, self._read_block, gate, options)
         return None

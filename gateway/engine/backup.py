@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
 from gateway.engine import sealed_file, store_backup
+from gateway.engine.secrets import KEY, Secrets
 from gateway.engine.store_file import take_lock
 from gateway.errors import ConfigError, Disconnected
 
@@ -102,9 +103,12 @@ def _files(state: Path) -> Iterator[tuple[str, Path]]:
     for path in (state / name for name in FILES):
         if path.is_file() and not path.is_symlink():
             yield path.name, path
+    key, beside = Secrets(state / "secrets").key_path(), state / "secrets" / KEY
+    if key != beside and key.is_file():  # It lies elsewhere here; there it is beside them.
+        yield beside.relative_to(state).as_posix(), key
     for folder in FOLDERS:
         for path in sorted((state / folder).rglob("*")):
-            if path.is_file() and not path.is_symlink():
+            if path.is_file() and not path.is_symlink() and (key == beside or path != beside):
                 yield path.relative_to(state).as_posix(), path
 
 

@@ -14,6 +14,7 @@ from gateway.engine.destinations import Destinations
 from gateway.engine.doors import BODY_BYTES_MAX, Door, Doors
 from gateway.engine.metrics import Lines, NodeStatus
 from gateway.engine.models_pool import ModelPool
+from gateway.engine.place import about
 from gateway.engine.secrets import Secrets
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
@@ -105,7 +106,8 @@ class NodeContext:
         self.status.counts[name] += n
 
     def say(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
-        self._log.log(_LEVELS[level], "%s", text)
+        place = about(self.flow, self.node_id, self.number)
+        self._log.log(_LEVELS[level], "%s", text, extra=place)
         if level != "debug":
             self._lines.add(self.clock.now(), level, f"{self.flow}/{self.node_id}", text)
 

@@ -9,6 +9,7 @@ from typing import Final
 from gateway.engine.codec import pack_inputs
 from gateway.engine.graph import Graph
 from gateway.engine.metrics import NodeStatus
+from gateway.engine.place import about
 from gateway.engine.store import Store
 from gateway.engine.store_letters import letter_key
 from gateway.engine.store_records import keep_letter
@@ -60,7 +61,7 @@ class FaultDesk:
         """Dead-letter what a node brought and what cannot be written down; as words."""
         node, port, message = item
         text = f"{node} sent what cannot be stored: {error}."
-        _log.error("%s", text)
+        _log.error("%s", text, extra=about(self._flow, node))
         if status is not None:
             status.counts["faults"] += 1
         words = repr(message)[:10_000].encode()
@@ -83,7 +84,8 @@ class FaultDesk:
         try:
             await keep_letter(self._store, key, self._flow, node, port, now, rev, error, size, data)
         except Disconnected as trouble:
-            _log.error("A dead letter of %s is lost: %s", node, trouble)
+            place = about(self._flow, node)
+            _log.error("A dead letter of %s is lost: %s", node, trouble, extra=place)
 
 
 def report(fault: Fault, status: NodeStatus | None, *, stopped: bool) -> None:
@@ -96,7 +98,8 @@ def report(fault: Fault, status: NodeStatus | None, *, stopped: bool) -> None:
     """
     did = "It is stopped" if stopped else "It starts fresh and goes on"
     text = f"{fault.node} failed: {fault.text}. {did}; the other nodes run on."
-    _log.error("%s\n%s", text, fault.detail)
+    place = about(status.flow, fault.node) if status is not None else {"node": fault.node}
+    _log.error("%s\n%s", text, fault.detail, extra=place)
     if status is not None:
         status.counts["faults"] += 1
         status.state = "faulted" if stopped else status.state

@@ -19,6 +19,7 @@ from gateway.data.alarm import AlarmEvent, AlarmState, Priority
 from gateway.data.event import Event
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.clock import BACK_MAX_NS, SystemClock
+from gateway.engine.failed import given_up
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store import Store
 from gateway.engine.store_archive import FOLDER, near_full
@@ -38,6 +39,7 @@ OVERLOAD_S: Final = 3.0
 FULL, EMPTY = 0.9, 0.5
 """Shares of its room at which an inbox counts as full, and as full no longer."""
 AUDIT_S: Final = 60.0
+UNITS_S: Final = 10.0
 _NODE: Final = "health"
 SAFE: Final = (
     "Safe mode: no flow of the last run is started, so nothing is read and nothing is alarmed. "
@@ -91,6 +93,7 @@ class Health:
         self._letters = 0
         self._audit = ""
         self._audit_at = float("-inf")
+        self._units_at = float("-inf")
         self._damage_told = 0
         self.is_safe = False
         prefix = f"{OWN}/{_NODE}:"
@@ -142,6 +145,7 @@ class Health:
                 f"{self._letters} messages were refused for good. Look at them: genba dlq list"
             )
         found |= await self._about_audit()
+        await self._about_units()
         found |= self._busy()
         tags = self._runner.graph.tags
         if tags.is_full:
@@ -189,6 +193,15 @@ class Health:
                 self._audit = await asyncio.to_thread(near_full, folder)
         return {"gateway/audit": Condition(self._audit)} if self._audit else {}
 
+    async def _about_units(self) -> None:
+        """Units that systemd has given up, since or before our start; looked at every 10 s."""
+        now_s = self._clock.monotonic()
+        if now_s - self._units_at >= UNITS_S:
+            self._units_at = now_s
+            for name, text in await asyncio.to_thread(given_up, self._store.path.parent):
+                self.raised(f"gateway/unit/{name}", Condition(text, "high"))
+                self.cleared(f"gateway/unit/{name}", text)  # What to do stays to be read.
+
     def _look_at_clock(self) -> None:
         if not isinstance(self._clock, SystemClock):
             return
@@ -231,10 +244,10 @@ class Health:
         if self._store.trouble and self._book.get(f"{OWN}/{_NODE}:{what}:HEALTH") is None:
             self._book.apply([_provisional(what, condition, now)])
 
-    def cleared(self, what: str) -> None:
+    def cleared(self, what: str, text: str = "It is over.") -> None:
         """It is over."""
         self._raised.discard(what)
-        self._tell("health/cleared", {"what": what, "text": "It is over."})
+        self._tell("health/cleared", {"what": what, "text": text})
 
     def once(self, what: str, condition: Condition) -> None:
         """Something happened that a person must know of, and is over already."""

@@ -15,6 +15,7 @@ from gateway.engine.connections import ConnectionDriver
 from gateway.engine.egress import Egress
 from gateway.engine.graph import Graph
 from gateway.engine.ingress import Ingress
+from gateway.engine.place import about
 from gateway.engine.runner import FlowRunner
 from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
@@ -181,7 +182,7 @@ class FlowHost:
             try:
                 await self.runner.run()
             except Exception as error:  # noqa: BLE001 - whatever it is, the flow goes on
-                _log.exception("%s failed.", self.name)
+                _log.exception("%s failed.", self.name, extra=about(self.name))
                 self._say("error", f"Rows were lost by an error of ours: {error!r}.")
                 await asyncio.sleep(1.0)
 

@@ -10,39 +10,25 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import models
 from gateway.engine.models_answer import Answer, OnPiece
-from gateway.engine.program import module_words
+from gateway.engine.models_spawn import STOP_S, reap, socket_path, spawned
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.generate import Ask
 
 LOAD_S: Final = 120.0
 """A large model on a slow disk takes its time."""
-STOP_S: Final = 2.0
-"""Who has not stopped after so long is ended."""
 LINE_BYTES_MAX: Final = 1024 * 1024
 ANSWER_CHARS_MAX: Final = 256 * 1024
 T = TypeVar("T")
 _TAIL_BYTES: Final = 2_000
-_PROGRAM: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from models.llm.worker import main; sys.exit(main())"
-)
-_ENVIRONMENT: Final = {
-    # Threads that wait for each other must sleep: on a busy machine spinning costs seconds.
-    "OMP_WAIT_POLICY": "passive",
-    "OPENBLAS_NUM_THREADS": "1",
-    "GGML_NO_BACKTRACE": "1",  # It would start a debugger, which nothing there may.
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
+_LINE: Final = b'{"is"'
+"""How each line of ours begins."""
 
 
 class Child:
@@ -82,9 +68,13 @@ class Child:
             Disconnected: It ended, or takes too long.
         """
         self._ready = asyncio.get_running_loop().create_future()
-        self._process = await asyncio.to_thread(self._spawn)
         try:
-            await self._connect(self._process)
+            if path := socket_path():
+                await self._reach(path)
+            else:
+                threads = int(self._order["threads"])
+                self._process = await asyncio.to_thread(spawned, threads)
+                await self._connect(self._process)
             await self._send(self._order)
             async with asyncio.timeout(LOAD_S):
                 return await asyncio.shield(self._ready)
@@ -96,21 +86,16 @@ class Child:
             await self.kill()
             raise
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        """In a thread: starting a process may take longer than the event loop may wait."""
-        root = str(Path(str(models.__file__)).parents[1])
-        words = [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, root]
-        if getattr(sys, "frozen", False):  # It finds our modules inside of itself only.
-            words = module_words("models.llm.worker")
-        threads = {"OMP_NUM_THREADS": str(self._order["threads"])}
-        return subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**_ENVIRONMENT, **threads},
-            cwd="/",
-        )
+    async def _reach(self, path: str) -> None:
+        """Have systemd start the process: it ends with this connection."""
+        try:
+            reader, self._writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
+        except OSError as error:
+            raise Disconnected(
+                f"The explainer cannot be reached at {path}: {error.strerror or error}. "
+                "Run: systemctl restart genba-explainer.socket"
+            ) from error
+        self._tasks.start("lines", self._listen(reader))
 
     async def _connect(self, process: subprocess.Popen[bytes]) -> None:
         loop = asyncio.get_running_loop()
@@ -193,7 +178,12 @@ class Child:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
             while line := await reader.readline():
-                self._take(json.loads(line))
+                if self._process is None:  # What native code says comes on the same socket.
+                    words, begin, rest = line.partition(_LINE)
+                    self._tail = (self._tail + words)[-_TAIL_BYTES:]
+                    line = begin + rest
+                if line:
+                    self._take(json.loads(line))
         except (ValueError, KeyError, TypeError):
             self._tail = b"It said something that is no line of ours."
         finally:
@@ -226,7 +216,10 @@ class Child:
 
     async def kill(self) -> None:
         """End the process now."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is None and self._writer is not None:
+            self._writer.transport.abort()
+            await self._end()
+        elif self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._end()
 
@@ -244,9 +237,10 @@ class Child:
 
     async def _end(self) -> None:
         process = self._process
-        if process is None or self.ended.is_set():
+        if self.ended.is_set():
             return
-        await asyncio.to_thread(_reap, process)
+        if process is not None:
+            await asyncio.to_thread(reap, process)
         self.ended.set()
         self._idle.set()
         self._shut()
@@ -271,15 +265,6 @@ class Child:
         words = " ".join(self._tail.decode("utf-8", "replace").split())[-200:]
         said = f" Its last words: {words}" if words else ""
         return f"The process of the model {self._name} ended {how}.{said}"
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """In a thread: the process has closed its lines, so it has ended or is made to."""
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _same(made: T) -> T:

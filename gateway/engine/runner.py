@@ -21,6 +21,7 @@ from gateway.engine.graph import Input, rows
 from gateway.engine.journal import settled, stored
 from gateway.engine.keeper import Keeper
 from gateway.engine.packing import gaps_of, merged, positions_of, storable
+from gateway.engine.place import of_batch
 from gateway.engine.store import Entry
 from gateway.engine.turn import Turn
 from gateway.flow.node import Message
@@ -31,7 +32,7 @@ NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, ti
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class Ready:
     """One record of the journal that is to be stepped."""
 
     inputs: list[Input]
@@ -96,7 +97,7 @@ class FlowRunner(Keeper):
                 raise
             ready = await coming if coming is not None else None
 
-    async def _begin_next(self, after: int) -> asyncio.Task[_Ready | None] | None:
+    async def _begin_next(self, after: int) -> asyncio.Task[Ready | None] | None:
         """Have what waits in the inbox committed meanwhile, if anything does."""
         is_free = self.durable and not self.lock.is_wanted
         if not is_free or not len(self.inbox) or any(e.holds_up for e in self.egresses.values()):
@@ -107,7 +108,7 @@ class FlowRunner(Keeper):
             await asyncio.sleep(0)
         return coming
 
-    async def _commit(self, entries: Sequence[Arrived], after: int = 0) -> _Ready | None:
+    async def _commit(self, entries: Sequence[Arrived], after: int = 0) -> Ready | None:
         """Have a step on the disk, timers too, then tell the sources.
 
         Args:
@@ -138,7 +139,7 @@ class FlowRunner(Keeper):
                 crash_point("post_ack")
         if self.durable and self.seq == before:
             return None  # The state stays as the journal has it.
-        return _Ready(inputs, now, self.seq)
+        return Ready(inputs, now, self.seq)
 
     async def _write_inputs(
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, *, is_due: bool
@@ -162,12 +163,13 @@ class FlowRunner(Keeper):
             await self._write(entry)
         return inputs
 
-    async def _step(self, ready: _Ready) -> None:
-        result = self.graph.step(ready.inputs, ready.now)
-        self._done_seq = ready.seq
-        crash_point("mid_step")
-        await self._store_alarms(self._hand_on(result, self.graph, replay=False))
-        await self._faults.keep(result.faults, ready.seq, ready.now, self.revision)
+    async def _step(self, ready: Ready) -> None:
+        with of_batch(self.name, ready.seq):
+            result = self.graph.step(ready.inputs, ready.now)
+            self._done_seq = ready.seq
+            crash_point("mid_step")
+            await self._store_alarms(self._hand_on(result, self.graph, replay=False))
+            await self._faults.keep(result.faults, ready.seq, ready.now, self.revision)
         self.after_step(ready.inputs, ready.now, result)
 
     async def drained(self) -> None:

@@ -29,11 +29,13 @@ from gateway.engine.lookup import Lookup
 from gateway.engine.metrics import Lines, Live, NodeStatus
 from gateway.engine.models_pool import ModelPool
 from gateway.engine.own import opened_own
+from gateway.engine.place import about
 from gateway.engine.report import status_of
 from gateway.engine.runner import FlowRunner
 from gateway.engine.secrets import Secrets
 from gateway.engine.setpoints import SetpointDesk
 from gateway.engine.shadows import Shadows
+from gateway.engine.spans import Spans
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
@@ -64,6 +66,7 @@ class Runtime:
         history: How much is kept for trends; None keeps nothing.
         is_safe: Start without flows, so that a bad one can be looked at and mended.
         explain: How alarms are explained; None explains none.
+        spans: Where drawn batches leave what they took; None traces none.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Runtime:
         history: HistoryLimits | None = None,
         is_safe: bool = False,
         explain: ExplainOptions | None = None,
+        spans: Spans | None = None,
     ) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.state_dir = state_dir
@@ -97,20 +101,10 @@ class Runtime:
         lent = (self.store, self.secrets, destinations.resolve, self._say)
         self.models = ModelPool(state_dir, self.clock, *lent)
         writes = WriteLedger.stored(self.store, self.clock, self._lookup)
-        self._shop = Shop(
-            state_dir,
-            self.clock,
-            self.store,
-            self.tags,
-            self.live,
-            self.lines,
-            self.book,
-            TagBook(self.tags),
-            self.secrets,
-            writes,
-            destinations,
-            self.models,
-        )
+        seen = (self.tags, self.live, self.lines, self.book, TagBook(self.tags), self.secrets)
+        lent_too = (writes, destinations, self.models, spans)
+        self.spans = spans
+        self._shop = Shop(state_dir, self.clock, self.store, *seen, *lent_too)
         self.setpoints = SetpointDesk(
             writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
@@ -242,7 +236,8 @@ class Runtime:
                 self._say("error", host.name, f"No checkpoint by an error of ours: {error!r}.")
 
     def _say(self, level: str, where: str, text: str) -> None:
-        _log.log(getattr(logging, level.upper()), "%s: %s", where, text)
+        place = about(where) if where in self.hosts else {}
+        _log.log(getattr(logging, level.upper()), "%s: %s", where, text, extra=place)
         self.lines.add(self.clock.now(), level, where, text)
 
     # ------------------------------------------------------------------ what people do

@@ -30,6 +30,11 @@ SEALED: Final = ".sealed"
 KEY: Final = ".key"
 CREDENTIAL: Final = "genba-secrets-key"
 VALUE_BYTES_MAX: Final = 64 * 1024
+INSTALLED: Final = (
+    Path("/var/lib/genba/secrets"),
+    Path("/etc/credstore") / CREDENTIAL,
+)
+"""The folder of an installed gateway, and where root keeps its key: not beside the secrets."""
 _MAGIC: Final = b"genba-sealed-1\0"
 _NONCE_BYTES: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
@@ -104,6 +109,7 @@ class Secrets:
             raise ConfigError(f"A secret has 1 to {VALUE_BYTES_MAX} bytes.")
         nonce = os.urandom(_NONCE_BYTES)
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sealed = AESGCM(self._key()).encrypt(nonce, data, _MAGIC + name.encode())
             _write(self._folder / (name + SEALED), _MAGIC + nonce + sealed)
             (self._folder / name).unlink(missing_ok=True)
@@ -145,10 +151,7 @@ class Secrets:
         Nothing is changed: no key is made, and no file is sealed.
         """
         found = [text for name, text in os.environ.items() if name.startswith("GENBA_SECRET_")]
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        has_key = (self._folder / KEY).exists() or bool(
-            credentials and (Path(credentials) / CREDENTIAL).is_file()
-        )
+        has_key = self.key_path().exists()
         for path in sorted(self._folder.glob("*")):
             with suppress(ConfigError, OSError, UnicodeDecodeError):
                 if path.name.endswith(SEALED) and has_key:
@@ -175,8 +178,17 @@ class Secrets:
         try:
             if not data.startswith(_MAGIC):
                 raise InvalidTag
-            nonce = data[len(_MAGIC) : start]
-            return AESGCM(self._key()).decrypt(nonce, data[start:], _MAGIC + name.encode()).decode()
+            nonce, sealed, bound = data[len(_MAGIC) : start], data[start:], _MAGIC + name.encode()
+            beside = self._folder / KEY
+            try:
+                return AESGCM(self._key()).decrypt(nonce, sealed, bound).decode()
+            except InvalidTag:  # From a backup, say, of a device whose key came with it.
+                if self.key_path() == beside or not beside.is_file():
+                    raise
+                found = AESGCM(_whole(beside)).decrypt(nonce, sealed, bound).decode()
+            self.put(name, found)
+            _log.info("The secret %s is sealed with the key of this device now.", name)
+            return found
         except InvalidTag as error:
             raise ConfigError(
                 f"The secret {name!r} cannot be opened: it was sealed with another key, is that "
@@ -187,18 +199,28 @@ class Secrets:
 
     def _key(self) -> bytes:
         """The key of this device; made when there is none."""
+        path = self.key_path()
+        if not path.exists():
+            _write(path, AESGCM.generate_key(256))
+        return _whole(path)
+
+    def key_path(self) -> Path:
+        """Where the key is: what systemd lends us, else root's, else beside the secrets."""
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         if credentials and (path := Path(credentials) / CREDENTIAL).is_file():
-            key = path.read_bytes()
-        else:
-            path = self._folder / KEY
-            if not path.exists():
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _write(path, AESGCM.generate_key(256))
-            key = path.read_bytes()
-        if len(key) != 32:
-            raise ConfigError("The key of the secrets has not 32 bytes.", where=str(path))
-        return key
+            return path
+        folder, installed = INSTALLED
+        with suppress(OSError):
+            if self._folder == folder and installed.is_file() and os.access(installed, os.R_OK):
+                return installed
+        return self._folder / KEY
+
+
+def _whole(path: Path) -> bytes:
+    key = path.read_bytes()
+    if len(key) != 32:
+        raise ConfigError("The key of the secrets has not 32 bytes.", where=str(path))
+    return key
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -212,4 +234,4 @@ def _write(path: Path, data: bytes) -> None:
     fresh.replace(path)
 
 
-__all__ = ["CREDENTIAL", "Known", "Secrets"]
+__all__ = ["CREDENTIAL", "KEY", "Known", "Secrets"]

@@ -15,10 +15,11 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from gateway.engine.store_audit import base, digest, drop_oldest
+from gateway.engine.store_audit import append, base, digest, drop_oldest
 from gateway.errors import ConfigError
 
 FOLDER: Final = "audit"
@@ -72,6 +73,40 @@ def _archived(db: sqlite3.Connection, folder: Path, kept: int) -> bool:
     except OSError:
         return False  # They stay where they are.
     return True
+
+
+def export_all(file: Path, folder: Path, ts: int, actor: str, detail: str) -> int:
+    """Write every record of a state that nobody uses into files elsewhere, a last one added.
+
+    Args:
+        file: The state file; its lock is held.
+        folder: Where to; it must be new.
+        ts: When [ns].
+        actor: Who: ``user:root``.
+        detail: What the last record, of ``gateway/reset``, says, as JSON.
+
+    Returns:
+        How many files there are.
+
+    Raises:
+        ConfigError: They cannot be written, or a record was altered.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        for path in files(file.parent / FOLDER):
+            (folder / path.name).write_bytes(path.read_bytes())
+        with closing(sqlite3.connect(file, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            append(db, ts, actor, "gateway/reset", detail)
+            is_whole = _archived(db, folder, 0)
+            db.execute("COMMIT")
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(f"The audit cannot be kept: {error}.", where=str(folder)) from error
+    found = files(folder)
+    if not is_whole or not found or (broken := list(check(found))):
+        why = " ".join(broken) if found and is_whole else "It does not fit."
+        raise ConfigError(f"The audit cannot be kept: {why}", where=str(folder))
+    return len(found)
 
 
 def files(folder: Path) -> list[Path]:

@@ -74,6 +74,8 @@ class Worker:
         """Lock the door first, then look at the file."""
         path = str(order["file"])
         own = [str(Path(__file__).parents[1]), path]
+        if getattr(sys, "frozen", False):  # Modules are read out of the program, when imported.
+            own += [sys.executable, str(Path(sys.executable).parent)]
         taken = jail.enter(own, int(order["memory_bytes"]), int(order["nice"]))
         if not jail.is_cut_off(taken) and not order.get("is_trusted"):
             raise ValueError(
@@ -165,7 +167,7 @@ def main() -> int:
     os.dup2(2, 1)
     try:
         return Worker(sys.stdin.buffer, out).run()
-    except BrokenPipeError:
+    except ConnectionError:  # Who asked is gone.
         return 0
 
 

@@ -71,8 +71,11 @@ async def test_what_is_told_is_what_is_documented(exposed: str) -> None:
             assert tuple(labels) == BY_NAME[match[1]].labels, line
             float(match[3])
     missing = set(BY_NAME) - set(seen)
-    # Those are told where trends are kept and alarms are explained; the product does both.
-    assert all(name.startswith(("genba_history_", "genba_explanations_")) for name in missing)
+    # Those are told where trends are kept, alarms explained, batches traced.
+    assert all(
+        name.startswith(("genba_history_", "genba_explanations_", "genba_spans_"))
+        for name in missing
+    )
 
 
 def test_every_name_is_in_the_code() -> None:

@@ -97,6 +97,43 @@ def _user_of(machine: Machine) -> str:
     return machine.call("stat", "-c", "%U", f"/proc/{_pid_of(machine)}").strip()
 
 
+def test_the_explainer_is_a_unit_of_its_own(machine: Machine) -> None:
+    said = machine.must("genba", "models", "try", "hello", "--model", "own", "--task", "explain")
+    assert "tokens" in said
+    how = re.findall(r"locked away by (.*)\.", machine.log(ENGINE))[-1]
+    assert "seccomp" in how, how
+    listed = machine.call("systemctl", "list-units", "--plain", "--no-legend", "genba-explainer@*")
+    unit = listed.split()[0]
+    said = machine.call("systemd-analyze", "security", "--no-pager", unit)
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+    assert found is not None
+    assert float(found[1]) <= 1.6
+    pid = machine.call("systemctl", "show", "-P", "MainPID", unit).strip()
+    assert machine.call("cat", f"/proc/{pid}/oom_score_adj").strip() == "1000"
+    assert "genba-explainer.slice" in machine.call("cat", f"/proc/{pid}/cgroup")
+    engine = _pid_of(machine)
+    machine.must("kill", "-KILL", pid)
+    assert machine.call("systemctl", "is-active", ENGINE) == "active\n"
+    assert _pid_of(machine) == engine, "it goes alone"
+
+
+def test_the_key_of_the_secrets_is_lent(machine: Machine) -> None:
+    key = machine.root / "etc/credstore/genba-secrets-key"
+    assert len(key.read_bytes()) == 32
+    assert key.stat().st_mode & 0o077 == 0
+    machine.must("genba", "secrets", "set", "broker", stdin="hush\n")
+    folder = machine.root / "var/lib/genba/secrets"
+    assert sorted(path.name for path in folder.iterdir()) == ["broker.sealed"]
+
+
+def test_a_unit_that_is_given_up_is_an_alarm(machine: Machine) -> None:
+    wanted = machine.call("systemctl", "show", "-P", "OnFailure", "genba-ui.service")
+    assert wanted.strip() == "genba-failed@genba-ui.service.service"
+    machine.must("systemctl", "start", wanted.strip())
+    until(lambda: "genba-ui.service ended too often" in machine.log(ENGINE), "it is told")
+    assert not list((machine.root / "var/lib/genba/failed").iterdir())
+
+
 def test_a_killed_engine_comes_back(machine: Machine) -> None:
     pid = _pid_of(machine)
     machine.must("kill", "-KILL", pid)
@@ -193,6 +230,34 @@ def test_drift_is_found_and_mended(machine: Machine) -> None:
     machine.must("genba", "install")
     assert machine.run("genba", "drift").returncode == 0, machine.call("genba", "drift")
     assert "Nothing to change" in machine.must("genba", "apply", "--prune")
+
+
+def _codes(machine: Machine) -> list[str]:
+    """The claim codes that were told, the newest last."""
+    return re.findall(r"within 30 minutes: (\S+)", machine.log(ENGINE))
+
+
+def test_a_reset_leaves_nothing_but_the_settings(machine: Machine) -> None:
+    before = len(_codes(machine))
+    prints = _fingerprints(machine)
+    refused = machine.run("genba", "reset", "--name", "another")
+    assert refused.returncode == 1
+    assert "nothing was done" in refused.stderr
+    machine.must("genba", "reset", "--name", "gw1", "--certificates", "--archive", "/root/kept")
+    until(lambda: machine.run("genba", "status").returncode == 0, "the gateway answers")
+    until(lambda: len(_codes(machine)) > before, "a code")
+    assert len(set(_codes(machine))) == len(_codes(machine)), "each code is new"
+    until(lambda: _fingerprints(machine)[-1:] != prints[-1:], "another certificate")
+    assert "line/sim" not in machine.must("genba", "status")
+    assert not (machine.root / "var/lib/genba/pressures.jsonl").exists()
+    assert "no record altered" in machine.must(
+        "genba", "audit", "verify", "--archive", "/root/kept"
+    )
+    assert (machine.root / "etc/genba/genba.toml").exists()
+
+
+def _fingerprints(machine: Machine) -> list[str]:
+    return re.findall(r"SHA-256 fingerprint (\S+)", machine.log("genba-ui.service"))
 
 
 def test_it_goes_without_a_trace(machine: Machine) -> None:

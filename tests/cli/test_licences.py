@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.licences import bill, needs, parts
+from gateway.api.licences import bill, libraries, needs, parts
 from gateway.cli.main import main
 
 NS = 10**9
@@ -103,3 +103,14 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Permission is hereby granted" in capsys.readouterr().out
     assert main(["licences", "--text", "nunpy"]) == 1
     assert "numpy" in capsys.readouterr().err
+
+
+def test_the_libraries_in_a_binary_are_listed(tmp_path: Path) -> None:
+    for name in ("libsqlite3.so.0", "libz.so.1", "libstdc++.so.6", "unknown.so.1", "x.so"):
+        (tmp_path / name).touch()
+    assert [(row["name"], row["version"]) for row in libraries(tmp_path)] == [
+        ("SQLite", "0"),
+        ("libstdc++", "6"),
+        ("zlib", "1"),
+    ]
+    assert all(row["licence"] for row in libraries(tmp_path))

@@ -211,3 +211,24 @@ def test_root_checks_the_signature_again(asked: Handover, base: Path) -> None:
     assert "This file is not signed" in (asked.last() or {})["text"]
     assert not (base / "releases" / "9.9.9-0123abcd").exists()
     assert update.target_of("current") == "1.0-aaaaaaaa"
+
+
+def test_a_release_that_does_not_fit_is_not_unpacked(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "opt"
+    (base / "releases/0.0.1-01234567").mkdir(parents=True)
+    monkeypatch.setattr(update, "BASE", base)
+    free = release.stat().st_size * 4 + 50_000_000
+    room = {"free": free}
+    monkeypatch.setattr(update.shutil, "disk_usage", lambda path: type("Usage", (), room))
+    update.must_fit(release, "9.9.9-0123abcd")
+    room["free"] = free - 1
+    with pytest.raises(ConfigError, match="MB are free") as found:
+        update.must_fit(release, "9.9.9-0123abcd")
+    assert "rm -r" in str(found.value)
+    assert "0.0.1-01234567" in str(found.value)
+    done = base / "releases/9.9.9-0123abcd"
+    done.mkdir()
+    (done / ".complete").touch()
+    update.must_fit(release, "9.9.9-0123abcd")

@@ -59,6 +59,18 @@ def test_lists_switches_and_variables(tmp_path: Path) -> None:
     assert (found["flows"], found["accounts"]) == ([Path("c"), Path("d")], False)
 
 
+def test_a_table_of_settings(tmp_path: Path) -> None:
+    text = '[telemetry]\nendpoint = "https://collector:4318"\nratio = 0.5\n'
+    path = written(tmp_path, text)
+    found = read(args("--config", str(path)), {"GENBA_TELEMETRY_RATIO": "1"})
+    assert found["telemetry_endpoint"] == "https://collector:4318"
+    assert found.values["telemetry_endpoint"].source == str(path)
+    assert (found["telemetry_ratio"], found["telemetry_ca"]) == (1.0, None)
+    given = example_lines({"telemetry_endpoint": "http://127.0.0.1:4318"})
+    found = read(args("--config", str(written(tmp_path, "\n".join(given)))), {})
+    assert found["telemetry_endpoint"] == "http://127.0.0.1:4318"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -73,6 +85,13 @@ def test_lists_switches_and_variables(tmp_path: Path) -> None:
         ("tags_max = 0", "1 to 65535"),
         ("= 3", "no TOML"),
         ("variables = 3", "no table"),
+        ("telemetry_endpoint = 'ftp://host'", "http://HOST:4318"),
+        ("[telemetry]\nendpoint = 'collector:4318'", "http://HOST:4318"),
+        ("[telemetry]\nratio = 2", "0 to 1"),
+        ("[telemetry]\nratio = nan", "0 to 1"),
+        ("[telemetry]\ninterval_s = 1", "5 to 3600"),
+        ("[telemetry]\nheaders = 'a b'", "no name of a secret"),
+        ("[telemetry]\nendpiont = ''", "telemetry_endpiont"),
         ("[variables]\na = [1]", "no table"),
     ],
 )
@@ -107,9 +126,12 @@ def test_a_named_file_must_be_there(tmp_path: Path) -> None:
 
 
 def test_the_example_is_what_is_usual(tmp_path: Path) -> None:
-    lines = [line.removeprefix("# ") for line in example_lines() if " = " in line]
+    wanted = [line for line in example_lines() if " = " in line or line == "# [telemetry]"]
+    lines = [line.removeprefix("# ") for line in wanted]
     text = "\n".join(line for line in lines if not line.startswith("mqtt_url"))
-    assert set(tomllib.loads(text)) == {one.name for one in SETTINGS}
+    table = tomllib.loads(text)
+    told = {f"telemetry_{key}" for key in table.pop("telemetry")}
+    assert set(table) | told == {one.name for one in SETTINGS}
     found = read(args("--config", str(written(tmp_path, text))), {})
     for one in SETTINGS:
         if one.name != "state":
