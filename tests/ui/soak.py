@@ -100,6 +100,10 @@ async def answer(soon: bool, pulse: Pulse) -> None:
             await end_the_lost()
         tasks = Counter(getattr(t.get_coro(), "__qualname__", "?") for t in asyncio.all_tasks())
         found = {"held": counts(), "tasks": tasks, "memory": memory(), "stalls": stalls}
+        found["connections"] = Counter(
+            f"{one.status} {one.laddr[1]}-{one.raddr[1] if one.raddr else ''}"
+            for one in psutil.Process().net_connections("tcp")
+        )
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 
