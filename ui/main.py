@@ -20,7 +20,7 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import Client, app, ui
 
 from ui import pages
 from ui.engine import Engine
@@ -58,8 +58,21 @@ def application(state: Path, names: list[str]) -> Front:
         tailwind=False,
         show_welcome_message=False,
     )
+    # NiceGUI keeps a dictionary of each browser tab for 30 days after its page has gone. No page
+    # of ours puts anything into it, and a tab that comes back gets another.
+    app.storage.max_tab_storage_age = RECONNECT_S
+    app.on_delete(_nobody_comes)
     bind()
     return Front(outer, engine, names)
+
+
+def _nobody_comes(client: Client) -> None:
+    """End what waits for the browser of a page that is gone.
+
+    Where a page could not be built in time, NiceGUI 3.18 deletes it and leaves a task that waits
+    for its browser for ever.
+    """
+    client._waiting_for_connection.set()
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:

@@ -8,10 +8,10 @@ another page is not heard.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs
 
-from nicegui import Client, core
+from nicegui import Client, app, core
 from socketio.exceptions import ConnectionRefusedError  # noqa: A004
 from starlette.datastructures import Headers
 
@@ -19,6 +19,8 @@ from ui.front import session_of
 
 Handler = Callable[..., Awaitable[Any] | Any]
 _BOUND = ("event", "javascript_response", "ack", "log")
+LOOK_S: Final = 10.0
+"""How often it is looked for sockets of which the end was missed [s]."""
 
 
 def bind() -> None:
@@ -28,6 +30,20 @@ def bind() -> None:
     handlers["handshake"] = _shaken(handlers["handshake"])
     for name in _BOUND:
         handlers[name] = _heard(handlers[name])
+    app.timer(LOOK_S, end_the_lost)
+
+
+async def end_the_lost() -> None:
+    """Tell NiceGUI of sockets that have ended without a word.
+
+    A socket that is found dead while its page is just being connected, as after a moment in
+    which nothing could run, is forgotten by Socket.IO 5 before its page counts as connected: the
+    end is told to nobody, and NiceGUI would keep the page and its tasks for ever.
+    """
+    for sid, transport in core.sio.manager.get_participants("/", None):
+        if transport not in core.sio.eio.sockets:
+            core.sio.handlers["/"]["disconnect"](sid)
+            await core.sio.manager.disconnect(sid, "/", ignore_queue=True)
 
 
 def _is_its(client_id: str, environ: dict[str, Any]) -> bool:

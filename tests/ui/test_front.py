@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -339,25 +337,3 @@ async def test_a_port_that_is_taken_keeps_no_gateway_from_running(tmp_path: Path
                     return False
 
                 await until(answers, "the screens")
-
-
-@pytest.mark.slow
-async def test_visitors_who_come_and_go_leave_nothing(tmp_path: Path) -> None:
-    """Neither pages, tasks, sockets nor files; the long form is 100 of them for ten minutes."""
-    is_long = bool(os.environ.get("GENBA_TORTURE"))
-    visitors, seconds = (100, 600) if is_long else (20, 8)
-    async with site(tmp_path, "127.0.0.1:0") as found:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.ui.soak", str(found.product.state)),
-            *(str(visitors), str(seconds)),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await process.communicate()
-    assert process.returncode == 0
-    result = json.loads(said)
-    before, after = result["before"], result["after"]
-    assert result["visits"] > visitors + 10 * result["late"], result
-    assert (after["pages"], after["sockets"]) == (0, 0), result
-    assert after["tasks"] <= before["tasks"] + 2, result
-    assert after["files"] <= before["files"] + 12, result  # Connections that are kept for reuse.
-    assert after["rss_mb"] < before["rss_mb"] + (60 if is_long else 40), result

@@ -198,7 +198,9 @@ class Desk:
             self._say("rival", rivalry(session))
 
     def _gone(self) -> None:
-        self.session.leave(self.tab)
+        """A socket has ended; a browser that came back on a new one before is still here."""
+        if not self.editor.client.has_socket_connection:
+            self.session.leave(self.tab)
 
 
 def editor_of(session: Session) -> Desk:
