@@ -15,13 +15,14 @@ from typing import Any
 
 import orjson
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     refusals,
     routes_about,
     routes_accounts,
+    routes_alarms,
     routes_audit,
     routes_backup,
     routes_certificate,
@@ -31,12 +32,14 @@ from gateway.api import (
     routes_drafts,
     routes_editor,
     routes_explain,
+    routes_fleet,
     routes_history,
     routes_hooks,
     routes_letters,
     routes_live,
     routes_models,
     routes_openid,
+    routes_peer,
     routes_report,
     routes_secrets,
     routes_setpoints,
@@ -44,20 +47,21 @@ from gateway.api import (
     routes_trace,
 )
 from gateway.api.front import Front
-from gateway.api.gate import Access, Gate, actor_of, allow, declared, needs
+from gateway.api.gate import Access, Gate, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.live import MESSAGE_BYTES_MAX, Hub
-from gateway.api.messages import AlarmAction
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.data.tag import Tag
 from gateway.engine.accounts import Accounts
+from gateway.engine.fleet import Fleet
+from gateway.engine.fleet_self import Differ
 from gateway.engine.jobs import Jobs
 from gateway.engine.openid import OpenId
 from gateway.engine.passwords import Cost
-from gateway.engine.roles import SUPPRESSING
 from gateway.engine.runtime import Runtime
+from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected
 
 
@@ -98,6 +102,7 @@ def application(
     openid: OpenId,
     hub: Hub,
     jobs: Jobs,
+    fleet: Fleet,
     screens: str = "",
 ) -> FastAPI:
     """The routes over a running gateway.
@@ -108,6 +113,7 @@ def application(
         openid: The way in by a provider.
         hub: Live data for those who watch.
         jobs: Long work on behalf of people.
+        fleet: The other gateways.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -118,7 +124,7 @@ def application(
     for router in (flow_routes(runtime), shadow_routes(runtime)):
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
     _add_own(app, runtime, screens)
-    _add_alarms(app, runtime)
+    routes_alarms.add(app, runtime)
     routes_about.add(app, runtime)
     routes_report.add(app, runtime)
     routes_history.add(app, runtime)
@@ -141,6 +147,8 @@ def application(
     routes_hooks.add(app, runtime)
     routes_destinations.add(app, runtime)
     routes_models.add(app, runtime)
+    routes_fleet.add(app, runtime, fleet)
+    routes_peer.add(app, runtime, fleet)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
@@ -178,30 +186,6 @@ def _add_own(app: FastAPI, runtime: Runtime, screens: str) -> None:
         return _json(app.openapi())
 
 
-def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
-    """Alarms, and what operators do about them."""
-
-    @app.get("/api/alarms")
-    @needs("alarm.read")
-    async def alarms(all: bool = False) -> Response:
-        events = runtime.book.history() if all else runtime.book.open()
-        return _json([runtime.book.row(event) for event in events])
-
-    @app.post("/api/alarms/action")
-    @needs("alarm.act")
-    async def act(action: AlarmAction, request: Request) -> Response:
-        if action.action in SUPPRESSING:
-            await allow(request, "alarm.suppress")
-        if action.action == "shelve" and not action.reason:
-            return PlainTextResponse("Say why it is shelved (reason).", 422)
-        if action.alarm != "*" and action.action == "ack" and not runtime.book.get(action.alarm):
-            return PlainTextResponse(f"No open alarm is called {action.alarm!r}.", 404)
-        data = {**action.data(), "actor": actor_of(request, action.actor)}
-        if not await runtime.act(action.action, data):
-            return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
-        return _json({"done": True})
-
-
 def _is_news(record: logging.LogRecord) -> bool:
     """False for what uvicorn 0.54 takes for an error: a handshake that was refused in words."""
     return "without completing handshake" not in str(record.msg)
@@ -224,9 +208,11 @@ class Server:
         always: Ask for a login also while there is no account.
         cost: Of a password's hash.
         screens: Where the screens are; empty when there are none.
+        differ: How the gateway differs from what it should be.
+        needs_door: Other gateways must come by the door of the fleet.
 
     Raises:
-        ConfigError: The port is taken.
+        ConfigError: The port is taken, or a list of gateways is damaged.
     """
 
     def __init__(
@@ -237,6 +223,8 @@ class Server:
         always: bool = False,
         cost: Cost | None = None,
         screens: str = "",
+        differ: Differ | None = None,
+        needs_door: bool = False,
     ) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
@@ -252,8 +240,12 @@ class Server:
         self.openid = OpenId(runtime.state_dir, runtime.secrets, self.accounts, clock)
         self.hub = Hub(runtime)
         self.jobs = Jobs(runtime.clock)
+        self.fleet = routes_fleet.fleet_of(runtime, screens, differ, needs_door=needs_door)
+        self._tasks = Tasks("api")
         config = uvicorn.Config(
-            application(runtime, self.access, self.openid, self.hub, self.jobs, screens),
+            application(
+                runtime, self.access, self.openid, self.hub, self.jobs, self.fleet, screens
+            ),
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -275,9 +267,11 @@ class Server:
         """Answer until `stop`."""
         with contextlib.suppress(Disconnected):  # The first request tries again.
             await self.accounts.ready()
+        self._tasks.start("fleet", self.fleet.run())
         try:
             await self._server.serve([self._socket])
         finally:
+            await self._tasks.stop()
             await self.hub.stop()
             await self.jobs.stop()
             self.accounts.close()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from gateway.api.local import default_state
 from gateway.cli._explain import deadline
 from gateway.cli._history import days, size
-from gateway.cli._values import address, count, level, port, switch, text_or_json
+from gateway.cli._values import WANTED, address, count, level, port, switch, text_or_json
 from gateway.cli.screens import LISTEN
 from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
@@ -75,6 +75,20 @@ SETTINGS: Final = (
         "names",
         "Further names that browsers reach this gateway by; they go into its certificate.",
         many=True,
+    ),
+    Setting(
+        "fleet_listen",
+        address,
+        _always("off"),
+        "address:port or off",
+        "Where other gateways come in, with a certificate that this one trusts; then only there.",
+    ),
+    Setting(
+        "wanted",
+        Path,
+        _always(WANTED),
+        "folder",
+        "What this gateway should be; the fleet is told how it differs.",
     ),
     Setting(
         "port",

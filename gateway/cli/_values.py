@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Final
 
 from gateway.data.tag import TAGS_MAX
 from gateway.errors import ConfigError
 
+WANTED: Final = Path("/etc/genba/wanted")
+"""What this gateway should be; Ansible and others put it there."""
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 

@@ -17,8 +17,9 @@ from typing import Any
 from gateway.api.local import FILE, remove_token, write_token
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.cli.notify import Notify
-from gateway.cli.screens import Screens, screens
+from gateway.cli.screens import Screens, door, screens
 from gateway.cli.settings import Settings, read, take_settings
+from gateway.cli.ways import Ways
 from gateway.engine.dashboards import seed
 from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
@@ -40,6 +41,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--port-file", type=Path, help="write the port here once it answers")
     parser.add_argument(
         "--safe", action="store_true", help="start without flows, to mend one that does harm"
+    )
+    parser.add_argument(
+        "--no-door",
+        action="store_true",
+        help="another process has the door of the fleet (fleet_listen): `genba ui`",
     )
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
@@ -157,8 +163,12 @@ async def _run(
 
     names = tuple(settings["host_names"])
     shown = screens(settings["listen"], state, runtime.clock.now(), names)
+    inlet = None
+    if not args.no_door:
+        inlet = door(settings["fleet_listen"], state, runtime.clock.now(), names)
+    ways = Ways(shown, inlet, settings["wanted"], needs_door=settings["fleet_listen"] != "off")
     await serve(
-        runtime, settings["port"], stop, watch, told, always=settings["accounts"], shown=shown
+        runtime, settings["port"], stop, watch, told, always=settings["accounts"], ways=ways
     )
     return 0
 
@@ -172,6 +182,7 @@ async def serve(
     *,
     always: bool = False,
     shown: Screens | None = None,
+    ways: Ways | None = None,
 ) -> None:
     """Start the gateway, its API and its screens, wait for `stop`, end all in order."""
     tasks = Tasks("run")
@@ -191,16 +202,12 @@ async def serve(
         tasks.start("first", _log_first_sample(runtime))
         # A second of imports: on a thread, so that they do not hold up the first sample.
         api = await asyncio.to_thread(importlib.import_module, "gateway.api.server")
-        always = always or (shown is not None and shown.is_tls)
-        server = api.Server(runtime, port, always=always, screens=shown.url if shown else "")
+        ways = ways or Ways(shown)
+        server = ways.server(api, runtime, port, always=always)
         serving = tasks.start("api", server.run())
         _let_commands_in(runtime.state_dir, server)
         _log.info("The API is at %s", server.url)
-        if shown is not None:
-            tasks.start("screens", shown.run())
-            _log.info("The screens are at %s", shown.url)
-            if shown.fingerprint:
-                _log.info("Their certificate has the SHA-256 fingerprint %s", shown.fingerprint)
+        ways.open(tasks)
         await _tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)

@@ -23,7 +23,7 @@ from gateway.engine.store_file import take_lock
 from gateway.errors import ConfigError, Disconnected
 
 STATE: Final = "genba.db"
-FOLDERS: Final = ("audit", "dashboards", "destinations", "openid", "secrets", "tls", "pki")
+FOLDERS: Final = ("audit", "dashboards", "destinations", "fleet", "openid", "secrets", "tls", "pki")
 """What stands beside the state file and cannot be made again."""
 FILES: Final = ("models.yaml",)
 """Likewise; the files of models themselves are large and come from elsewhere."""

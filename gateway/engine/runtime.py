@@ -18,6 +18,7 @@ from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed
 from gateway.engine.destinations import Destinations
 from gateway.engine.explain import Explainer, ExplainOptions
+from gateway.engine.figures import figures_of
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.flowsinks import FlowSinks
 from gateway.engine.health import OWN, Condition, Health
@@ -114,6 +115,7 @@ class Runtime:
         self.setpoints = SetpointDesk(
             writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
+        self._shop.figures = partial(figures_of, self)
         self.doors, self.destinations = self._shop.doors, destinations
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None

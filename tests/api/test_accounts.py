@@ -206,6 +206,15 @@ PATCH /api/users/{name} user.edit
 POST /api/users/{name}/password user.edit
 PUT /api/secrets/{name} secret.edit
 POST /api/backup backup.make
+PUT /api/fleet/peers/{name} fleet.edit
+DELETE /api/fleet/peers/{name} fleet.edit
+PUT /api/fleet/trust/{kind}/{name} fleet.edit
+DELETE /api/fleet/trust/{kind}/{name} fleet.edit
+POST /api/fleet/key fleet.edit
+POST /api/fleet/pushes fleet.push
+DELETE /api/fleet/pushes/{id} fleet.push
+POST /api/fleet/flows peer.take
+POST /api/fleet/flows/back peer.take
 POST /api/certificate/request certificate.edit
 PUT /api/certificate certificate.edit
 DELETE /api/secrets/{name} secret.edit

@@ -13,6 +13,7 @@ MODULES: Final = (
     "flows",
     "connections",
     "console",
+    "fleet",
     "system",
     "users",
     "help",

@@ -17,7 +17,7 @@ class System(ui.element, component=component("system"), esm=modules()):
         page: Which.
     """
 
-    def __init__(self, page: Literal["system", "connections", "users", "account"]) -> None:
+    def __init__(self, page: Literal["system", "connections", "fleet", "users", "account"]) -> None:
         super().__init__()
         who = me()
         self._props.update({"page": page, "may": sorted(who.may), "actor": who.name})
