@@ -124,7 +124,8 @@ class Pusher:
 
     async def _rings(self, push: Push) -> None:
         for ring, members in push.rings():
-            push.ring = ring
+            if push.ring != ring:  # Each ring is watched for itself, also behind a restart.
+                push.ring, push.watched_until = ring, 0
             if _those(members, "waiting", "sending", "watched"):  # Else judged before a restart.
                 await self._ring(push, members)
             failed = len(_those(members, "failed"))

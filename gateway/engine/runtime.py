@@ -89,10 +89,9 @@ class Runtime:
         self.store = store or Store(state_dir / "genba.db")
         self.store.told = self.lines.teller(self.clock.now, "store")
         self.started_s, self.since = self.clock.monotonic(), self.clock.now()
-        self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
-        self.secrets = Secrets(state_dir / "secrets")
-        self._documents, self._tasks = list(documents), Tasks("engine")
+        self.wear, self.secrets = WearMeter(self.store), Secrets(state_dir / "secrets")
+        self._documents, self._tasks, self._is_running = list(documents), Tasks("engine"), False
         self._lookup = Lookup(self.live, self.clock)
         destinations = Destinations(state_dir / "destinations" / "allowed.json")
         lent = (self.store, self.secrets, destinations.resolve, self._say)
@@ -121,10 +120,9 @@ class Runtime:
         self._own: FlowHost | None = None
         self.health: Health | None = None
         self.flows = Flows(self._shop, dict(variables or {}), self._say, is_safe=is_safe)
-        self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self.explainer = Explainer(self, explain) if explain is not None else None
-        self._checkpoint_s, self._is_running = checkpoint_s, False
+        self._checkpoint_s, self.trials = checkpoint_s, Trials(self._shop)
 
     @property
     def hosts(self) -> dict[str, FlowHost]:
