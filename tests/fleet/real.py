@@ -32,7 +32,7 @@ wires:
 BETTER = QUIET.replace("hi: 1000", "hi: 900")
 LOUD = QUIET.replace("hi: 1000", "hi: -5")
 """It runs as well as the others, and raises six alarms within a second."""
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 
 
 class Client(FleetClient, AccountClient):
