@@ -47,8 +47,12 @@ def row_of(row: dict[str, Any], now: int) -> tuple[str, ...]:
         ago(row["heard"], now),
         row["ring"],
         ", ".join(row["groups"]),
-        printable(row["text"] or says.get("why", "")),
     )
+
+
+def trouble_of(row: dict[str, Any]) -> str:
+    """What is wrong with a gateway, in words; empty when nothing is."""
+    return printable(row["text"] or (row["says"] or {}).get("why", ""))
 
 
 def ago(at: int, now: int) -> str:
@@ -107,4 +111,4 @@ def push_lines(row: dict[str, Any]) -> list[str]:
     return found
 
 
-__all__ = ["ago", "drift_of", "lines_of", "push_lines", "row_of", "state_of"]
+__all__ = ["ago", "drift_of", "lines_of", "push_lines", "row_of", "state_of", "trouble_of"]

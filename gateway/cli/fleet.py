@@ -14,7 +14,7 @@ from rich.table import Table
 
 from gateway.api.client import URL
 from gateway.api.client_fleet import FleetClient
-from gateway.cli._fleet import lines_of, push_lines, row_of
+from gateway.cli._fleet import lines_of, push_lines, row_of, trouble_of
 from gateway.cli._flows import take_actor
 from gateway.engine.clock import SystemClock
 from gateway.engine.fleet_book import RINGS
@@ -154,7 +154,7 @@ def _list(client: FleetClient, args: argparse.Namespace) -> None:
             print(json.dumps(row, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False)
-    heads = ("gateway", "state", "version", "alarms", "drift", "heard", "ring", "groups", "what")
+    heads = ("gateway", "state", "version", "alarms", "drift", "heard", "ring", "groups")
     for head in heads:
         table.add_column(head, overflow="fold")
     now = SystemClock().now()
@@ -162,6 +162,9 @@ def _list(client: FleetClient, args: argparse.Namespace) -> None:
         table.add_row(*row_of(row, now))
     console = Console(highlight=False, markup=False)
     console.print(table if found["peers"] else "No other gateway is looked at.")
+    for row in found["peers"]:
+        if text := trouble_of(row):
+            print(f"{row['name']}: {text}")
 
 
 def _show(client: FleetClient, args: argparse.Namespace) -> None:
