@@ -20,6 +20,8 @@ TRIES: Final = 3
 """How often a gateway that does not answer is tried before it counts as failed."""
 DEPLOY_S: Final = 60.0
 """How long a gateway may take to run another flow [s]."""
+_DISK_TRIES: Final = 15
+"""So many waits between two tries when the disk takes nothing."""
 _AT_ONCE: Final = 16
 """Gateways of a ring that are served at the same time."""
 Told = Callable[[str, str, str], None]
@@ -112,15 +114,19 @@ class Pusher:
     # ------------------------------------------------------------------ the steps
 
     async def _carry(self, push: Push) -> None:
-        try:
-            if push.state == "running":
-                await self._rings(push)
-            if push.state == "stopping":
-                await self._back(push)
-            await self._pay(push)
-        except ConfigError as error:  # The disk: nothing more is done than is written down.
-            push.text = f"It cannot go on: {error}"
-            self._say("error", "fleet", f"The push of {push.flow} stands: {error}")
+        while True:
+            try:
+                if push.state == "running":
+                    await self._rings(push)
+                if push.state == "stopping":
+                    await self._back(push)
+                await self._pay(push)
+                return
+            except ConfigError as error:  # The disk: nothing more is done than is written down.
+                wait_s = _DISK_TRIES * self._retry_s
+                text = f"The push of {push.flow} waits: {error} Next try in {wait_s:.0f} s."
+                self._say("error", "fleet", text)
+                await asyncio.sleep(wait_s)
 
     async def _rings(self, push: Push) -> None:
         for ring, members in push.rings():

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gateway import ConfigError, Disconnected, LimitError, Rejected
-from gateway.engine import fleet_pusher, signing, store_writer
+from gateway.engine import fleet_look, fleet_pusher, signing, store_writer
 from gateway.engine.clock import SystemClock
 from gateway.engine.fleet_book import PEERS_MAX, Peer, Peers, Trust, checked
-from gateway.engine.fleet_look import Says
+from gateway.engine.fleet_look import Lookout, Says
 from gateway.engine.fleet_parcel import Sealed, opened, read, seal, wrapped
 from gateway.engine.fleet_push import Member, Push, Pushes, Rules, begun, judged
 from gateway.engine.fleet_pusher import Pusher
@@ -306,7 +306,7 @@ def push_of(plant: Plant, peers: Peers, **rules: Any) -> Push:
 
 
 async def done(push: Push) -> Push:
-    await until(lambda: push.state in ("done", "stopped"))
+    await until(lambda: push.state in ("done", "stopped"), 60)
     return push
 
 
@@ -389,15 +389,16 @@ async def test_killed_after_any_step_it_goes_on(
     plant, pusher, peers = gear
     plant.floods = {"d"}
     push = push_of(plant, peers, soak_s=0.01)
-    notes = 0
+    started = notes = 0
     keep = pusher.pushes.keep
 
     async def cut(push: Push) -> None:
-        nonlocal notes
-        if notes >= at:
+        nonlocal started, notes
+        started += 1
+        if started > at:
             await asyncio.Event().wait()
-        notes += 1
         await keep(push)
+        notes += 1
 
     monkeypatch.setattr(pusher.pushes, "keep", cut)
     await pusher.start(push)
@@ -458,3 +459,64 @@ def test_how_a_gateway_is_judged(what: dict[str, Any], text: str) -> None:
     member = Member(name="a", ring="canary", opened=2, raised=5)
     assert text in judged(push, member, Says.model_validate({**good, **what}))
     assert bool(text) == bool(judged(push, member, Says.model_validate({**good, **what})))
+
+
+async def test_a_disk_that_takes_nothing_holds_a_push_up_and_no_longer(
+    gear: tuple[Plant, Pusher, Peers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant, pusher, peers = gear
+    push = push_of(plant, peers, soak_s=0.01)
+    keep, refused = pusher.pushes.keep, 0
+
+    async def full(push: Push) -> None:
+        nonlocal refused
+        if push.members[2].state == "watched" and refused < 3:
+            refused += 1
+            raise ConfigError("It cannot be written: no space.")
+        await keep(push)
+
+    monkeypatch.setattr(pusher.pushes, "keep", full)
+    await pusher.start(push)
+    await done(push)
+    assert (push.state, refused, plant.log.count("a flows")) == ("done", 3, 1)
+    await pusher.stop()
+
+
+async def test_fifty_of_which_one_is_dead_one_hangs_and_one_talks_nonsense(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = Peers(tmp_path / "peers.json")
+    for n in range(50):
+        peers.put(peer(f"gw{n}"))
+    plant = Plant(monkeypatch, *peers.all.values())
+    asked: list[str] = []
+
+    async def ask(peer: Peer, *_: Any, timeout_s: float, **__: Any) -> Any:
+        asked.append(peer.name)
+        match peer.name:
+            case "gw0":
+                raise Disconnected("gw0 cannot be reached: connection refused.")
+            case "gw1":
+                await asyncio.Event().wait()
+            case "gw2":
+                return {"name": "x" * 3_000, "ready": "perhaps"}
+        return (await plant.look(peer, None)).model_dump()
+
+    monkeypatch.setattr(fleet_look, "ask", ask)
+    lookout = Lookout(peers, lambda peer: None, SystemClock())  # type: ignore[arg-type, return-value]  # nothing is shown
+    looking = asyncio.ensure_future(lookout.run())
+
+    def well() -> list[str]:
+        return [name for name in peers.all if lookout.seen(name).state == "well"]
+
+    await until(lambda: len(well()) == 47, 60)
+    await until(lambda: lookout.seen("gw2").state == "refused", 60)
+    assert lookout.seen("gw0").text.startswith("gw0 cannot be reached")
+    assert lookout.seen("gw1").state == "new"
+    assert "we do not understand" in lookout.seen("gw2").text
+    assert asked.count("gw1") == 1, "who hangs is asked once at a time"
+    peers.remove("gw1")
+    lookout.follow()
+    assert lookout.seen("gw1").says is None
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)

@@ -15,7 +15,7 @@ from gateway.engine.clock import SystemClock
 from gateway.errors import Rejected
 from tests.fleet.real import BETTER, LOUD, QUIET, Gateway, look_at, rows, until
 
-pytestmark = pytest.mark.plant
+pytestmark = [pytest.mark.plant, pytest.mark.slow]
 RULES = {"soak_s": 1.0, "alarms_more": 3, "failures_percent": 0.0}
 
 
