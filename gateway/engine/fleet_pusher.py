@@ -16,8 +16,9 @@ from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 from gateway.flow.node import Clock
 
 _log = logging.getLogger("genba.fleet")
-TRIES: Final = 3
-"""How often a gateway that does not answer is tried before it counts as failed."""
+TRIES: Final = 5
+"""How often a gateway that does not answer is tried before it counts as failed: for half a minute,
+since its door is started anew whenever its certificate or its list of trust changes."""
 DEPLOY_S: Final = 60.0
 """How long a gateway may take to run another flow [s]."""
 _DISK_TRIES: Final = 15
@@ -256,7 +257,7 @@ class Pusher:
             except Disconnected:
                 if not left:
                     raise
-                await asyncio.sleep(self._retry_s)
+                await asyncio.sleep(self._retry_s * 2 ** (tries - 1 - left))
         raise AssertionError("unreachable")  # The last try returns or raises.
 
     async def _end(self, push: Push, state: Any, text: str) -> None:
