@@ -27,10 +27,14 @@ FILES: Final = {"/api/update/file": 1 << 30, "/api/restore/file": 16 << 30}
 """Files that the API writes straight to its disk [bytes at most]."""
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 _NOT_ON: Final = frozenset(
-    "connection host keep-alive proxy-connection te trailer transfer-encoding upgrade "
+    "connection host keep-alive proxy-connection te trailer transfer-encoding upgrade genba-fleet "
     f"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded {FRONT.lower()}".split()
 )
 """What belongs to one connection, or is ours to say (RFC 9110, 7.6.1)."""
+
+
+CENTRE: Final = "genba.fleet"
+"""In the scope of a request of another gateway: SHA-256 of the certificate that it showed."""
 
 
 class _TooLargeError(Exception):
@@ -69,7 +73,9 @@ class Proxy:
             scheme = scheme_of(scope)
             own = f"{scheme}://127.0.0.1:{port}" if is_own(scope, origin) else "null"
             found = [(k, own if k == "origin" else v) for k, v in found]
-        return [*found, *self._engine.headers(scheme_of(scope), client_of(scope)).items()]
+        found += self._engine.headers(scheme_of(scope), client_of(scope)).items()
+        centre = scope.get(CENTRE)
+        return [*found, ("Genba-Fleet", str(centre))] if centre else found
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""

@@ -27,6 +27,8 @@ from gateway.errors import ConfigError
 FOLDER: Final = "tls"
 CERTIFICATE: Final = "gateway.pem"
 KEY: Final = "gateway.key"
+CLIENT: Final = "client.pem"
+"""What the gateway shows where it is the client, when the other certificate is for servers only."""
 _DAYS: Final = 3650
 _DAY_NS: Final = 86_400 * 10**9
 
@@ -56,6 +58,45 @@ def ensure(state: Path, now: int, names: Iterable[str] = ()) -> tuple[Path, Path
             hint="Delete the folder; a new one is made at the next start.",
         ) from error
     return certificate, key
+
+
+def as_client(state: Path, now: int) -> tuple[Path, Path]:
+    """The certificate and key with which this gateway asks another one; made when there is none.
+
+    It is the certificate of the screens where that is good for clients too, as one that an own
+    authority signed may be, else one of its own for the same key.
+
+    Args:
+        state: Folder of the state.
+        now: The time [ns].
+
+    Raises:
+        ConfigError: They cannot be written or read.
+    """
+    certificate, key = ensure(state, now)
+    if _is_for_clients(load(certificate)):
+        return certificate, key
+    path = state / FOLDER / CLIENT
+    try:
+        private = _private(key)
+        if not path.exists() or load(path).public_key() != private.public_key():
+            made = _signed(private, now, [socket.gethostname()], ExtendedKeyUsageOID.CLIENT_AUTH)
+            _write(path, made.public_bytes(serialization.Encoding.PEM), 0o644)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"The certificate for other gateways cannot be used: {error}.",
+            where=str(path),
+            hint="Delete the file; it is made anew.",
+        ) from error
+    return path, key
+
+
+def _is_for_clients(found: x509.Certificate) -> bool:
+    try:
+        usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage
 
 
 def load(path: Path) -> x509.Certificate:
@@ -168,12 +209,26 @@ def _private(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _make(certificate: Path, key: Path, now: int, names: Iterable[str]) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
+    made = _signed(private, now, names, ExtendedKeyUsageOID.SERVER_AUTH)
+    text = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    _write(key, text, 0o600)
+    _write(certificate, made.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _signed(
+    private: ec.EllipticCurvePrivateKey, now: int, names: Iterable[str], use: x509.ObjectIdentifier
+) -> x509.Certificate:
+    """A certificate that the key signs itself."""
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, f"Genba {socket.gethostname()}"[:64])]
     )
     # A gateway whose clock is not set yet must still be reachable when it is.
     start = dt.datetime.fromtimestamp(max(now - _DAY_NS, 0) / 1e9, dt.UTC)
-    made = (
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -183,16 +238,9 @@ def _make(certificate: Path, key: Path, now: int, names: Iterable[str]) -> None:
         .not_valid_after(start + dt.timedelta(days=_DAYS))
         .add_extension(x509.SubjectAlternativeName(_alternatives(names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
         .sign(private, hashes.SHA256())
     )
-    text = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    _write(key, text, 0o600)
-    _write(certificate, made.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _alternatives(names: Iterable[str]) -> list[x509.GeneralName]:
@@ -217,8 +265,10 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 __all__ = [
     "CERTIFICATE",
+    "CLIENT",
     "FOLDER",
     "KEY",
+    "as_client",
     "ensure",
     "fingerprint",
     "install",

@@ -39,6 +39,8 @@ class Client:
         self._timeout_s = timeout_s
         self.cookie = ""
         """A session of an account; else the request shows a token."""
+        self.token = ""
+        """Shown in the place of the one that is found."""
         if not self.url.startswith(("http://", "https://")):
             raise ConfigError(
                 f"{self.url!r} is no address of a gateway.", hint=f"Write it like {URL}."
@@ -159,7 +161,7 @@ class Client:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self.cookie:  # A page says where it comes from, and so do we.
             headers |= {"Cookie": self.cookie, "Origin": self.url}
-        elif token := find_token(self.url):  # It is another one after each start.
+        elif token := self.token or find_token(self.url):  # It is another one after each start.
             headers["Authorization"] = f"Bearer {token}"
         return urllib.request.Request(  # noqa: S310 - the scheme is checked in __init__
             self.url + path, data, headers, method=method

@@ -14,11 +14,13 @@ import ipaddress
 from typing import Final
 
 from gateway.api.gate import Access
-from gateway.api.scope import FRONT, App, Receive, Scope, Send
+from gateway.api.scope import FLEET, FRONT, App, Receive, Scope, Send
 
 TOKEN: Final = b"genba-front"
 FOR: Final = b"x-forwarded-for"
 PROTO: Final = b"x-forwarded-proto"
+CENTRE: Final = b"genba-fleet"
+"""SHA-256 of the certificate that another gateway showed at the door of the fleet."""
 _SCHEMES: Final = {
     ("http", "http"): "http",
     ("http", "https"): "https",
@@ -46,7 +48,7 @@ class Front:
 
     def _seen(self, scope: Scope) -> Scope:
         """The scope without the headers of a front door, and with what a real one says."""
-        shown: dict[bytes, list[bytes]] = {TOKEN: [], FOR: [], PROTO: []}
+        shown: dict[bytes, list[bytes]] = {TOKEN: [], FOR: [], PROTO: [], CENTRE: []}
         kept = []
         for name, value in scope["headers"]:
             if (key := name.lower()) in shown:
@@ -55,10 +57,13 @@ class Front:
                 kept.append((name, value))
         scope = {**scope, "headers": kept}
         scope.pop(FRONT, None)
+        scope.pop(FLEET, None)
         tokens = shown[TOKEN]
         if len(tokens) != 1 or not hmac.compare_digest(tokens[0], self._token):
             return scope
         scope[FRONT] = True
+        if shown[CENTRE]:
+            scope[FLEET] = _last(shown[CENTRE]).upper()
         # Who is not named is taken for nobody's neighbour: never for one on this machine.
         scope["client"] = (_address(shown[FOR]), 0)
         scheme = _SCHEMES.get((scope["type"], _last(shown[PROTO])))

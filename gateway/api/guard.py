@@ -98,7 +98,8 @@ def _takes_a_flow(path: str) -> bool:
         "/tags",
         "/layout",
     )
-    return path.startswith(("/api/drafts/", "/api/dashboards/", "/api/pictures")) or (
+    whole = ("/api/drafts/", "/api/dashboards/", "/api/pictures", "/api/fleet/flows")
+    return path.startswith((*whole, "/api/fleet/pushes")) or (
         path.startswith("/api/flows/") and path.endswith(ends)
     )
 

@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from gateway.api.exposition import metrics_text
 from gateway.api.gate import needs, who_of
 from gateway.api.messages import Gap
+from gateway.engine.fleet_self import unready
 from gateway.engine.report import disk_report, report
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import gaps
@@ -42,10 +43,8 @@ def add(app: FastAPI, runtime: Runtime) -> None:
     @needs("open")
     async def ready(request: Request) -> Response:
         is_known = who_of(request).may("status.read")  # Names of flows are nobody else's.
-        if runtime.store.trouble:
-            return _not_ready(runtime.store.trouble, is_known)
-        if runtime.left_out() and not runtime.runners:
-            return _not_ready("no flow runs.", is_known)
+        if why := unready(runtime):
+            return _not_ready(why, is_known)
         absent = ", ".join(runtime.left_out()) if is_known else ""
         return PlainTextResponse(f"ready; this does not run: {absent}\n" if absent else "ready\n")
 

@@ -27,6 +27,8 @@ PLAIN_COOKIE: Final = "genba"
 """On the loopback address without TLS, where browsers refuse the other name."""
 FRONT: Final = "genba.front"
 """Set in the scope of a request that the front door passed on and whose Host it has checked."""
+FLEET: Final = "genba.fleet"
+"""Set in the scope of a request that came by the door of the fleet: whose certificate it was."""
 _SAFE: Final = ("GET", "HEAD")
 _PAGES: Final = {"ws": "http", "wss": "https"}
 """A page says where it came from in words of HTTP, also when it opens a socket."""

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
 import uvicorn
-from fastapi import FastAPI, Response
-from fastapi.responses import PlainTextResponse, RedirectResponse
+from fastapi import FastAPI
 
 from gateway.api import (
     refusals,
@@ -32,12 +29,15 @@ from gateway.api import (
     routes_drafts,
     routes_editor,
     routes_explain,
+    routes_fleet,
     routes_history,
     routes_hooks,
     routes_letters,
     routes_live,
     routes_models,
     routes_openid,
+    routes_own,
+    routes_peer,
     routes_prompts,
     routes_report,
     routes_restore,
@@ -48,14 +48,14 @@ from gateway.api import (
     routes_update,
 )
 from gateway.api.front import Front
-from gateway.api.gate import Access, Gate, declared, needs
+from gateway.api.gate import Access, Gate, declared
 from gateway.api.guard import Guard
 from gateway.api.live import MESSAGE_BYTES_MAX, Hub
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
-from gateway.data import quality
-from gateway.data.tag import Tag
 from gateway.engine.accounts import Accounts
+from gateway.engine.fleet import Fleet
+from gateway.engine.fleet_self import Differ
 from gateway.engine.handover import Handover
 from gateway.engine.jobs import Jobs
 from gateway.engine.openid import OpenId
@@ -63,38 +63,8 @@ from gateway.engine.passwords import Cost
 from gateway.engine.restores import Restores
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit
+from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected
-
-
-def _json(value: Any) -> Response:
-    """JSON in which a number that is not finite is null."""
-    return Response(orjson.dumps(value), media_type="application/json")
-
-
-def facts(tag: Tag) -> dict[str, Any]:
-    """What is known of a tag; the ends of its range are null when they are not known."""
-    return {
-        "unit": tag.unit,
-        "low": tag.low if math.isfinite(tag.low) else None,
-        "high": tag.high if math.isfinite(tag.high) else None,
-        "kind": tag.kind,
-        "about": tag.about,
-    }
-
-
-def tag_rows(runtime: Runtime) -> list[dict[str, Any]]:
-    """Every tag with its newest value, by code."""
-    return [
-        {
-            "tag": runtime.tags[code].name,
-            **facts(runtime.tags[code]),
-            "value": value,
-            "ts": ts,
-            "quality": quality.name(status),
-            "rows": rows,
-        }
-        for code, value, ts, status, rows in runtime.live
-    ]
 
 
 def application(
@@ -105,6 +75,7 @@ def application(
     jobs: Jobs,
     restores: Restores,
     handover: Handover,
+    fleet: Fleet,
     screens: str = "",
 ) -> FastAPI:
     """The routes over a running gateway.
@@ -117,6 +88,7 @@ def application(
         jobs: Long work on behalf of people.
         restores: The backup that takes the place of the state.
         handover: The release that takes the place of this one.
+        fleet: The other gateways.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -126,7 +98,7 @@ def application(
     refusals.add(app)
     for router in (flow_routes(runtime), shadow_routes(runtime)):
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
-    _add_own(app, runtime, screens)
+    routes_own.add(app, runtime, screens)
     routes_alarms.add(app, runtime)
     routes_about.add(app, runtime)
     routes_report.add(app, runtime)
@@ -152,42 +124,13 @@ def application(
     routes_hooks.add(app, runtime)
     routes_destinations.add(app, runtime)
     routes_models.add(app, runtime)
+    routes_fleet.add(app, runtime, fleet)
+    routes_peer.add(app, runtime, fleet)
     routes_prompts.add(app, runtime)
     app.add_middleware(Gate, access=access, routes=declared(app))
     app.add_middleware(Guard)
     app.add_middleware(Front, access=access)
     return app
-
-
-def _add_own(app: FastAPI, runtime: Runtime, screens: str) -> None:
-    """Where the screens are, status and tags."""
-
-    @app.get("/")
-    @needs("open")
-    async def page() -> Response:
-        if screens:
-            return RedirectResponse(screens)
-        return PlainTextResponse("This is the API of Genba. Its screens are off (--listen).\n")
-
-    @app.get("/healthz", response_class=PlainTextResponse)
-    @needs("open")
-    async def healthz() -> str:
-        return "ok\n"
-
-    @app.get("/api/status")
-    @needs("status.read")
-    async def status() -> Response:
-        return _json(runtime.status())
-
-    @app.get("/api/tags")
-    @needs("tag.read")
-    async def tags() -> Response:
-        return _json(tag_rows(runtime))
-
-    @app.get("/openapi.json")
-    @needs("status.read")
-    async def described() -> Response:
-        return _json(app.openapi())
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -213,9 +156,11 @@ class Server:
         cost: Of a password's hash.
         screens: Where the screens are; empty when there are none.
         can_restart: Whether what runs this starts it anew when `restores.again` is set.
+        differ: How the gateway differs from what it should be.
+        needs_door: Other gateways must come by the door of the fleet.
 
     Raises:
-        ConfigError: The port is taken.
+        ConfigError: The port is taken, or a list of gateways is damaged.
     """
 
     def __init__(
@@ -227,6 +172,8 @@ class Server:
         cost: Cost | None = None,
         screens: str = "",
         can_restart: bool = False,
+        differ: Differ | None = None,
+        needs_door: bool = False,
     ) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
@@ -244,7 +191,9 @@ class Server:
         self.jobs = Jobs(runtime.clock)
         self.handover = Handover(runtime.state_dir)
         self.restores = Restores(runtime.state_dir, clock, self._say, can_restart=can_restart)
+        self.fleet = routes_fleet.fleet_of(runtime, screens, differ, needs_door=needs_door)
         self._runtime = runtime
+        self._tasks = Tasks("api")
         config = uvicorn.Config(
             application(
                 runtime,
@@ -254,6 +203,7 @@ class Server:
                 self.jobs,
                 self.restores,
                 self.handover,
+                self.fleet,
                 screens,
             ),
             log_level="error",
@@ -279,9 +229,11 @@ class Server:
             await self.accounts.ready()
             await self.restores.tell()
             await routes_update.tell(self._runtime, self.handover)
+        self._tasks.start("fleet", self.fleet.run())
         try:
             await self._server.serve([self._socket])
         finally:
+            await self._tasks.stop()
             await self.hub.stop()
             await self.jobs.stop()
             await self.restores.stop()

@@ -11,6 +11,7 @@ from gateway.api.local import default_state
 from gateway.cli._explain import deadline
 from gateway.cli._history import days, size
 from gateway.cli._values import (
+    WANTED,
     address,
     count,
     endpoint,
@@ -94,6 +95,20 @@ SETTINGS: Final = (
         "names",
         "Further names that browsers reach this gateway by; they go into its certificate.",
         many=True,
+    ),
+    Setting(
+        "fleet_listen",
+        address,
+        _always("off"),
+        "address:port or off",
+        "Where other gateways come in, with a certificate that this one trusts; then only there.",
+    ),
+    Setting(
+        "wanted",
+        Path,
+        _always(WANTED),
+        "folder",
+        "What this gateway should be; the fleet is told how it differs.",
     ),
     Setting(
         "port",

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from gateway.data.tag import TAGS_MAX
 from gateway.errors import ConfigError
 
+WANTED: Final = Path("/etc/genba/wanted")
+"""What this gateway should be; Ansible and others put it there."""
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.api.client_wanted import WantedClient
+from gateway.cli._values import WANTED
 from gateway.cli.install import CONFIG, UNIT_DIR
 from gateway.cli.units import UNITS, unit_text
 from gateway.cli.update import target_of
@@ -24,7 +25,7 @@ from gateway.flow.dashboard import SUFFIX as DASHBOARD
 from gateway.flow.dashboard import Dashboard
 from gateway.flow.document import Document
 
-FOLDER: Final = Path("/etc/genba/wanted")
+FOLDER: Final = WANTED
 FLOW: Final = ".flow.yaml"
 STARTED: Final = ("genba-engine.service", "genba-ui.service", "genba-update.path")
 
@@ -118,7 +119,7 @@ class Wanted:
             ) from error
 
 
-def machine_drift(wanted: Wanted) -> Iterator[Drift]:
+def machine_drift(wanted: Wanted, *, with_services: bool = True) -> Iterator[Drift]:
     """What differs in files and services."""
     release = wanted.text("release")
     if release is not None and release.strip() != target_of("current"):
@@ -129,18 +130,39 @@ def machine_drift(wanted: Wanted) -> Iterator[Drift]:
     yield from _compared("key", wanted.texts("keys", ".pub"), _texts(KEYS, ".pub"))
     if not (BASE / "current").is_symlink():
         return
-    program = BASE / "current" / "genba"
-    for name in UNITS:
-        found = _read(Path("/") / UNIT_DIR / name)
-        if found != unit_text(name, program):
-            yield Drift(f"unit {name}", "as shipped", "another text" if found else "none")
-    for name in STARTED:
+    yield from _unit_drift()
+    for name in STARTED if with_services else ():
         for question, answer in (("is-enabled", "enabled"), ("is-active", "active")):
             done = subprocess.run(
                 ["systemctl", question, name], capture_output=True, text=True, check=False
             )
             if done.stdout.strip() != answer:
                 yield Drift(f"service {name}", answer, done.stdout.strip() or "unknown")
+
+
+def _unit_drift() -> Iterator[Drift]:
+    program = BASE / "current" / "genba"
+    for name in UNITS:
+        found = _read(Path("/") / UNIT_DIR / name)
+        if found != unit_text(name, program):
+            yield Drift(f"unit {name}", "as shipped", "another text" if found else "none")
+
+
+def differ(folder: Path, client: Callable[[], WantedClient]) -> list[dict[str, Any]] | None:
+    """How this gateway differs, as it finds by itself while it runs; None when nothing is wanted.
+
+    Whether its services run is left out: who asks that from inside knows it.
+
+    Raises:
+        ConfigError: What is wanted cannot be read.
+        OSError: Likewise.
+        Disconnected: The gateway does not answer.
+    """
+    if not folder.is_dir():
+        return None
+    wanted = Wanted(folder)
+    found = [*machine_drift(wanted, with_services=False), *gateway_drift(wanted, client())]
+    return rows(iter(found))
 
 
 def gateway_drift(wanted: Wanted, client: WantedClient) -> Iterator[Drift]:

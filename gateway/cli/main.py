@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "audit": "list who did what, and check that no record was altered",
     "sign": "make keys for releases, sign a release, check a signature",
     "update": "put another release in the place of this one, or go back",
+    "fleet": "look at other gateways, and push flows to them",
     "apply": "deploy the flows and dashboards that this gateway should have",
     "drift": "say how this gateway differs from what it should be",
     "install": "install the gateway as services of systemd",
@@ -61,7 +62,7 @@ COMMANDS: Final = {
 }
 
 
-MODULES: Final = ("gateway", "gateway.plant", "ui", "models.llm.worker")
+MODULES: Final = ("gateway", "gateway.plant", "ui", "ui.fleet_door", "models.llm.worker")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

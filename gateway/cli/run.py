@@ -19,8 +19,9 @@ from gateway.cli._telemetry import spans, telemetry
 from gateway.cli._told import log_alarms, log_first_sample, tell_claim
 from gateway.cli.main import take_values
 from gateway.cli.notify import Notify
-from gateway.cli.screens import Screens, screens
+from gateway.cli.screens import Screens, door, screens
 from gateway.cli.settings import Settings, read, take_settings
+from gateway.cli.ways import Ways
 from gateway.engine import restoring
 from gateway.engine.clock import SystemClock
 from gateway.engine.dashboards import seed
@@ -46,6 +47,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--port-file", type=Path, help="write the port here once it answers")
     parser.add_argument(
         "--safe", action="store_true", help="start without flows, to mend one that does harm"
+    )
+    parser.add_argument(
+        "--no-door",
+        action="store_true",
+        help="another process has the door of the fleet (fleet_listen): `genba ui`",
     )
     take_values(parser)
     parser.add_argument("--live", action="store_true", help="show a live view in the terminal")
@@ -172,16 +178,19 @@ async def _run(
 
     names = tuple(settings["host_names"])
     shown = screens(settings["listen"], state, runtime.clock.now(), names)
-    is_again = await serve(
-        runtime,
-        settings["port"],
-        stop,
-        watch,
-        told,
-        always=settings["accounts"],
-        shown=shown,
-        also=telemetry(runtime, settings) if settings["telemetry_endpoint"] else None,
+    inlet = None
+    if not args.no_door:
+        inlet = door(settings["fleet_listen"], state, runtime.clock.now(), names)
+    ways = Ways(
+        shown,
+        inlet,
+        settings["wanted"],
+        needs_door=settings["fleet_listen"] != "off",
         can_restart=True,
+        also=telemetry(runtime, settings) if settings["telemetry_endpoint"] else None,
+    )
+    is_again = await serve(
+        runtime, settings["port"], stop, watch, told, always=settings["accounts"], ways=ways
     )
     return AGAIN if is_again else 0
 
@@ -195,10 +204,9 @@ async def serve(
     *,
     always: bool = False,
     shown: Screens | None = None,
-    also: Callable[[], Coroutine[Any, Any, None]] | None = None,
-    can_restart: bool = False,
+    ways: Ways | None = None,
 ) -> bool:
-    """Start the gateway, its API, its screens and what else runs beside it; end all in order.
+    """Start the gateway, its API and its screens, wait for `stop`, end all in order.
 
     Returns: True when it is to be started anew.
     """
@@ -219,24 +227,12 @@ async def serve(
         tasks.start("first", log_first_sample(runtime))
         # A second of imports: on a thread, so that they do not hold up the first sample.
         api = await asyncio.to_thread(importlib.import_module, "gateway.api.server")
-        always = always or (shown is not None and shown.is_tls)
-        server = api.Server(
-            runtime,
-            port,
-            always=always,
-            screens=shown.url if shown else "",
-            can_restart=can_restart,
-        )
+        ways = ways or Ways(shown)
+        server = ways.server(api, runtime, port, always=always)
         serving = tasks.start("api", server.run())
         _let_commands_in(runtime.state_dir, server)
         _log.info("The API is at %s", server.url)
-        if shown is not None:
-            tasks.start("screens", shown.run())
-            _log.info("The screens are at %s", shown.url)
-            if shown.fingerprint:
-                _log.info("Their certificate has the SHA-256 fingerprint %s", shown.fingerprint)
-        if also is not None:
-            tasks.start("also", also())
+        ways.open(tasks)
         await tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)

@@ -14,17 +14,20 @@ import ipaddress
 import logging
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from gateway.api import certificate
 from gateway.engine.backoff import Backoff
+from gateway.engine.fleet import FOLDER
+from gateway.engine.fleet_book import BUNDLE
 from gateway.engine.program import module_words
 from gateway.errors import ConfigError
 
 _log = logging.getLogger("genba.screens")
 LISTEN: Final = "127.0.0.1:8788"
+DOOR: Final = "ui.fleet_door"
 _BACKLOG: Final = 64
 _END_S: Final = 5.0
 _LOOK_S: Final = 2.0
@@ -81,6 +84,8 @@ class Screens:
         address: Where they listen. What is reached from the network speaks TLS.
         now: The time [ns], for a new certificate.
         names: Further host names this gateway is reached by.
+        module: The program that answers there.
+        watched: Files beside the certificate with which it is started anew when they change.
 
     A port that is taken keeps no gateway from running: it is tried again. After a gateway was
     killed, its screens have the port for a second more.
@@ -90,14 +95,23 @@ class Screens:
     """
 
     def __init__(
-        self, state: Path, address: Address, now: int, names: tuple[str, ...] = ()
+        self,
+        state: Path,
+        address: Address,
+        now: int,
+        names: tuple[str, ...] = (),
+        *,
+        module: str = "ui",
+        watched: tuple[Path, ...] = (),
     ) -> None:
+        self._what = "The screens" if module == "ui" else "The door of the fleet"
+        self._watched = watched
         self._address = address
         self._socket = self._opened()
         self.port = int(self._socket.getsockname()[1]) if self._socket else address.port
         self.fingerprint = ""
         self._certificate: Path | None = None
-        self._words = [*module_words("ui"), "--state", str(state)]
+        self._words = [*module_words(module), "--state", str(state)]
         self._words += [word for name in names for word in ("--name", name)]
         self.is_tls = address.is_tls
         if self.is_tls:
@@ -124,7 +138,7 @@ class Screens:
                     code = await self._once(self._socket.fileno())
                     if code is None:
                         continue  # With the new certificate.
-                    text = f"The screens ended ({code})"
+                    text = f"{self._what} ended ({code})"
                 wait_s = backoff.next_s()
                 _log.error("%s. Next try in %.0f s.", text, wait_s)
                 await asyncio.sleep(wait_s)
@@ -170,12 +184,15 @@ class Screens:
                     process.kill()
                     await process.wait()
 
-    def _stamp(self) -> int:
-        """Changes with the certificate."""
-        try:
-            return self._certificate.stat().st_mtime_ns if self._certificate else 0
-        except OSError:
-            return 0
+    def _stamp(self) -> list[int]:
+        """Changes with the certificate, and with the files that are watched."""
+        found = []
+        for path in filter(None, (self._certificate, *self._watched)):
+            try:
+                found.append(path.stat().st_mtime_ns)
+            except OSError:
+                found.append(0)
+        return found
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:
@@ -198,4 +215,17 @@ def screens(listen: str, state: Path, now: int, names: tuple[str, ...] = ()) -> 
     return None if listen == "off" else Screens(state, Address.parse(listen), now, names)
 
 
-__all__ = ["LISTEN", "Address", "Screens", "add_listen", "screens"]
+def door(listen: str, state: Path, now: int, names: tuple[str, ...] = ()) -> Screens | None:
+    """The door of the fleet that ``--fleet-listen`` asks for; it always speaks TLS.
+
+    Raises:
+        ConfigError: See `Screens`.
+    """
+    if listen == "off":
+        return None
+    address = replace(Address.parse(listen), is_tls=True)
+    watched = (state / FOLDER / BUNDLE,)
+    return Screens(state, address, now, names, module=DOOR, watched=watched)
+
+
+__all__ = ["DOOR", "LISTEN", "Address", "Screens", "add_listen", "door", "screens"]

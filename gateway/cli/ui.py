@@ -10,8 +10,9 @@ from typing import Any
 from gateway.cli._logging import log_to_stderr
 from gateway.cli.notify import Notify
 from gateway.cli.run import run_loop, stop_on_signals
-from gateway.cli.screens import screens
+from gateway.cli.screens import door, screens
 from gateway.cli.settings import Settings, read, take_settings
+from gateway.cli.ways import Ways
 from gateway.engine.clock import SystemClock
 from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
@@ -38,15 +39,14 @@ def run(args: argparse.Namespace) -> int:
 async def _run(settings: Settings) -> int:
     names = tuple(settings["host_names"])
     shown = screens(settings["listen"], settings["state"], SystemClock().now(), names)
-    if shown is None:
+    inlet = door(settings["fleet_listen"], settings["state"], SystemClock().now(), names)
+    if shown is None and inlet is None:
         raise ConfigError("The screens are switched off.", hint="Set listen to an address.")
+    url = " and ".join(one.url for one in (shown, inlet) if one is not None)
     stop, notify, tasks = stop_on_signals(), Notify(), Tasks("ui")
     try:
-        tasks.start("screens", shown.run())
-        _log.info("The screens are at %s", shown.url)
-        if shown.fingerprint:
-            _log.info("Their certificate has the SHA-256 fingerprint %s", shown.fingerprint)
-        await notify.ready(f"Shown at {shown.url}", _nothing)
+        Ways(shown, inlet).open(tasks)
+        await notify.ready(f"Shown at {url}", _nothing)
         await stop.wait()
         await notify.stopping()
     finally:

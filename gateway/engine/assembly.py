@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -75,6 +75,8 @@ class Shop:
     models: ModelPool
     spans: Spans | None = None
     doors: Doors = field(default_factory=Doors)
+    figures: Callable[[], Mapping[str, float]] = dict
+    """How the gateway is; the runtime says it."""
     board: StatusBoard = field(default_factory=StatusBoard)
     node_tasks: Tasks = field(default_factory=lambda: Tasks("nodes"))
 
@@ -108,6 +110,7 @@ class Assembly:
             destinations=shop.destinations,
             doors=shop.doors,
             models=shop.models,
+            figures=lambda: shop.figures(),  # As it is when it is asked.
         )
 
     def connection(self, document: Document, name: str) -> ConnectionDriver:

@@ -25,7 +25,7 @@ from gateway.errors import ConfigError, Disconnected
 
 STATE: Final = "genba.db"
 FOLDERS: Final = (
-    *("audit", "dashboards", "destinations", "openid", "prompts", "secrets", "tls", "pki"),
+    *("audit", "dashboards", "destinations", "fleet", "openid", "prompts", "secrets", "tls", "pki"),
 )
 """What stands beside the state file and cannot be made again."""
 FILES: Final = ("models.yaml",)

@@ -44,6 +44,7 @@ class NodeContext:
         destinations: Destinations,
         doors: Doors,
         models: ModelPool | None = None,
+        figures: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self.node_id = status.node
         self.flow = status.flow
@@ -62,6 +63,7 @@ class NodeContext:
         self._destinations = destinations
         self._doors = doors
         self._models = models
+        self._figures = figures
         self._log = logging.getLogger(f"genba.{status.flow}.{status.node}")
 
     def connection(self, kind: type[K], name: str) -> K:
@@ -101,6 +103,9 @@ class NodeContext:
     ) -> GiveBack:
         limit = min(body_bytes_max, BODY_BYTES_MAX)
         return self._doors.open(path, Door(f"{self.flow}/{self.node_id}", on_call, on_line, limit))
+
+    def figures(self) -> Mapping[str, float]:
+        return self._figures()
 
     def count(self, name: str, n: int = 1) -> None:
         self.status.counts[name] += n

@@ -19,12 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
 
+from gateway.engine.signing import key_id, made, private_key, public_key
 from gateway.errors import ConfigError, Rejected
 
 BASE: Final = Path("/opt/genba")
@@ -59,15 +55,7 @@ def new_key(path: Path) -> Path:
     Raises:
         ConfigError: There is one already, or it cannot be written.
     """
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    private, public = made()
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             out.write(private)
@@ -85,16 +73,15 @@ def sign(path: Path, key_path: Path) -> None:
         ConfigError: The key cannot be read.
     """
     try:
-        key = serialization.load_pem_private_key(key_path.read_bytes(), None)
-        assert isinstance(key, Ed25519PrivateKey), "of another kind"
-    except (OSError, ValueError, AssertionError) as error:
+        key = private_key(key_path.read_bytes(), str(key_path))
+    except OSError as error:
         raise ConfigError(f"This is no key to sign with: {error}.", where=str(key_path)) from error
     length = _signed_length(path)
     signature = base64.b64encode(key.sign(_DOMAIN + _digest(path, length)))
     with path.open("r+b") as out:
         out.truncate(length)
         out.seek(length)
-        out.write(_MARK + _id(key.public_key()).encode() + b" " + signature + b"\n")
+        out.write(_MARK + key_id(key.public_key()).encode() + b" " + signature + b"\n")
         out.flush()
         os.fsync(out.fileno())
 
@@ -121,10 +108,10 @@ def verified(path: Path, keys: Iterable[Path]) -> Release:
         raise Rejected(f"{path} is not signed, or it was cut. Nothing of it was run.")
     for key_path in keys:
         try:
-            key = serialization.load_pem_public_key(key_path.read_bytes())
-        except (OSError, ValueError):
+            key = public_key(key_path.read_bytes())
+        except (OSError, ConfigError):
             continue
-        if not isinstance(key, Ed25519PublicKey) or _id(key) != line[1].decode():
+        if key_id(key) != line[1].decode():
             continue
         try:
             key.verify(base64.b64decode(line[2]), _DOMAIN + _digest(path, size - _LENGTH))
@@ -152,8 +139,3 @@ def _digest(path: Path, length: int) -> bytes:
             found.update(part)
             length -= len(part)
     return found.digest()
-
-
-def _id(key: Ed25519PublicKey) -> str:
-    raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return hashlib.sha256(raw).hexdigest()[:16]

@@ -18,6 +18,7 @@ from gateway.engine.clock import SystemClock
 from gateway.engine.deploy import Deployed
 from gateway.engine.destinations import Destinations
 from gateway.engine.explain import Explainer, ExplainOptions
+from gateway.engine.figures import figures_of
 from gateway.engine.flows import DRAIN_S, Flows
 from gateway.engine.flowsinks import FlowSinks
 from gateway.engine.health import OWN, Condition, Health
@@ -92,10 +93,9 @@ class Runtime:
         self.store = store or Store(state_dir / "genba.db")
         self.store.told = self.lines.teller(self.clock.now, "store")
         self.started_s, self.since = self.clock.monotonic(), self.clock.now()
-        self.wear = WearMeter(self.store)
         self.letters = LetterDesk(self.store, lambda: self.runners, self.tags, self.clock)
-        self.secrets = Secrets(state_dir / "secrets")
-        self._documents, self._tasks = list(documents), Tasks("engine")
+        self.wear, self.secrets = WearMeter(self.store), Secrets(state_dir / "secrets")
+        self._documents, self._tasks, self._is_running = list(documents), Tasks("engine"), False
         self._lookup = Lookup(self.live, self.clock)
         destinations = Destinations(state_dir / "destinations" / "allowed.json")
         lent = (self.store, self.secrets, destinations.resolve, self._say)
@@ -108,15 +108,15 @@ class Runtime:
         self.setpoints = SetpointDesk(
             writes, FlowSinks(lambda: self.runners), partial(audit, self.store), self._say
         )
+        self._shop.figures = partial(figures_of, self)
         self.doors, self.destinations = self._shop.doors, destinations
         self.history: History | None = kept_from(self._shop, history)
         self._own: FlowHost | None = None
         self.health: Health | None = None
         self.flows = Flows(self._shop, dict(variables or {}), self._say, is_safe=is_safe)
-        self.trials = Trials(self._shop)
         self.shadows = Shadows(lambda: self.hosts, self.tags, self.clock)
         self.explainer = Explainer(self, explain) if explain is not None else None
-        self._checkpoint_s, self._is_running = checkpoint_s, False
+        self._checkpoint_s, self.trials = checkpoint_s, Trials(self._shop)
 
     @property
     def hosts(self) -> dict[str, FlowHost]:

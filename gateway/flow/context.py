@@ -76,6 +76,12 @@ class Context(Protocol):
         Raises ConfigError when the path is taken.
         """
 
+    def figures(self) -> Mapping[str, float]:
+        """How the gateway itself is, as numbers by name: ``ready``, ``alarms/open`` and others.
+
+        For a source: what it reads is journalled, so that a replay sees the same.
+        """
+
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter of this node, shown in metrics and status."""
 

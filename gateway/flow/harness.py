@@ -77,6 +77,9 @@ class BenchContext:
     ) -> GiveBack:
         raise AssertionError("A transform serves nothing.")
 
+    def figures(self) -> Mapping[str, float]:
+        return {}
+
     def count(self, name: str, n: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + n
 

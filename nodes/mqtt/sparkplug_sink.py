@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from importlib.metadata import version
+from socket import gethostname
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway import (
     Batch,
     Config,
+    ConfigError,
     ConnectionName,
     Context,
     Disconnected,
@@ -26,6 +29,7 @@ from nodes.mqtt._intake import Intake
 from nodes.mqtt._session import Session
 from nodes.mqtt._sparkplug import decode
 from nodes.mqtt._spb_edge import REBIRTH, EdgeNode
+from nodes.mqtt._topics import TopicMap
 from nodes.mqtt._wire import Outgoing
 from nodes.mqtt.connection import MqttConnection
 
@@ -38,6 +42,22 @@ class SparkplugSinkConfig(Config):
     group: str = Field(examples=["plant"], description="Sparkplug group id.")
     edge: str = Field(examples=["genba"], description="Sparkplug edge node id.")
     device: str = Field("", description="Device id below it; empty publishes for the edge node.")
+    devices: tuple[str, ...] = Field(
+        (),
+        max_length=50,
+        examples=[["gateway/flow/{device}/#"]],
+        description="Templates of tag names; tags that fit belong to the device that {device} "
+        "names, the others to the edge node. Not together with `device`.",
+    )
+    properties: dict[str, str] = Field(
+        {},
+        max_length=50,
+        examples=[{"Site": "Kyoto 2"}],
+        description="Texts that every birth says of the edge node, as Properties/<name>.",
+    )
+    with_software: bool = Field(
+        False, description="Births say which software this is, its version and on which host."
+    )
     historical_after_s: Seconds = Field(
         60,
         description="Samples older than this when sent are marked historical.",
@@ -58,11 +78,28 @@ class SparkplugSinkConfig(Config):
             raise ValueError("A Sparkplug id must not be empty.")
         return text
 
+    @field_validator("devices")
+    @classmethod
+    def _are_templates(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            TopicMap(list(devices), "{device}")
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return devices
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> SparkplugSinkConfig:
+        if self.device and self.devices:
+            raise ValueError("Say either `device` or `devices`.")
+        return self
+
 
 class SparkplugSink(Sink[SparkplugSinkConfig]):
     """Be a Sparkplug B edge node: births, data by alias, the death as the will, rebirths.
 
-    A tag that was not born yet makes a new birth. It does not wait for a primary host.
+    A tag that was not born yet makes a new birth. A device whose tags are all without
+    communication has died (DDEATH), and is born again with the first that is not. It does not
+    wait for a primary host.
 
     Delivery: QoS 0, as Sparkplug says: at most once on the line. What waited in the outbox
     while there was no session is sent beside what is new, with its own time, and marked
@@ -76,11 +113,29 @@ class SparkplugSink(Sink[SparkplugSinkConfig]):
     inputs = (Port("in", "samples", "Samples to publish; a tag is a metric."),)
     examples = (
         Example("An edge node", {"connection": "broker", "group": "plant", "edge": "genba"}),
+        Example(
+            "The gateway itself, its flows and connections as devices, from `system.source`",
+            {
+                "connection": "broker",
+                "group": "plant",
+                "edge": "gw1",
+                "devices": ["gateway/flow/{device}/#", "gateway/connection/{device}/#"],
+                "with_software": True,
+            },
+        ),
     )
 
     def __init__(self, config: SparkplugSinkConfig, ctx: Context) -> None:
         super().__init__(config, ctx)
-        self._node = EdgeNode(config.group, config.edge, config.device)
+        facts = dict(config.properties)
+        if config.with_software:
+            facts = {
+                "Software": "Genba",
+                "Version": version("genba"),
+                "Host": gethostname(),
+                **facts,
+            }
+        self._node = EdgeNode(config.group, config.edge, config.device, config.devices, facts)
         self._session: Session | None = None
         self._lock = asyncio.Lock()
 
@@ -114,10 +169,11 @@ class SparkplugSink(Sink[SparkplugSinkConfig]):
         assert isinstance(message, Batch), "the port takes samples"
         now = self.ctx.clock.now()
         async with self._lock:
-            if self._node.meet(np.unique(message.tag).tolist()):
-                await self._publish(session, self._node.births(self.ctx.tags, now))
+            tags = self.ctx.tags
+            if fresh := self._node.meet(np.unique(message.tag).tolist(), tags):
+                await self._publish(session, self._node.births_of(fresh, tags, now))
             old_ns = now - round(self.config.historical_after_s * 1e9)
-            await self._publish(session, self._node.data(message, now, old_ns))
+            await self._publish(session, self._node.data(message, tags, now, old_ns))
 
     async def _publish(self, session: Session, messages: list[Outgoing]) -> None:
         refused = await session.publish(messages)

@@ -217,6 +217,15 @@ PUT /api/update/file update.install
 DELETE /api/update/file update.install
 POST /api/update/install update.install
 POST /api/update/rollback update.install
+PUT /api/fleet/peers/{name} fleet.edit
+DELETE /api/fleet/peers/{name} fleet.edit
+PUT /api/fleet/trust/{kind}/{name} fleet.edit
+DELETE /api/fleet/trust/{kind}/{name} fleet.edit
+POST /api/fleet/key fleet.edit
+POST /api/fleet/pushes fleet.push
+DELETE /api/fleet/pushes/{id} fleet.push
+POST /api/fleet/flows peer.take
+POST /api/fleet/flows/back peer.take
 POST /api/certificate/request certificate.edit
 PUT /api/certificate certificate.edit
 DELETE /api/secrets/{name} secret.edit

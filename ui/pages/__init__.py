@@ -14,6 +14,7 @@ MODULES: Final = (
     "connections",
     "prompts",
     "console",
+    "fleet",
     "system",
     "users",
     "help",

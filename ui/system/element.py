@@ -9,7 +9,7 @@ from nicegui import ui
 from ui.assets import component, modules
 from ui.session import me
 
-Page: TypeAlias = Literal["system", "connections", "prompts", "users", "account"]
+Page: TypeAlias = Literal["system", "connections", "fleet", "prompts", "users", "account"]
 
 
 class System(ui.element, component=component("system"), esm=modules()):

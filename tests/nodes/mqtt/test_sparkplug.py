@@ -300,10 +300,10 @@ def test_a_row_behind_a_newer_one_is_historical_and_not_what_a_birth_says() -> N
     tags = TagTable(4)
     oil = tags.code("oil")
     node = EdgeNode("plant", "genba")
-    node.meet([oil])
+    node.meet([oil], tags)
     now, second = 1_000 * 10**9, 10**9
     rows = [(oil, now - s * second, float(s), 0) for s in (3, 9, 2, 8, 1)]
-    (message,) = node.data(Batch.of(rows), now, now - 60 * second)
+    (message,) = node.data(Batch.of(rows), tags, now, now - 60 * second)
     metrics = decode(message.payload).metrics
     assert [metric.is_historical for metric in metrics] == [False, True, False, True, False]
     assert [metric.value for metric in metrics] == [3.0, 9.0, 2.0, 8.0, 1.0]
