@@ -59,6 +59,7 @@ COMMANDS: Final = {
     "drift": "say how this gateway differs from what it should be",
     "install": "install the gateway as services of systemd",
     "uninstall": "take the services of systemd away again",
+    "playbooks": "write out the playbooks of Ansible, for many gateways",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }
 
