@@ -37,6 +37,7 @@ class Fault:
     kinds: str
     error: int
     suffix: str = ""
+    is_rare: bool = False  # The file itself is written and the log cut only at a checkpoint.
 
 
 FAULTS = (
@@ -46,8 +47,8 @@ FAULTS = (
     Fault("broken writes", "write", errno.EIO),
     Fault("broken syncs", "sync", errno.EIO),
     Fault("broken syncs of the log", "sync", errno.EIO, "-wal"),
-    Fault("broken syncs of the file", "sync", errno.EIO, ".db"),
-    Fault("broken truncates", "truncate", errno.EIO),
+    Fault("broken syncs of the file", "sync", errno.EIO, ".db", True),
+    Fault("broken truncates", "truncate", errno.EIO, is_rare=True),
     Fault("broken reads", "read", errno.EIO),
 )
 
@@ -106,7 +107,8 @@ def test_a_disk_that_fails_and_heals(iolog: Path, folder: Path, fault: Fault) ->
     watched.start()
     moves_on(watched)
     slowest, failed = 0.0, 0
-    for i, nth in enumerate((*range(1, 16), *range(16, 200, 23)) if LONG else (2,)):
+    often = range(1, 6) if fault.is_rare else (*range(1, 16), *range(16, 200, 23))
+    for i, nth in enumerate(often if LONG else (2,)):
         for count in (1, 3, ANY) if LONG else (1, ANY):
             hold_s = 15 if LONG and count == ANY and i % 10 == 0 else 0
             calls, back_s = fail_once(watched, fault, nth, count, hold_s)
