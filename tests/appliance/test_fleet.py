@@ -46,7 +46,7 @@ wires:
 HOT = """flow: hot
 version: 1
 nodes:
-  sim: {type: simulate.source, shape: constant, tag: line/oven/temperature, high: 90}
+  sim: {type: simulate.source, shape: constant, tag: line/oven/temperature, low: 90, high: 91}
   high: {type: alarm.limit, hi: 80}
 wires:
   - sim -> high
