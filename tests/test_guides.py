@@ -18,6 +18,7 @@ from gateway.flow.lint import lint
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = sorted(docs.HELP.glob("*.md"))
 TEXTS = {path.stem: path.read_text("utf-8") for path in GUIDES}
+TEXTS |= {f"ja/{p.stem}": p.read_text("utf-8") for p in sorted((docs.HELP / "ja").glob("*.md"))}
 TEXTS["README"] = (ROOT / "README.md").read_text("utf-8")
 
 

@@ -13,7 +13,8 @@ from gateway.cli.units import FOLDER, UNITS, unit_text
 from gateway.errors import ConfigError
 
 SERVICES = [name for name in UNITS if name.endswith(".service")]
-EXPOSURE_MAX = 1.6
+EXPOSURE_MAX = {"genba-update.service": 2.2}
+"""It exchanges what runs, so it is root; the others 1.6."""
 NEWER = ("RestartSteps", "RestartMaxDelaySec")
 """Known from systemd 254 on; older ones say so and go on."""
 
@@ -44,7 +45,7 @@ def test_they_are_hardened(folder: Path, name: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert found is not None, done.stderr
-    assert float(found[1]) <= EXPOSURE_MAX
+    assert float(found[1]) <= EXPOSURE_MAX.get(name, 1.6)
 
 
 @pytest.mark.parametrize("name", SERVICES)

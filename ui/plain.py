@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 from starlette.responses import HTMLResponse
 
+from gateway.flow.said import KINDS, pairs
 from ui.assets import built
 from ui.i18n import LANGUAGES, texts, translated
 
@@ -38,6 +39,11 @@ def head_globals(language: str, **more: Any) -> str:
     """What a page's browser code finds as ``window.genba``, safe inside a script element."""
     found = {"language": language, "texts": texts(language), **more}
     return orjson.dumps(found).decode().replace("<", "\\u003c")
+
+
+def said_globals(language: str) -> dict[str, Any]:
+    """What a page needs to tell the sentences of the gateway in its language."""
+    return {"texts": pairs(language), "kinds": KINDS}
 
 
 def _page(language: str, title: str, body: str, head: str = "", status: int = 200) -> HTMLResponse:

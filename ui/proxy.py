@@ -23,6 +23,8 @@ from ui.engine import FRONT, Engine
 
 BODY_BYTES_MAX: Final = 5 * 1024 * 1024
 """A flow file as JSON; the API has its own, smaller limits."""
+FILES: Final = {"/api/update/file": 1 << 30, "/api/restore/file": 16 << 30}
+"""Files that the API writes straight to its disk [bytes at most]."""
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 _NOT_ON: Final = frozenset(
     "connection host keep-alive proxy-connection te trailer transfer-encoding upgrade "
@@ -71,6 +73,7 @@ class Proxy:
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        limit = FILES.get(str(scope["path"]), BODY_BYTES_MAX)
         try:
             port, _ = self._engine.address()
             query = scope["query_string"].decode("latin-1")
@@ -81,7 +84,7 @@ class Proxy:
                     raw_path=raw + (b"?" + query.encode("latin-1") if query else b"")
                 ),
                 headers=self._headers(scope, port),
-                content=_body(receive) if scope["method"] not in ("GET", "HEAD") else None,
+                content=_body(receive, limit) if scope["method"] not in ("GET", "HEAD") else None,
             )
             answer = await self._engine.http.send(request, stream=True)
         except (httpx.HTTPError, Disconnected):
@@ -89,7 +92,7 @@ class Proxy:
             await PlainTextResponse(text, 503, {"Retry-After": "2"})(scope, receive, send)
             return
         except _TooLargeError:
-            text = f"A request may have {BODY_BYTES_MAX} bytes."
+            text = f"A request may have {limit} bytes."
             await PlainTextResponse(text, 413)(scope, receive, send)
             return
         await _answer(answer, send)
@@ -163,7 +166,7 @@ async def _up(upstream: ClientConnection, receive: Receive) -> None:
             await upstream.send(message.get("text") or message.get("bytes") or b"")
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
+async def _body(receive: Receive, limit: int) -> AsyncIterator[bytes]:
     size = 0
     while True:
         message = await receive()
@@ -171,7 +174,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
             return
         part = message.get("body", b"")
         size += len(part)
-        if size > BODY_BYTES_MAX:
+        if size > limit:
             raise _TooLargeError
         if part:
             yield part

@@ -20,7 +20,7 @@ from starlette.requests import cookie_parser
 from gateway.errors import GatewayError
 from ui.assets import built, component, modules
 from ui.i18n import LANGUAGES, _, language
-from ui.plain import head_globals
+from ui.plain import head_globals, said_globals
 from ui.session import me
 
 _log = logging.getLogger("genba.ui")
@@ -119,7 +119,7 @@ def _prepare(title: str) -> str:
     ui.add_head_html(
         '<link rel="stylesheet" href="/fonts/fonts.css">'
         f'<link rel="stylesheet" href="/assets/{built().name}/theme.css">'
-        f"<script>window.genba = {head_globals(language())};"
+        f"<script>window.genba = {head_globals(language(), said=said_globals(language()))};"
         f'document.documentElement.dataset.theme = "{theme}";'
         f'document.documentElement.lang = "{language()}";</script>'
     )

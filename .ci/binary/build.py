@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WORK = ROOT / "build" / "binary"
 DATA = {
+    "gateway": ("locale",),
     "ui": ("built", "help", "fonts", "locale", "licences.json"),
     "models": ("explainer",),
     ".": ("flows", "systemd", "ansible", "LICENSE"),

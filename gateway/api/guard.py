@@ -12,15 +12,20 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
+from gateway.api import routes_restore, routes_update
 from gateway.api.scope import FRONT, App, Message, Receive, Scope, Send, names_this_machine
 from gateway.engine.doors import BODY_BYTES_MAX as DOOR_BODY_BYTES_MAX
 from gateway.engine.doors import PREFIX
+from gateway.engine.handover import RELEASE_BYTES_MAX
+from gateway.engine.restores import BACKUP_BYTES_MAX
 
 BODY_BYTES_MAX: Final = 64 * 1024
 FLOW_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """A flow file, escaped as JSON."""
 HOOK_BODY_BYTES_MAX: Final = DOOR_BODY_BYTES_MAX
 """What no node may exceed; each has its own limit below it."""
+_FILES: Final = {routes_update.FILE: RELEASE_BYTES_MAX, routes_restore.FILE: BACKUP_BYTES_MAX}
+"""Files that go straight to the disk."""
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -52,9 +57,7 @@ class Guard:
                 headers.update({**_HEADERS, "Cache-Control": own})
             await send(message)
 
-        limit = HOOK_BODY_BYTES_MAX if _is_hook(scope) else BODY_BYTES_MAX
-        if _takes_a_flow(str(scope["path"])):
-            limit = FLOW_BODY_BYTES_MAX
+        limit = _limit(str(scope["path"]))
         refused = _refused(scope, headers, limit)
         if refused is not None:
             await refused(scope, receive, dressed)
@@ -75,8 +78,12 @@ class Guard:
         await self._app(scope, counted, dressed)
 
 
-def _is_hook(scope: Scope) -> bool:
-    return str(scope["path"]).startswith(PREFIX)
+def _limit(path: str) -> int:
+    if path in _FILES:
+        return _FILES[path]
+    if path.startswith(PREFIX):
+        return HOOK_BODY_BYTES_MAX
+    return FLOW_BODY_BYTES_MAX if _takes_a_flow(path) else BODY_BYTES_MAX
 
 
 def _takes_a_flow(path: str) -> bool:

@@ -13,6 +13,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.api.gate import actor_of, needs
+from gateway.api.told import Language, told
 from gateway.engine.links import Links
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit
@@ -81,8 +82,8 @@ def add(app: FastAPI, runtime: Runtime) -> None:
 
     @app.get("/api/connections")
     @needs("flow.read")
-    async def listed() -> Response:
-        return _json(await links.rows())
+    async def listed(language: Language = "en") -> Response:
+        return _json(await told(await links.rows(), language))
 
     @app.get("/api/connections/{flow}/{name}/trust")
     @needs("flow.read")

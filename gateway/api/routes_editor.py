@@ -15,6 +15,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.gate import actor_of, needs
+from gateway.api.told import Language, told
 from gateway.data import quality
 from gateway.engine.flows import Flows
 from gateway.engine.foresight import plan
@@ -91,13 +92,14 @@ def _add_texts(app: FastAPI, runtime: Runtime, jobs: Jobs) -> None:
 
     @app.post("/api/flows/{flow}/lint")
     @needs("flow.edit")
-    async def check(flow: str, body: Text) -> Response:
+    async def check(flow: str, body: Text, language: Language = "en") -> Response:
         file = f"{flow}.flow.yaml"
         values = runtime.flows.variables
         document, findings = await asyncio.to_thread(lint_text, body.text, file, values)
         if document is not None and document.name != flow:
             findings.insert(0, _misnamed(document, flow, file))
-        return _json([_row(finding, document) for finding in findings])
+        rows = [_row(finding, document) for finding in findings]
+        return _json(await told(rows, language))
 
     @app.post("/api/flows/{flow}/plan")
     @needs("flow.edit")

@@ -18,6 +18,7 @@ from fastapi import FastAPI, Query, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from gateway.api.gate import needs
+from gateway.api.told import Language, told
 from gateway.data import quality
 from gateway.data.alarm_kpi import PRIORITIES
 from gateway.data.alarm_report import kpi
@@ -131,6 +132,7 @@ def _add_alarms(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
         text: str = Query("", max_length=200),
         before: int = Query(0, ge=0, le=_NS_MAX, description="Read on: the last id there was."),
         limit: int = Query(500, ge=1, le=ALARMS_MAX),
+        language: Language = "en",
     ) -> Response:
         wanted = frozenset(part for part in priority.split(",") if part)
         if unknown := wanted - set(PRIORITIES):
@@ -138,7 +140,7 @@ def _add_alarms(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
             return PlainTextResponse(text, 422)
         search = AlarmSearch(since, to or _NS_MAX, tag, wanted, text, before)
         found = await looks(find_alarms, runtime.store.path, search, limit)
-        return Response(orjson.dumps(found), media_type="application/json")
+        return Response(orjson.dumps(await told(found, language)), media_type="application/json")
 
     @app.get("/api/alarms/kpi")
     @needs("alarm.read")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
@@ -35,6 +35,13 @@ class OpenIdShown(BaseModel):
 
     label: str = Field(description="On the button; empty where there is none.")
     start: str = Field(description="Where a login begins; empty where there is none.")
+
+
+class Asked(BaseModel):
+    """Settings to try that are not stored yet."""
+
+    model_config = ConfigDict(extra="forbid")
+    settings: OpenIdSettings | None = Field(None, description="Without: those that are stored.")
 
 
 class Checked(BaseModel):
@@ -112,13 +119,15 @@ def _add_settings(app: FastAPI, openid: OpenId) -> None:
     @app.get("/api/openid/settings")
     @needs("openid.read")
     async def settings() -> dict[str, Any]:
-        found = openid.settings
+        found = openid.stored
         return {"settings": found.model_dump() if found else None, "fault": openid.fault}
 
     @app.put("/api/openid/settings")
     @needs("openid.edit")
     async def change(body: OpenIdSettings, request: Request) -> Done:
         await openid.change(actor_of(request), body)
+        if not body.enabled:
+            return Done(text="It is kept and switched off: people log in by passwords here only.")
         return Done(text=f"People log in by {body.issuer} from now on.")
 
     @app.delete("/api/openid/settings")
@@ -129,8 +138,8 @@ def _add_settings(app: FastAPI, openid: OpenId) -> None:
 
     @app.post("/api/openid/check")
     @needs("openid.edit")
-    async def check() -> Checked:
-        return Checked(**await openid.check())
+    async def check(body: Asked | None = None) -> Checked:
+        return Checked(**await openid.check(body.settings if body else None))
 
 
 def _must_be_safe(request: Request) -> None:

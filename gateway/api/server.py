@@ -10,18 +10,19 @@ import contextlib
 import logging
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from gateway.api import (
     refusals,
     routes_about,
     routes_accounts,
+    routes_alarms,
     routes_audit,
     routes_backup,
     routes_certificate,
@@ -38,26 +39,29 @@ from gateway.api import (
     routes_models,
     routes_openid,
     routes_report,
+    routes_restore,
     routes_secrets,
     routes_setpoints,
     routes_texts,
     routes_trace,
+    routes_update,
 )
 from gateway.api.front import Front
-from gateway.api.gate import Access, Gate, actor_of, allow, declared, needs
+from gateway.api.gate import Access, Gate, declared, needs
 from gateway.api.guard import Guard
 from gateway.api.live import MESSAGE_BYTES_MAX, Hub
-from gateway.api.messages import AlarmAction
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
 from gateway.data import quality
 from gateway.data.tag import Tag
 from gateway.engine.accounts import Accounts
+from gateway.engine.handover import Handover
 from gateway.engine.jobs import Jobs
 from gateway.engine.openid import OpenId
 from gateway.engine.passwords import Cost
-from gateway.engine.roles import SUPPRESSING
+from gateway.engine.restores import Restores
 from gateway.engine.runtime import Runtime
+from gateway.engine.store_records import audit
 from gateway.errors import ConfigError, Disconnected
 
 
@@ -98,6 +102,8 @@ def application(
     openid: OpenId,
     hub: Hub,
     jobs: Jobs,
+    restores: Restores,
+    handover: Handover,
     screens: str = "",
 ) -> FastAPI:
     """The routes over a running gateway.
@@ -108,6 +114,8 @@ def application(
         openid: The way in by a provider.
         hub: Live data for those who watch.
         jobs: Long work on behalf of people.
+        restores: The backup that takes the place of the state.
+        handover: The release that takes the place of this one.
         screens: Where the screens are; empty when there are none.
 
     Raises:
@@ -118,7 +126,7 @@ def application(
     for router in (flow_routes(runtime), shadow_routes(runtime)):
         app.router.routes.extend(router.routes)  # Not included as a whole: each is looked at.
     _add_own(app, runtime, screens)
-    _add_alarms(app, runtime)
+    routes_alarms.add(app, runtime)
     routes_about.add(app, runtime)
     routes_report.add(app, runtime)
     routes_history.add(app, runtime)
@@ -131,6 +139,8 @@ def application(
     routes_setpoints.add(app, runtime, access)
     routes_secrets.add(app, runtime)
     routes_backup.add(app, runtime)
+    routes_restore.add(app, restores)
+    routes_update.add(app, runtime, handover)
     routes_certificate.add(app, runtime)
     routes_live.add(app, runtime, access, hub)
     routes_editor.add(app, runtime, jobs)
@@ -178,30 +188,6 @@ def _add_own(app: FastAPI, runtime: Runtime, screens: str) -> None:
         return _json(app.openapi())
 
 
-def _add_alarms(app: FastAPI, runtime: Runtime) -> None:
-    """Alarms, and what operators do about them."""
-
-    @app.get("/api/alarms")
-    @needs("alarm.read")
-    async def alarms(all: bool = False) -> Response:
-        events = runtime.book.history() if all else runtime.book.open()
-        return _json([runtime.book.row(event) for event in events])
-
-    @app.post("/api/alarms/action")
-    @needs("alarm.act")
-    async def act(action: AlarmAction, request: Request) -> Response:
-        if action.action in SUPPRESSING:
-            await allow(request, "alarm.suppress")
-        if action.action == "shelve" and not action.reason:
-            return PlainTextResponse("Say why it is shelved (reason).", 422)
-        if action.alarm != "*" and action.action == "ack" and not runtime.book.get(action.alarm):
-            return PlainTextResponse(f"No open alarm is called {action.alarm!r}.", 404)
-        data = {**action.data(), "actor": actor_of(request, action.actor)}
-        if not await runtime.act(action.action, data):
-            return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
-        return _json({"done": True})
-
-
 def _is_news(record: logging.LogRecord) -> bool:
     """False for what uvicorn 0.54 takes for an error: a handshake that was refused in words."""
     return "without completing handshake" not in str(record.msg)
@@ -224,6 +210,7 @@ class Server:
         always: Ask for a login also while there is no account.
         cost: Of a password's hash.
         screens: Where the screens are; empty when there are none.
+        can_restart: Whether what runs this starts it anew when `restores.again` is set.
 
     Raises:
         ConfigError: The port is taken.
@@ -237,6 +224,7 @@ class Server:
         always: bool = False,
         cost: Cost | None = None,
         screens: str = "",
+        can_restart: bool = False,
     ) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
@@ -252,8 +240,20 @@ class Server:
         self.openid = OpenId(runtime.state_dir, runtime.secrets, self.accounts, clock)
         self.hub = Hub(runtime)
         self.jobs = Jobs(runtime.clock)
+        self.handover = Handover(runtime.state_dir)
+        self.restores = Restores(runtime.state_dir, clock, self._say, can_restart=can_restart)
+        self._runtime = runtime
         config = uvicorn.Config(
-            application(runtime, self.access, self.openid, self.hub, self.jobs, screens),
+            application(
+                runtime,
+                self.access,
+                self.openid,
+                self.hub,
+                self.jobs,
+                self.restores,
+                self.handover,
+                screens,
+            ),
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -275,12 +275,18 @@ class Server:
         """Answer until `stop`."""
         with contextlib.suppress(Disconnected):  # The first request tries again.
             await self.accounts.ready()
+            await self.restores.tell()
+            await routes_update.tell(self._runtime, self.handover)
         try:
             await self._server.serve([self._socket])
         finally:
             await self.hub.stop()
             await self.jobs.stop()
+            await self.restores.stop()
             self.accounts.close()
+
+    async def _say(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
+        await audit(self._runtime.store, self._runtime.clock.now(), actor, action, detail)
 
     def stop(self) -> None:
         """Answer what was asked and end."""

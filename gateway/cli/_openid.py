@@ -31,6 +31,9 @@ def add_openid(verbs: Any) -> None:
     acts = openid.add_subparsers(dest="what", metavar="ACTION")
     acts.add_parser("show", help="the settings, also without an action")
     put = acts.add_parser("set", help="change settings; those not named stay as they are")
+    put.add_argument(
+        "--enabled", choices=["yes", "no"], help="whether people are let in by it; kept either way"
+    )
     put.add_argument("--issuer", help="the provider, exactly as it calls itself")
     for name, text in _TEXTS.items():
         put.add_argument(f"--{name.replace('_', '-')}", help=text)
@@ -79,6 +82,8 @@ def run_openid(client: AccountClient, args: argparse.Namespace) -> None:
 def _changes(args: argparse.Namespace) -> dict[str, Any]:
     names = ("issuer", *_TEXTS, "writers", "skew_s")
     found = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.enabled is not None:
+        found["enabled"] = args.enabled == "yes"
     if args.default_role:
         found["default_role"] = "" if args.default_role == "none" else args.default_role
     if args.role is not None:

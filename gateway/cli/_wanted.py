@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.api.client_wanted import WantedClient
-from gateway.cli._release import BASE, KEYS
 from gateway.cli.install import CONFIG, UNIT_DIR
 from gateway.cli.units import UNITS, unit_text
 from gateway.cli.update import target_of
+from gateway.engine.release import BASE, KEYS
 from gateway.errors import ConfigError
 from gateway.flow.dashboard import SUFFIX as DASHBOARD
 from gateway.flow.dashboard import Dashboard
@@ -27,7 +27,7 @@ from gateway.flow.document import Document
 
 FOLDER: Final = Path("/etc/genba/wanted")
 FLOW: Final = ".flow.yaml"
-STARTED: Final = ("genba-engine.service", "genba-ui.service")
+STARTED: Final = ("genba-engine.service", "genba-ui.service", "genba-update.path")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.api.certificate import FOLDER as CERTIFICATES
-from gateway.cli._release import BASE
 from gateway.cli.config import example_lines
-from gateway.cli.units import FOLDER, GUARD, UNITS, USER, unit_text
+from gateway.cli.units import ENABLED, FOLDER, GUARD, UNITS, USER, unit_text
+from gateway.engine.release import BASE
 from gateway.errors import ConfigError
 
 UNIT_DIR: Final = Path("etc/systemd/system")
@@ -168,14 +168,14 @@ def _own(root: Path, path: Path, mode: int, user: str) -> None:
 
 
 def _enable(root: Path, *, is_here: bool, is_started: bool, changed: Sequence[str]) -> None:
-    services = [name for name in UNITS if name != "genba-safe.service"]
     if not is_here:
-        call(["systemctl", "--root", str(root.resolve()), "enable", *services])
+        call(["systemctl", "--root", str(root.resolve()), "enable", *ENABLED])
         return
     call(["systemctl", "daemon-reload"])
-    call(["systemctl", "enable", *services])
+    call(["systemctl", "enable", *ENABLED])
     if is_started:
         call(["systemctl", "restart" if changed else "start", "genba.target"])
+        call(["systemctl", "start", "genba-update.path"])
 
 
 def call(words: Sequence[str]) -> None:

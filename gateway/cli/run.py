@@ -10,26 +10,29 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gateway.api.local import FILE, remove_token, write_token
+from gateway.cli._told import log_alarms, log_first_sample, tell_claim
 from gateway.cli.main import log_to_stderr, take_values
 from gateway.cli.notify import Notify
 from gateway.cli.screens import Screens, screens
 from gateway.cli.settings import Settings, read, take_settings
+from gateway.engine import restoring
 from gateway.engine.dashboards import seed
 from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
 from gateway.engine.tasks import Tasks
-from gateway.errors import ConfigError, Disconnected
+from gateway.errors import ConfigError
 from gateway.flow.document import Document
 from gateway.flow.lint import lint
 
 PORT = 8780
+AGAIN = -1
+"""Instead of an exit code: start anew."""
 _log = logging.getLogger("genba.run")
 
 
@@ -117,7 +120,12 @@ def run(args: argparse.Namespace) -> int:
         _log.warning("%s", text)
     for text in problems:
         _log.error("This flow does not run: %s", text)
-    return run_loop(_run(documents, problems, named, values, settings, args))
+    while True:
+        code = run_loop(_run(documents, problems, named, values, settings, args))
+        if code != AGAIN:
+            return code
+        if "NOTIFY_SOCKET" in os.environ:
+            return 0  # systemd starts it anew, with a watchdog of its own.
 
 
 async def _run(
@@ -129,6 +137,8 @@ async def _run(
     args: argparse.Namespace,
 ) -> int:
     state: Path = settings["state"]
+    if (done := restoring.put_in_place(state)) is not None:
+        _log.warning("The state is as a backup had it; what was before is in %s.", done["aside"])
     seed(state, named or [Path("flows")])
     runtime = Runtime(
         documents,
@@ -157,10 +167,17 @@ async def _run(
 
     names = tuple(settings["host_names"])
     shown = screens(settings["listen"], state, runtime.clock.now(), names)
-    await serve(
-        runtime, settings["port"], stop, watch, told, always=settings["accounts"], shown=shown
+    is_again = await serve(
+        runtime,
+        settings["port"],
+        stop,
+        watch,
+        told,
+        always=settings["accounts"],
+        shown=shown,
+        can_restart=True,
     )
-    return 0
+    return AGAIN if is_again else 0
 
 
 async def serve(
@@ -172,8 +189,12 @@ async def serve(
     *,
     always: bool = False,
     shown: Screens | None = None,
-) -> None:
-    """Start the gateway, its API and its screens, wait for `stop`, end all in order."""
+    can_restart: bool = False,
+) -> bool:
+    """Start the gateway, its API and its screens, wait for `stop`, end all in order.
+
+    Returns: True when it is to be started anew.
+    """
     tasks = Tasks("run")
     notify = Notify()
     notify.starting()
@@ -183,16 +204,22 @@ async def serve(
             await runtime.start()
             watching.cancel()
     except TimeoutError:
-        return  # Told to stop while the start waits, for a disk or in a long replay.
+        return False  # Told to stop while the start waits, for a disk or in a long replay.
     finally:
         await tasks.stop()
     server = None
     try:
-        tasks.start("first", _log_first_sample(runtime))
+        tasks.start("first", log_first_sample(runtime))
         # A second of imports: on a thread, so that they do not hold up the first sample.
         api = await asyncio.to_thread(importlib.import_module, "gateway.api.server")
         always = always or (shown is not None and shown.is_tls)
-        server = api.Server(runtime, port, always=always, screens=shown.url if shown else "")
+        server = api.Server(
+            runtime,
+            port,
+            always=always,
+            screens=shown.url if shown else "",
+            can_restart=can_restart,
+        )
         serving = tasks.start("api", server.run())
         _let_commands_in(runtime.state_dir, server)
         _log.info("The API is at %s", server.url)
@@ -201,14 +228,15 @@ async def serve(
             _log.info("The screens are at %s", shown.url)
             if shown.fingerprint:
                 _log.info("Their certificate has the SHA-256 fingerprint %s", shown.fingerprint)
-        await _tell_claim(server, is_quiet=watch is not None)
+        await tell_claim(server, is_quiet=watch is not None)
         if told is not None:
             told(server.port)
         await notify.ready(f"Runs; the API is at {server.url}", runtime.store.beat)
         if watch is not None:
             tasks.start("live", watch())
         else:
-            tasks.start("alarms", _log_alarms(runtime))
+            tasks.start("alarms", log_alarms(runtime))
+        tasks.start("again", _stop_when(server.restores.again, stop))
         await stop.wait()
         await notify.stopping()
         server.stop()
@@ -219,6 +247,12 @@ async def serve(
         await tasks.stop()
         await runtime.stop()
         _log.info("Stopped; the state is stored.")
+    return bool(server.restores.again.is_set())
+
+
+async def _stop_when(again: asyncio.Event, stop: asyncio.Event) -> None:
+    await again.wait()
+    stop.set()
 
 
 def _let_commands_in(folder: Path, server: Any) -> None:
@@ -228,45 +262,9 @@ def _let_commands_in(folder: Path, server: Any) -> None:
         _log.error("Commands must log in: %s cannot be written (%s).", folder / FILE, error)
 
 
-async def _tell_claim(server: Any, *, is_quiet: bool) -> None:
-    """Say how the first administrator is made, where nobody but who stands here can read it."""
-    with suppress(Disconnected):  # Who has accounts is not known before the disk is there.
-        await server.accounts.ready()
-        if server.accounts.is_claimed:
-            return
-        text = (
-            "This gateway has no account yet. `genba users claim NAME` makes the first "
-            "administrator with this code, within 30 minutes: "
-            f"{server.access.logins.claim_code.renew()}"
-        )
-        if is_quiet:  # The live view owns the terminal, and nothing is logged.
-            print(text, file=sys.stderr)
-        else:
-            _log.warning("%s", text)
-
-
 async def _cut_short(limit: asyncio.Timeout, stop: asyncio.Event) -> None:
     await stop.wait()
     limit.reschedule(asyncio.get_running_loop().time())
-
-
-async def _log_first_sample(runtime: Runtime) -> None:
-    # A count has no event; this ends within the first seconds, or there is no flow yet.
-    pause_s = 0.01
-    while not any(s.counts["rows_in"] for s in runtime.statuses):
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 1.02, 1.0)
-    passed = runtime.clock.monotonic() - runtime.started_s
-    _log.info("First sample %.2f s after the start.", passed)
-
-
-async def _log_alarms(runtime: Runtime) -> None:
-    """One line an alarm event, for a pipe, CI and systemd."""
-    log = logging.getLogger("genba.alarm")
-    async for event in runtime.book.follow():
-        level = logging.WARNING if event.change == "raised" else logging.INFO
-        words = (event.priority, event.condition, event.change, event.tag, event.text)
-        log.log(level, "%s %s %s %s: %s", *words)
 
 
 def stop_on_signals() -> asyncio.Event:

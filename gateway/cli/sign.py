@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gateway.cli._release import KEYS, new_key, sign, verified
+from gateway.engine.release import KEYS, new_key, sign, verified
 
 
 def add(commands: Any) -> None:

@@ -13,7 +13,11 @@ UNITS: Final = (
     "genba-engine.service",
     "genba-ui.service",
     "genba-safe.service",
+    "genba-update.path",
+    "genba-update.service",
 )
+ENABLED: Final = ("genba.target", "genba-engine.service", "genba-ui.service", "genba-update.path")
+"""Started by systemd itself; the others are started by these."""
 USER: Final = "genba"
 GUARD: Final = Path("/opt/genba/guard.sh")
 """Outside of all releases, so that a bad one cannot break the way back."""

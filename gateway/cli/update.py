@@ -16,12 +16,15 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.cli._release import BASE, KEYS, verified
+from gateway.api.local import default_state
 from gateway.cli.install import must_be_root
 from gateway.engine.clock import SystemClock
+from gateway.engine.handover import taken, write_result
+from gateway.engine.release import BASE, KEYS, verified
 from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 
 READY_S: Final = 30.0
@@ -49,28 +52,46 @@ def add(commands: Any) -> None:
     new.set_defaults(run=_install)
     back = actions.add_parser("rollback", help="run the release that ran before")
     back.set_defaults(run=_rollback)
+    take = actions.add_parser("take", help="what was asked for in a browser; a service runs it")
+    take.set_defaults(run=_take)
     shown = actions.add_parser("list", help="the releases on this gateway")
     shown.set_defaults(run=_list)
 
 
 def _install(args: argparse.Namespace) -> int:
     must_be_root()
-    release = verified(args.file, sorted(KEYS.glob("*.pub")))
-    _unpack(args.file, release.name)
+    print(install(args.file, args.ready_s, args.watch_s, print))
+    return 0
+
+
+def install(file: Path, ready_s: float, watch_s: float, say: Callable[[str], None]) -> str:
+    """Put a release in the place of the one that runs; returns what came of it, in words.
+
+    Args:
+        file: The release.
+        ready_s: How long it may take to be ready [s].
+        watch_s: How long it is watched after that [s].
+        say: Told what is being done.
+
+    Raises:
+        Rejected: It is not trusted, or does not run; the one before runs again.
+        ConfigError: It cannot be read.
+    """
+    release = verified(file, sorted(KEYS.glob("*.pub")))
+    say(f"{release.name} is signed with {release.key}. It is unpacked.")
+    _unpack(file, release.name)
     before = target_of("current")
     if before == release.name:
-        print(f"{release.name} runs already.")
-        return 0
-    print(f"{release.name}, signed with {release.key}, takes the place of {before}.")
+        return f"{release.name} runs already."
+    say(f"{release.name}, signed with {release.key}, takes the place of {before}.")
     switch(release.name)
-    problem = _start_and_watch(args.ready_s, args.watch_s)
+    problem = _start_and_watch(ready_s, watch_s)
     if target_of("current") != release.name:  # The guard was faster; what is ready is the old one.
         raise Rejected(f"{release.name} ended at each start. {target_of('current')} runs again.")
     if not problem:
         (BASE / "pending").unlink(missing_ok=True)
         tidy()
-        print(f"{release.name} runs.")
-        return 0
+        return f"{release.name} runs."
     if not before:
         raise Rejected(f"{release.name} does not run: {problem} There is none to go back to.")
     point("current", before)
@@ -82,6 +103,17 @@ def _install(args: argparse.Namespace) -> int:
 
 def _rollback(args: argparse.Namespace) -> int:
     must_be_root()
+    print(rollback())
+    return 0
+
+
+def rollback() -> str:
+    """Run the release that ran before; returns what came of it, in words.
+
+    Raises:
+        ConfigError: There is none.
+        Rejected: It does not run.
+    """
     before, now = target_of("previous"), target_of("current")
     if not before or before == now:
         raise ConfigError("There is no release to go back to.", hint="genba update list")
@@ -90,7 +122,33 @@ def _rollback(args: argparse.Namespace) -> int:
     (BASE / "pending").unlink(missing_ok=True)
     if problem:
         raise Rejected(f"{before} does not run: {problem}")
-    print(f"{before} runs; {now} is kept.")
+    return f"{before} runs; {now} is kept."
+
+
+def _take(args: argparse.Namespace) -> int:
+    """What an administrator asked for in a browser: the same as by hand, told in a file."""
+    must_be_root()
+    file = BASE / "incoming"
+    wanted = taken(default_state(), file)
+    if wanted is None:
+        return 0
+    about = {**wanted, "before": target_of("current")}
+
+    def say(text: str, state: str = "running") -> None:
+        print(text, flush=True)
+        write_result(BASE, {**about, "state": state, "text": text})
+
+    try:
+        say("It was handed over and is checked.")
+        if wanted["action"] == "rollback":
+            say(rollback(), "done")
+        else:
+            say(install(file, READY_S, WATCH_S, say), "done")
+    except (GatewayError, OSError) as error:
+        say(str(error).replace(str(file), "This file"), "failed")
+        return 1
+    finally:
+        file.unlink(missing_ok=True)
     return 0
 
 

@@ -228,13 +228,14 @@ def _overlaid(status: AlarmStatus, action: OverlayAction) -> Outcome:
     on = action in ("suppress", "remove_from_service")
     if action in ("suppress", "unsuppress"):
         before, after = status.suppressed, replace(status, suppressed=on)
-        change, word = f"{action}ed", "suppressed"
+        change = f"{action}ed"
     else:
         before, after = status.out_of_service, replace(status, out_of_service=on)
-        change, word = "removed_from_service", "out of service"
-        change = change if on else "returned_to_service"
+        change = "removed_from_service" if on else "returned_to_service"
     if before == on:
-        return Outcome(status, refused=f"The alarm is {'already' if on else 'not'} {word}.")
+        is_, by_rule = "is already" if on else "is not", action in ("suppress", "unsuppress")
+        hidden = "suppressed" if by_rule else "out of service"
+        return Outcome(status, refused=f"The alarm {is_} {hidden}.")
     return Outcome(after, change) if on else _uncovered(after, change)
 
 

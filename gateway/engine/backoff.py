@@ -46,4 +46,5 @@ def with_next_try(reason: str, pause_s: float) -> str:
     if pause_s < 1:
         return reason
     end = "" if reason.endswith(("?", "!", ".")) else "."
-    return f"{reason}{end} Next try in {pause_s:.0f} s."
+    next_try = f"Next try in {pause_s:.0f} s."
+    return f"{reason}{end} {next_try}"

@@ -72,8 +72,7 @@ def restore(file: BinaryIO, passphrase: str, state: Path, now: int) -> tuple[dic
     with tempfile.TemporaryDirectory(prefix=f".{state.name}-restore-", dir=state.parent) as folder:
         fresh = Path(folder) / "state"
         fresh.mkdir(mode=0o700)
-        about = _unpack(file, passphrase, fresh)
-        store_backup.check(fresh / STATE)
+        about = checked(file, passphrase, fresh)
         aside = ""
         if state.exists():
             lock = take_lock(state / STATE)
@@ -92,6 +91,17 @@ def _give(folder: Path, like: os.stat_result) -> None:
     if os.geteuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, like.st_uid, like.st_gid, follow_symlinks=False)
+
+
+def checked(file: BinaryIO, passphrase: str, folder: Path) -> dict[str, Any]:
+    """Unpack a backup into a folder and check all of it; returns what it says of itself.
+
+    Raises:
+        ConfigError: It cannot be used; what the folder holds then must not be used either.
+    """
+    about = _unpack(file, passphrase, folder)
+    store_backup.check(folder / STATE)
+    return about
 
 
 def _files(state: Path) -> Iterator[tuple[str, Path]]:
@@ -227,4 +237,4 @@ def must_fit(state: Path) -> None:
         )
 
 
-__all__ = ["FOLDERS", "make", "must_fit", "restore"]
+__all__ = ["FOLDERS", "STATE", "checked", "make", "must_fit", "restore"]

@@ -117,7 +117,8 @@ class FlowHost:
                 positions=dict.fromkeys(self._foreign(known), "null"),
             )
             said = [*taken.said, *told(ended)]
-            await runner.switch(turn, lambda: None)
+            # There is no older revision to run on: a disk that refuses is waited for.
+            await runner.switch(turn, lambda: None, once=False)
         return said
 
     def _foreign(self, known: Mapping[int, Revision]) -> set[str]:

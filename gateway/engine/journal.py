@@ -141,6 +141,8 @@ async def write_with_outboxes(
     except BaseException:
         for node, numbers in freed.items():
             boxes[node].freed[:0] = numbers
+        for node in spills:
+            boxes[node].not_stored()
         raise
     if entry.blocks:
         crash_point("post_spill")

@@ -143,8 +143,9 @@ class Keeper:
         """Commit an entry with what the sinks have taken, what waits for them, and new tags."""
         entry.tags, entry.stepped = self._tag_book.unsaved(), self._done_seq
         boxes, stale = self.outboxes(), late_is_useless(self.egresses)
-        self._settled = settled(boxes)
+        left = settled(boxes)
         await write_with_outboxes(self._store, entry, boxes, stale, **how)
+        self._settled = left
         self._tag_book.saved(entry.tags)
 
     async def _note_taken(self) -> None:

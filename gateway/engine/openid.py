@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from cryptography.exceptions import InvalidTag
@@ -31,9 +31,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gateway.engine.accounts import Accounts
 from gateway.engine.openid_people import People, Person
 from gateway.engine.openid_provider import Provider
+from gateway.engine.openid_refused import RefusedError, Why
 from gateway.engine.openid_settings import OpenIdSettings, SettingsFile
 from gateway.engine.openid_token import Expected, NotProvenError
-from gateway.engine.principal import Denied, Principal
+from gateway.engine.principal import Principal
 from gateway.engine.secrets import Secrets
 from gateway.engine.sessions import Session
 from gateway.engine.throttle import ADDRESS_S_MAX, Throttle, network
@@ -47,21 +48,7 @@ LOGIN_S: Final = 600.0
 USED_MAX: Final = 4_096
 PARAMETER_CHARS_MAX: Final = 4_096
 COOKIE_CHARS_MAX: Final = 4_096
-Why = Literal["again", "early", "away", "refused", "wrong", "role", "taken", "disabled", "full"]
 _NEXT: Final = re.compile(r"/(?![/\\])[\x21-\x7e]{0,500}\Z")
-
-
-class RefusedError(Denied):
-    """A login by the provider that came to nothing.
-
-    Args:
-        why: In one word, which the login page has a sentence for.
-        text: For the audit: what exactly was wrong.
-    """
-
-    def __init__(self, why: Why, text: str) -> None:
-        super().__init__(text)
-        self.why = why
 
 
 class OpenId:
@@ -83,13 +70,19 @@ class OpenId:
         self._key = AESGCM(AESGCM.generate_key(256))
         self._used: OrderedDict[str, None] = OrderedDict()
         self._by_address = Throttle(clock.monotonic, ADDRESS_S_MAX)
-        self.settings = self._file.load()
+        self.stored = self._file.load()
+        """The settings, also when they are switched off."""
         self._provider = self._made()
 
     @property
     def fault(self) -> str:
         """Why there is no way in by a provider although there are settings; empty when there is."""
         return self._file.fault
+
+    @property
+    def settings(self) -> OpenIdSettings | None:
+        """The settings by which people are let in; None when nobody is."""
+        return self.stored if self.stored is not None and self.stored.enabled else None
 
     def _made(self) -> Provider | None:
         if self.settings is None:
@@ -108,30 +101,37 @@ class OpenId:
             ConfigError: No administrator could log in while the provider is away, or the disk
                 refused.
         """
-        if settings is not None and not self._accounts.has_own_administrator():
+        is_on = settings is not None and settings.enabled
+        if is_on and not self._accounts.has_own_administrator():
             raise ConfigError(
                 "No administrator has a password here.",
                 hint="Make one first: they must get in while the provider is away.",
             )
-        shown = [one and one.model_dump(exclude={"ca"}) for one in (self.settings, settings)]
+        shown = [one and one.model_dump(exclude={"ca"}) for one in (self.stored, settings)]
         await self._accounts.write(actor, "openid/change", {"before": shown[0], "after": shown[1]})
         self._file.save(settings)
-        self.settings = settings
+        self.stored = settings
         self._provider = self._made()
-        await self._people.end_others(actor, settings.issuer if settings is not None else "")
+        await self._people.end_others(actor, settings.issuer if settings and is_on else "")
 
-    async def check(self) -> dict[str, Any]:
+    async def check(self, settings: OpenIdSettings | None = None) -> dict[str, Any]:
         """Ask the provider what it is, as a login would.
+
+        Args:
+            settings: Not stored yet; else those that are.
 
         Raises:
             ConfigError: There are no settings, or what it says cannot be.
             Disconnected: It does not answer.
         """
-        provider = self._asked()
+        kept = self._provider if settings is None else None
+        settings = settings or self.stored
+        if settings is None:
+            raise ConfigError("There is no login by a provider here.", hint=self.fault)
+        provider = kept or Provider(settings, self._secret, self._clock.monotonic)
         facts, keys = await provider.facts(), await provider.keys()
-        assert self.settings is not None
-        if self.settings.client_secret:
-            self._secret(self.settings.client_secret)
+        if settings.client_secret:
+            self._secret(settings.client_secret)
         return {"authorize": facts.authorize, "token": facts.token, "keys": len(keys)}
 
     def _asked(self) -> Provider:

@@ -65,6 +65,7 @@ class OpenIdSettings(BaseModel):
     """Who is asked, as whom, and what groups may do here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    enabled: bool = Field(True, description="Whether people are let in by it.")
     issuer: Annotated[str, AfterValidator(_issuer)] = Field(
         max_length=500, description="The provider, exactly as it calls itself (https)."
     )
@@ -140,7 +141,9 @@ class SettingsFile:
                 self._path.parent.mkdir(mode=0o700, exist_ok=True)
                 fresh = self._path.with_name(f"{self._path.name}.new")
                 with fresh.open("w", encoding="utf-8") as file:
-                    json.dump(settings.model_dump(), file, indent=1)
+                    # An older program knows no settings that are switched off.
+                    left_out = {"enabled"} if settings.enabled else set()
+                    json.dump(settings.model_dump(exclude=left_out), file, indent=1)
                     file.flush()
                     os.fsync(file.fileno())
                 fresh.replace(self._path)

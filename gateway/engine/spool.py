@@ -100,20 +100,22 @@ class Spool:
             if not any(lane.replace(block, stays) for lane in (self._backlog, self._live)):
                 self.freed.append(block.first)  # It was taken meanwhile.
         self.stored_to = max(self.stored_to, self._storing_to)
+        self._at_door = [drop for drop in self._at_door if drop[0] > self.stored_to]
+
+    def not_stored(self) -> None:
+        """The commit failed: what `to_store` saw is as far from the disk as before."""
+        self._storing_to = self.stored_to
 
     def mark(self) -> dict[str, Any]:
         """What was taken, and the books, as JSON values; stored with every commit.
 
         Taken after `to_store`: it is true once that commit is on the disk.
         """
-        self._at_door = [
-            drop
-            for drop in self._at_door
-            if drop[0] > self._storing_to and drop[0] not in self._taken
-        ]
+        self._at_door = [drop for drop in self._at_door if drop[0] not in self._taken]
         dropped = Counter(self.books.dropped)
-        for _, reason, _, count in self._at_door:
-            dropped[reason] -= count
+        for number, reason, _, count in self._at_door:
+            if number > self._storing_to:
+                dropped[reason] -= count
         return {
             **self._taken.mark(),
             **({"ways": self.ways} if self.ways > 1 else {}),

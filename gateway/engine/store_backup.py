@@ -10,6 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from gateway.engine.store_entry import Revision
 from gateway.engine.store_schema import MIGRATIONS, SCHEMA_VERSION, can_go_on
 from gateway.errors import ConfigError, Disconnected
 
@@ -54,4 +55,19 @@ def check(path: Path) -> int:
     return int(version)
 
 
-__all__ = ["check", "copy"]
+def contents(path: Path) -> tuple[dict[str, Revision], list[str]]:
+    """The newest revision of each flow, its text still sealed, and the names of all accounts.
+
+    Args:
+        path: A state file that was checked; an older one may have no accounts yet.
+    """
+    columns = "flow, number, ts, author, note, text, variables"
+    newest = f"SELECT {columns}, max(number) FROM revision GROUP BY flow ORDER BY flow"  # noqa: S608
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+        rows = db.execute(newest).fetchall() if "revision" in tables else []
+        users = db.execute("SELECT name FROM account ORDER BY name") if "account" in tables else ()
+        return {row[0]: Revision(*row[1:7]) for row in rows}, [name for (name,) in users]
+
+
+__all__ = ["check", "contents", "copy"]

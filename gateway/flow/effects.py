@@ -37,7 +37,11 @@ def effects(document: Document) -> list[str]:
             found |= dict.fromkeys(_secrets(entry.config))
             continue
         if cls.writes:
-            found[f"{name} can change the plant: it writes {_what(entry)}to {place}"] = None
+            what = _what(entry)
+            text = f"{name} can change the plant: it writes to {place}"
+            if what:
+                text = f"{name} can change the plant: it writes {what} to {place}"
+            found[text] = None
         elif cls.kind == "sink":
             found[f"{name} sends to {place} ({entry.type})"] = None
         elif cls.kind == "worker":
@@ -60,8 +64,9 @@ def _what(entry: Entry) -> str:
     names = list(tags) if isinstance(tags, Mapping | list) else []
     if not names:
         return ""
-    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
-    return f"{', '.join(map(str, names[:_NAMED_MAX]))}{more} "
+    first = ", ".join(map(str, names[:_NAMED_MAX]))
+    rest = len(names) - _NAMED_MAX
+    return f"{first} and {rest} more" if rest > 0 else first
 
 
 def address_of(document: Document, name: str, entry: Entry) -> str:

@@ -102,7 +102,8 @@ def _told(
             text = re.sub(r"^`\w+`: ", "", text) if path else text
         if path in found and found[path][0] != text:
             # A union: every branch says why it is not meant.
-            text = f"{found[path][0].rstrip('.')}, or: {text[:1].lower()}{text[1:]}"
+            first, other = found[path][0].rstrip("."), text[:1].lower() + text[1:]
+            text = f"{first}, or: {other}"
         found[path] = (text, hint)
     return [(path, text, hint) for path, (text, hint) in found.items()]
 
@@ -155,7 +156,8 @@ def _sentence(
     context: Mapping[str, Any] = item.get("ctx") or {}
     value = item.get("input")
     name = str(path[-1]) if path else ""
-    unit = f" {about['unit']}" if about.get("unit") else ""
+    in_unit = str(about.get("unit") or "")
+    unit = f" {in_unit}" if in_unit else ""
     wish = str(about.get("description", ""))
     shown = _show(value) + (unit if isinstance(value, int | float) else "")
     if _is_secret(about):
@@ -166,14 +168,14 @@ def _sentence(
         case "extra_forbidden":
             return f"There is no option {name!r}.", ""
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as kind:
-            word = {
+            sort = {
                 "greater_than": "greater than",
                 "greater_than_equal": "at least",
                 "less_than": "less than",
                 "less_than_equal": "at most",
             }[kind]
             bound = next(iter(context.values()), "")
-            return f"{shown} must be {word} {bound:g}{unit}.", wish
+            return f"{shown} must be {sort} {bound:g}{unit}.", wish
         case "literal_error" | "enum":
             choices = str(context.get("expected", ""))
             return f"{shown} is not one of {choices}.", wish
@@ -190,14 +192,14 @@ def _sentence(
             return f"{shown} is too short; it needs {_limit(context, 'min_length')} or more.", wish
         case "string_too_long" | "too_long":
             return f"{shown} is too long; {_limit(context, 'max_length')} is the most.", wish
-    return _type_sentence(str(item["type"]), shown, unit, str(item["msg"])), wish
+    return _type_sentence(str(item["type"]), shown, in_unit, str(item["msg"])), wish
 
 
 _TYPES = {
     "float": "a number",
     "int": "a whole number",
     "bool": "true or false",
-    "string": "text",
+    "string": "a text",
     "list": "a list",
     "tuple": "a list",
     "dict": "a mapping",
@@ -207,10 +209,10 @@ _TYPES = {
 
 
 def _type_sentence(kind: str, shown: str, unit: str, message: str) -> str:
-    word = _TYPES.get(kind.partition("_")[0])
-    if word is None:
+    sort = _TYPES.get(kind.partition("_")[0])
+    if sort is None:
         return f"{shown}: {message.rstrip('.')}."
-    return f"{shown} is not {word}{f' (in{unit})' if unit else ''}."
+    return f"{shown} is not {sort}{f' (in {unit})' if unit else ''}."
 
 
 def _is_secret(about: Mapping[str, Any]) -> bool:

@@ -132,7 +132,13 @@ def _alone(document: Document, wires: Sequence[Wire]) -> Iterator[Finding]:
             continue
         if cls.inputs and node not in fed:
             text = f"Nothing is wired to its input {cls.inputs[0].name!r}."
-            yield _node(document, "error", node, text, f"Write a wire like `source -> {node}`.")
+            yield _node(
+                document,
+                "error",
+                node,
+                text,
+                f"Draw a wire to it (in the file: `source -> {node}`).",
+            )
         elif cls.inputs:
             for port in cls.inputs:
                 if (node, port.name) not in targets and not _optional(cls, port):
@@ -144,7 +150,13 @@ def _alone(document: Document, wires: Sequence[Wire]) -> Iterator[Finding]:
                 yield _unreached(document, wires, node)
         if node not in sends and _gives_only(cls):
             text = "Nothing takes what it gives."
-            yield _node(document, "warning", node, text, f"Write a wire like `{node} -> sink`.")
+            yield _node(
+                document,
+                "warning",
+                node,
+                text,
+                f"Draw a wire from it (in the file: `{node} -> sink`).",
+            )
 
 
 def _unreached(document: Document, wires: Sequence[Wire], node: str) -> Finding:

@@ -7,15 +7,15 @@ from typing import Final, cast, get_args
 from gateway import Event, OperatorAction, OverlayAction, Stimulus, amount
 
 _ACTIONS: Final = (*get_args(OperatorAction), *get_args(OverlayAction))
-_WORDS: Final = {
-    "acked": "acknowledged",
-    "reset": "reset",
-    "shelved": "shelved",
-    "unshelved": "unshelved",
-    "suppressed": "suppressed",
-    "unsuppressed": "no longer suppresses",
-    "removed_from_service": "took out of service",
-    "returned_to_service": "returned to service",
+_SAID: Final = {
+    "acked": "{actor} acknowledged occurrence {number} of {what}",
+    "reset": "{actor} reset {what}",
+    "shelved": "{actor} shelved {what} for {amount}: {reason}",
+    "unshelved": "{actor} unshelved {what}",
+    "suppressed": "{actor} suppressed {what}",
+    "unsuppressed": "{actor} no longer suppresses {what}",
+    "removed_from_service": "{actor} took out of service {what}",
+    "returned_to_service": "{actor} returned to service {what}",
 }
 
 
@@ -49,14 +49,13 @@ def stimulus_of(event: Event, occurrence: int, now: int) -> Stimulus | str:
 
 def action_text(what: str, change: str, actor: str, stimulus: Stimulus, event: Event) -> str:
     """The sentence for a change that an operator or a rule made; `what` names the alarm."""
-    word = _WORDS[change]
+    reason = str(event.data.get("reason") or "").strip()
+    values = {"actor": actor, "what": what, "number": stimulus.occurrence}
     if change == "shelved":
         lasts = amount((stimulus.until - stimulus.now) / 1e9, "s")
-        return f"{actor} {word} {what} for {lasts}: {stimulus.reason.strip()}"
-    if change == "acked":
-        what = f"occurrence {stimulus.occurrence} of {what}"
-    reason = str(event.data.get("reason") or "").strip()
-    return f"{actor} {word} {what}" + (f": {reason}" if reason else "")
+        return _SAID[change].format(**values, amount=lasts, reason=stimulus.reason.strip())
+    whole = _SAID[change].format(**values)
+    return f"{whole}: {reason}" if reason else whole
 
 
 def _nanoseconds(seconds: object) -> int | None:

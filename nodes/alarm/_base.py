@@ -194,13 +194,13 @@ class LevelNode(DeskNode[L]):
     ) -> list[AlarmEvent]:
         tag = self._alarm_name(code)
         alarm = Alarm(tag, level.condition, level.priority, level.limit, self._unit(code), value)
-        text = self._text(alarm, level, on) + self._lasting(on)
+        text = self._lasting(self._text(alarm, level, on), on)
         return self._desk.condition(alarm, on, ts, text)
 
-    def _lasting(self, on: bool) -> str:
-        """How long the condition held or was gone, for the end of a text."""
+    def _lasting(self, whole: str, on: bool) -> str:
+        """A text, and how long the condition held or was gone."""
         delay_s = self.config.on_delay_s if on else self.config.off_delay_s
-        return f" for {amount(delay_s, 's')}" if delay_s else ""
+        return f"{whole} for {amount(delay_s, 's')}" if delay_s else whole
 
     def _watches(self, name: str) -> bool:
         """Whether samples of this tag are watched."""
@@ -225,7 +225,7 @@ class LevelNode(DeskNode[L]):
 
 def against(level: Level, unit: str, on: bool) -> str:
     """``the HI limit 75 Cel``; once it is over with the deadband that had to be passed."""
-    text = f"the {level.condition} limit {amount(level.limit, unit)}"
-    if not on and level.deadband:
-        text += f" with deadband {amount(level.deadband, unit)}"
-    return text
+    condition, limit = level.condition, amount(level.limit, unit)
+    if on or not level.deadband:
+        return f"the {condition} limit {limit}"
+    return f"the {condition} limit {limit} with deadband {amount(level.deadband, unit)}"

@@ -191,9 +191,9 @@ class Communication(DeskNode[CommunicationConfig]):
         link.raised = True
         alarm = self._alarm(device)
         alarm.value = self.config.on_delay_s
-        text = f"{device} has been away for {amount(alarm.value, 's')}"
-        if link.why:
-            text += f": {link.why}"
+        away = amount(alarm.value, "s")
+        text = f"{device} has been away for {away}"
+        text = f"{device} has been away for {away}: {link.why}" if link.why else text
         return self._desk.condition(alarm, True, due, text)
 
     def _back(self, device: str, link: _Link, ts: int) -> list[AlarmEvent]:

@@ -92,4 +92,4 @@ class Quality(LevelNode[QualityConfig]):
             text = f"{tag} has no value that can be used; its sensor says {quality.name(status)}"
         else:
             text = f"{tag} has values that can be used again"
-        return self._desk.condition(alarm, on, ts, text + self._lasting(on))
+        return self._desk.condition(alarm, on, ts, self._lasting(text, on))

@@ -77,7 +77,8 @@ class Score(LevelNode[ScoreConfig]):
     def _text(self, alarm: Alarm, level: Level, on: bool) -> str:
         value = amount(alarm.value, alarm.unit)
         beyond = "is beyond" if on else "is no longer beyond"
-        limit = amount(level.limit, alarm.unit)
-        if not on and level.deadband:
-            limit += f" with deadband {amount(level.deadband, alarm.unit)}"
-        return f"{alarm.tag}: {self.config.feature} {value} {beyond} the limit {limit}"
+        limit, band = amount(level.limit, alarm.unit), amount(level.deadband, alarm.unit)
+        tag, feature = alarm.tag, self.config.feature
+        if on or not level.deadband:
+            return f"{tag}: {feature} {value} {beyond} the limit {limit}"
+        return f"{tag}: {feature} {value} {beyond} the limit {limit} with deadband {band}"

@@ -78,9 +78,9 @@ class House:
         return [(row["actor"], row["action"]) for row in reversed(rows)]
 
 
-async def opened(folder: Path, *, always: bool = False) -> House:
+async def opened(folder: Path, *, always: bool = False, can_restart: bool = False) -> House:
     runtime = await started(FLOW, folder)
-    server = Server(runtime, 0, always=always, cost=Cost(16, 8, 1))
+    server = Server(runtime, 0, always=always, cost=Cost(16, 8, 1), can_restart=can_restart)
     await server.accounts.ready()
     return House(runtime, server)
 
@@ -206,6 +206,14 @@ PATCH /api/users/{name} user.edit
 POST /api/users/{name}/password user.edit
 PUT /api/secrets/{name} secret.edit
 POST /api/backup backup.make
+PUT /api/restore/file backup.restore
+DELETE /api/restore/file backup.restore
+POST /api/restore/check backup.restore
+POST /api/restore/apply backup.restore
+PUT /api/update/file update.install
+DELETE /api/update/file update.install
+POST /api/update/install update.install
+POST /api/update/rollback update.install
 POST /api/certificate/request certificate.edit
 PUT /api/certificate certificate.edit
 DELETE /api/secrets/{name} secret.edit

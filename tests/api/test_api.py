@@ -126,6 +126,20 @@ async def test_an_alarm_is_shown_and_acknowledged(api: Api) -> None:
     assert [event["change"] for event in history] == ["raised", "acked"]
 
 
+async def test_reasons_are_told_in_the_language_that_is_asked_for(api: Api) -> None:
+    """Only sentences: the record, its numbers and a name that looks like a tag of HTML stay."""
+    await api.send("<img/src=x> 0s 90.25")
+    (plain,) = await api.get("/api/alarms?language=en")
+    assert plain == (await api.get("/api/alarms"))[0]
+    assert plain["reason"] == "<img/src=x> 90.25 is above the HI limit 80"
+    (told,) = await api.get("/api/alarms?language=ja")
+    assert told["reason"] == "<img/src=x> の値 90.25 が HI しきい値 80 を上回っています"
+    assert told == {**plain, "reason": told["reason"], "text": told["reason"]}
+    (event,) = await api.get("/api/alarms/history?language=ja")
+    assert event["text"] == told["reason"]
+    assert (await api.ask("GET", "/api/alarms?language=xx"))[0] == 422
+
+
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [

@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from gateway.api.client_flows import FlowClient
 from tests.browser.chrome import launched as browser
-from tests.browser.gear import Editor, Gateway, gateway, page_of
+from tests.browser.gear import Editor, Gateway, gateway, new_flow, page_of
 
 pytestmark = [pytest.mark.plant, pytest.mark.slow]
 OWN = """\
@@ -335,3 +335,24 @@ async def _make(editor: Editor) -> None:
     await page.locator(".ed-stage").focus()
     await page.keyboard.press("Control+z")
     await expect(page.locator(".tst li")).to_have_count(0)
+
+
+async def test_a_click_in_the_palette_goes_on_where_one_is(tmp_path: Path) -> None:
+    """Each node stands behind the one before and is wired to it; what does not fit is not."""
+    faults: list[str] = []
+    async with gateway(tmp_path, OWN) as running, browser() as chromium:
+        context = await chromium.new_context(viewport={"width": 1280, "height": 800})
+        page = await page_of(context, faults)
+        editor = await new_flow(page, running.url, "chain")
+        search = page.locator(".pal-search")
+        for kind in ("opcua.source", "window.tumbling", "feature.statistics", "detect.sigma"):
+            await search.fill(kind.partition(".")[2])
+            await page.locator(f'.pal-node[data-type="{kind}"]').click()
+            await expect(page.locator(".ed-form")).to_contain_text(kind)
+        chain = {"opcua.out>tumbling.in", "tumbling.out>statistics.in", "statistics.out>sigma.in"}
+        assert await editor.wires() == chain
+        await search.fill("email")
+        await page.locator('.pal-node[data-type="email.sink"]').click()
+        await expect(page.locator(".ed-form")).to_contain_text("email.sink")
+        assert await editor.wires() <= chain | {"sigma.out>email_out.samples"}
+    assert faults == []

@@ -103,3 +103,35 @@ async def test_a_provider_that_refuses_or_is_away(home: House, company: Provider
         await page.fill("input[name=password]", "four quiet brown horses")
         await page.get_by_role("button", name="Log in", exact=True).click()
         await page.wait_for_url(f"{home.url}/")
+
+
+async def test_an_administrator_sets_it_up(tmp_path: Path, company: Provider) -> None:
+    """Off at first; a wrong issuer is said in words; then the login page has the button."""
+    with house(tmp_path, FLOW) as found:
+        found.settle()
+        async with chromium() as browser, opened(browser, found, "anna") as page:
+            await page.goto(f"{found.url}/users")
+            panel = page.locator(".sy-openid")
+            await expect(panel).to_contain_text("off")
+            await panel.locator("summary", has_text="Set it up").click()
+            await panel.get_by_label("Issuer").fill(company.issuer + "/none")
+            await panel.get_by_label("Client id").fill(CLIENT)
+            await panel.get_by_label("Client secret").fill(SECRET)
+            await panel.get_by_role("button", name="Test").click()
+            await expect(panel.get_by_role("alert")).to_contain_text("Is the issuer right?")
+            await expect(panel.get_by_label("Client secret")).to_have_value("")
+            await panel.get_by_label("Issuer").fill(company.issuer)
+            await panel.get_by_role("button", name="Test").click()
+            await expect(panel.get_by_role("status")).to_contain_text("The provider answers")
+            await panel.get_by_label("Group 1", exact=True).fill("it")
+            await panel.get_by_label("Role of group 1").select_option("administrator")
+            await panel.get_by_label("Text on the button").fill("Plant login")
+            await panel.get_by_role("button", name="Save").click()
+            await expect(panel.get_by_role("status")).to_contain_text("switched off")
+            await panel.get_by_label("Let people log in by it").check()
+            await panel.get_by_role("button", name="Save").click()
+            await expect(panel.get_by_role("status")).to_contain_text("has the button")
+            assert SECRET not in await page.content()
+        async with chromium() as browser, opened(browser, found) as page:
+            await page.goto(f"{found.url}/login")
+            await expect(page.get_by_role("button", name="Plant login")).to_be_visible()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.cli import update
-from gateway.cli._release import new_key, sign, verified
+from gateway.cli.main import main
 from gateway.cli.units import FOLDER
+from gateway.engine.handover import Handover
+from gateway.engine.release import new_key, sign, verified
 from gateway.errors import ConfigError, Rejected
 
 HEAD = b"#!/bin/sh\n# Genba 9.9.9 for x86_64, in one file\nname=9.9.9-0123abcd\n"
@@ -142,3 +145,69 @@ def test_old_releases_go_but_never_one_that_is_named(base: Path) -> None:
     left = {path.name for path in (base / "releases").iterdir()}
     newest = {f"2.{number}-cccccccc" for number in (1, 2, 3)}
     assert left == newest | {"1.0-aaaaaaaa", "1.1-bbbbbbbb", ".new.x"}
+
+
+SCRIPT = HEAD + (
+    b'mkdir -p "$GENBA_HOME/releases/$name" && touch "$GENBA_HOME/releases/$name/.complete"\nexit\n'
+)
+
+
+@pytest.fixture
+def asked(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handover:
+    """An appliance whose administrator has asked for a signed release in the browser."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    shutil.copy(new_key(tmp_path / "maker.key"), keys)
+    monkeypatch.setattr(update, "KEYS", keys)
+    monkeypatch.setattr(update, "must_be_root", lambda: None)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    update.point("current", "1.0-aaaaaaaa")
+    (tmp_path / "unit").touch()
+    handover = Handover(tmp_path / "state", base, keys, tmp_path / "unit", tmp_path / "state")
+    handover.folder.mkdir(parents=True)
+    handover.uploaded.write_bytes(SCRIPT)
+    sign(handover.uploaded, tmp_path / "maker.key")
+    assert handover.check().name == "9.9.9-0123abcd"
+    handover.want("install", "9.9.9-0123abcd", "user:anna", 5)
+    return handover
+
+
+def test_what_was_asked_for_goes_the_same_way(
+    asked: Handover, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installed, said, and gone back from; the file is gone from both places."""
+    monkeypatch.setattr(update, "_start_and_watch", lambda ready_s, watch_s: "")
+    assert main(["update", "take"]) == 0
+    assert update.target_of("current") == "9.9.9-0123abcd"
+    last = asked.last() or {}
+    assert (last["state"], last["text"]) == ("done", "9.9.9-0123abcd runs.")
+    assert (last["actor"], last["before"], last["at"]) == ("user:anna", "1.0-aaaaaaaa", 5)
+    assert not (base / "incoming").exists()
+    assert list(asked.folder.iterdir()) == []
+    assert (base / "update.json").stat().st_mode & 0o777 == 0o644
+    assert main(["update", "take"]) == 0, "nothing is wanted"
+    assert asked.row()["previous"] == "1.0-aaaaaaaa"
+    asked.want("rollback", "1.0-aaaaaaaa", "user:anna", 6)
+    assert main(["update", "take"]) == 0
+    assert update.target_of("current") == "1.0-aaaaaaaa"
+
+
+def test_one_that_does_not_run_is_gone_back_from(
+    asked: Handover, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["It ended after its start.", ""])
+    monkeypatch.setattr(update, "_start_and_watch", lambda ready_s, watch_s: next(answers))
+    assert main(["update", "take"]) == 1
+    assert update.target_of("current") == "1.0-aaaaaaaa"
+    last = asked.last() or {}
+    assert last["state"] == "failed"
+    assert last["text"].endswith("1.0-aaaaaaaa runs again.")
+
+
+def test_root_checks_the_signature_again(asked: Handover, base: Path) -> None:
+    """The engine, or who has taken it, exchanged the file after it was checked."""
+    asked.uploaded.write_bytes(SCRIPT.replace(b"touch", b"rm -f"))
+    assert main(["update", "take"]) == 1
+    assert "This file is not signed" in (asked.last() or {})["text"]
+    assert not (base / "releases" / "9.9.9-0123abcd").exists()
+    assert update.target_of("current") == "1.0-aaaaaaaa"

@@ -1,7 +1,9 @@
 """Texts: collects what the screens say, from Python and from the browser code, for translators.
 
-``python -m ui.locale`` brings ``ui/locale/*/LC_MESSAGES/genba.po`` up to date: new texts come in
-without a translation, texts that nobody says any more go.
+``python -m ui.locale`` brings ``ui/locale/*/LC_MESSAGES/genba.po`` and ``gateway/locale/*.po`` up
+to date: new texts come in without a translation, texts that nobody says any more go. The first
+holds what the screens say, the second the sentences of the gateway itself (alarm reasons, lint,
+devices), which its API needs too.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from babel.messages import Catalog
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
+from gateway.flow import said
 from ui.assets import FRONTEND, HERE
+from ui.locale.sentences import sentences
 from ui.locale.specs import spec_texts
 
 LOCALE: Final = HERE / "locale"
@@ -43,6 +47,14 @@ def collected() -> Catalog:
     return found
 
 
+def collected_said() -> Catalog:
+    """Every sentence of the gateway itself, as a template, with where it stands."""
+    found = Catalog(project="genba", charset="utf-8")
+    for place, text in sentences():
+        found.add(text, locations=[(place, 1)])
+    return found
+
+
 def texts_of(source: str) -> Iterator[tuple[int, str]]:
     """(line, text) of every ``t('…')`` in browser code.
 
@@ -59,9 +71,17 @@ def path_of(language: str) -> Path:
     return LOCALE / language / "LC_MESSAGES" / "genba.po"
 
 
+def said_path_of(language: str) -> Path:
+    """The catalogue of a language for the sentences of the gateway itself."""
+    return said.LOCALE / f"{language}.po"
+
+
 def catalogue(language: str) -> Catalog:
     """What is translated so far."""
-    path = path_of(language)
+    return _read(path_of(language), language)
+
+
+def _read(path: Path, language: str) -> Catalog:
     if not path.exists():
         return Catalog(locale=language, project="genba", charset="utf-8")
     with path.open("rb") as file:
@@ -69,13 +89,17 @@ def catalogue(language: str) -> Catalog:
 
 
 def update(language: str) -> int:
-    """Bring a catalogue up to date; returns how many texts have no translation."""
-    kept = {message.id: message.string for message in catalogue(language)}
+    """Bring both catalogues up to date; returns how many texts have no translation."""
+    missing = _update(path_of(language), language, collected())
+    return missing + _update(said_path_of(language), language, collected_said())
+
+
+def _update(path: Path, language: str, found: Catalog) -> int:
+    kept = {message.id: message.string for message in _read(path, language)}
     fresh = Catalog(locale=language, project="genba", charset="utf-8", fuzzy=False)
-    for message in collected():
+    for message in found:
         if message.id:
             fresh.add(message.id, str(kept.get(message.id) or ""), locations=message.locations)
-    path = path_of(language)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         # Places without lines, so that a change elsewhere in a file changes nothing here.

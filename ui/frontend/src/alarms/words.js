@@ -1,5 +1,6 @@
 // Alarms in words, shapes and order. A state is never told by colour alone.
 import { t } from '../lib/i18n.js';
+import { said } from '../lib/said.js';
 
 export const PRIORITIES = ['urgent', 'high', 'medium', 'low'];
 export const SIGN = { urgent: '▲', high: '◆', medium: '■', low: '●' };
@@ -51,5 +52,6 @@ export function actor(text) {
 // A tag in parts that a line may end after.
 export const parts = (tag) => tag.split(/(?<=[/_#])/);
 
-// A sentence of the gateway with units as people write them; it says them by their codes (UCUM).
-export const sentence = (text) => (text || '').replace(/(\d) Cel\b/g, '$1 °C');
+// A sentence of the gateway in the reader's language, with units as people write them; it says
+// them by their codes (UCUM).
+export const sentence = (text) => said(text).replace(/(\d) Cel\b/g, '$1 °C');

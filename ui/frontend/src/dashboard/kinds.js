@@ -1,5 +1,6 @@
 // The kinds of widgets: what each is called, how large a new one is, and which settings it has.
 import { t } from '../lib/i18n.js';
+import { said } from '../lib/said.js';
 
 const LIMITS = { name: 'limits', kind: 'limits', title: t('Limits') };
 const LOW = { name: 'low', kind: 'number', title: t('Scale from') };
@@ -24,7 +25,7 @@ export const KINDS = {
 
 // What a widget is called: its title, else what it shows.
 export function titleOf(widget) {
-  if (widget.title) return widget.title;
+  if (widget.title) return said(widget.title);
   const one = widget.tag || (widget.tags?.length === 1 ? widget.tags[0] : '');
   return one ? one.split('/').slice(-2).join(' / ') : KINDS[widget.type]?.title || widget.type;
 }

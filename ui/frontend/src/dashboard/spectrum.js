@@ -14,8 +14,7 @@ const textOf = ({ low, high }) => `${number(low, 3)}–${number(high, 3)}`;
 
 // Where bars and waterfall go: {x, y, w, h} each, in pixels of the canvas; times is the place of
 // the words beside the waterfall.
-export function places(width, height, ratio, hasWaterfall, times) {
-  const label = LABEL * ratio;
+export function places(width, height, ratio, hasWaterfall, times, label = LABEL * ratio) {
   if (!hasWaterfall) return { bars: { x: 0, y: 0, w: width, h: height - label } };
   if (width > WIDE * height) {
     const w = (width - times - GAP * ratio) / 2;
@@ -71,9 +70,10 @@ function waterfall(ctx, box, { bands, series, palette, most, ratio, from, to }) 
 
 export function paint(ctx, width, height, view) {
   const { ratio, bands, palette, hasWaterfall, from, to } = view;
-  ctx.font = `${11 * ratio}px "Noto Sans JP Variable", system-ui, sans-serif`;
+  const letters = Math.max(11, parseFloat(getComputedStyle(ctx.canvas).fontSize) * 0.72) * ratio;
+  ctx.font = `${letters}px "Noto Sans JP Variable", system-ui, sans-serif`;
   const times = Math.max(ctx.measureText(t('newest')).width, ctx.measureText(ago((to - from) / 1000)).width) + 8 * ratio;
-  const found = places(width, height, ratio, hasWaterfall, times);
+  const found = places(width, height, ratio, hasWaterfall, times, Math.max(LABEL * ratio, letters * 1.5));
   bars(ctx, found.bars, view);
   axis(ctx, found.bars, bands, ratio, palette);
   if (!found.fall) return;

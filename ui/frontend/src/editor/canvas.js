@@ -2,13 +2,14 @@
 // the mouse into ops.
 import { nextTick, onBeforeUnmount, ref, watch } from 'vue';
 import { useVueFlow } from './flow.js';
-import { misfit, portsOf, typesFor, word, carriesOf } from './fit.js';
+import { bridge, misfit, portsOf, typesFor, word, carriesOf } from './fit.js';
 import { isPort, placeOf } from './levels.js';
 import { nearest } from './walk.js';
 import { t } from '../lib/i18n.js';
 
 export const WIDTH = 190;
 export const HEIGHT = 62;
+const GAP = 70; // Between a node and the one that is put behind it.
 const FAR = 0.5;
 const BLOCK = 0.22;
 
@@ -264,6 +265,19 @@ export function makeCanvas(store, { root, emitSelect }) {
     const [from, name] = type.slice(5).split('/');
     return store.ask('take', { flow: from, name, in: store.level.value, add: { x, y, ...more } }).catch((error) => store.say(error.message, 'bad'));
   }
+  // Beside the one node that is selected, and wired to it when what that gives fits and goes nowhere yet.
+  function append(type) {
+    const [one, ...others] = flow.getSelectedNodes.value.filter((n) => n.type === 'node');
+    const takes = store.catalogue[type]?.inputs || [];
+    if (!one || others.length || !takes.length || type.startsWith('take:')) return false;
+    const [out] = portsOf(store, one.id).outputs;
+    if (!out || Object.values(store.view.wires).some((w) => w.source === one.id && w.source_port === out[0])) return false;
+    const fits = takes.some(([, carries]) => !carries || !out[1] || carries === out[1]);
+    if (!fits) store.say(bridge(out[1], takes[0][1]));
+    store.op({ op: 'add', type, x: one.position.x + WIDTH + GAP, y: one.position.y, anywhere: true, ...(fits ? { end: { node: one.id, port: out[0], is_source: true } } : {}) });
+    flow.setCenter(one.position.x + WIDTH + GAP, one.position.y + HEIGHT / 2, { zoom: flow.viewport.value.zoom, duration: 150 });
+    return true;
+  }
   function quick(at, { end: loose = null, wire: onto = '' } = {}) {
     const box = root.value.getBoundingClientRect();
     const [x, y] = toCanvas(at);
@@ -336,7 +350,7 @@ export function makeCanvas(store, { root, emitSelect }) {
   });
 
   return {
-    flow, reset, apply, select, reveal, revealPath, focus, add, quick, centre, toCanvas, wireAt, pointOf, isValid, wire, cancelWire, hasJustWired,
+    flow, reset, apply, select, reveal, revealPath, focus, add, append, quick, centre, toCanvas, wireAt, pointOf, isValid, wire, cancelWire, hasJustWired,
     nudge, near, sendPending, isDragging, zoomClass, carrying, word,
   };
 }

@@ -13,6 +13,9 @@ const BRIDGE = {
   'events>samples': () => t('Put compute.json between.'),
 };
 
+// What to put between two that do not fit, in words.
+export const bridge = (gives, takes) => BRIDGE[`${gives}>${takes}`]?.() || t('It takes {y}, not {x}: it is not wired.', { x: word(gives), y: word(takes) });
+
 export const wireKey = (c) => `${c.source}.${c.sourceHandle}>${c.target}.${c.targetHandle}`;
 
 // Ports of a node as [name, carries, about]; those of a type unknown here are known by its wires.
@@ -63,8 +66,8 @@ export function misfit(store, c) {
     const what = t('{a} gives {x}, but {b} takes {y}.', {
       a: `${c.source}.${c.sourceHandle}`, x: word(gives), b: `${c.target}.${c.targetHandle}`, y: word(takes),
     });
-    const bridge = BRIDGE[`${gives}>${takes}`];
-    return bridge ? `${what} ${bridge()}` : what;
+    const between = BRIDGE[`${gives}>${takes}`];
+    return between ? `${what} ${between()}` : what;
   }
   if (wireKey(c) in store.view.wires) return t('This wire is there already.');
   if (c.source === c.target || reaches(store, c.target, c.source)) {

@@ -37,7 +37,7 @@ export function makeLeveled(store, canvas) {
   // A box that has just come has no size for a frame or two.
   function fitWhenMeasured(frames = 30) {
     const isReady = flow.getNodes.value.every((node) => node.dimensions.width > 0);
-    if (isReady || !frames) flow.fitView({ padding: 0.12, maxZoom: 1 });
+    if (isReady || !frames) flow.fitView({ padding: 0.12, maxZoom: innerWidth < 2560 ? 1 : 1.6 });
     else requestAnimationFrame(() => fitWhenMeasured(frames - 1));
   }
   function closeLevel(level) {

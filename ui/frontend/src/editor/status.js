@@ -3,6 +3,7 @@
 // keep their newest state until they come into view, and below a zoom there is no text.
 import { number } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
+import { said } from '../lib/said.js';
 
 // State of the engine -> [shape, word on the node]. A node that runs says nothing: it is normal.
 const STATES = {
@@ -27,7 +28,7 @@ export function nodeRow(row) {
   return {
     shape: row.errors && shape === 'ok' ? 'warn' : shape,
     text: row.errors ? row.errors === 1 ? t('1 error') : t('{n} errors', { n: row.errors }) : word ? t(word).slice(0, 20) : '',
-    full: row.text || '',
+    full: said(row.text),
     rate: rate(row.rows_s),
     tag: last ? leaf(last[0]) : '',
     value: last ? (last[2] === null ? String(last[3]) : number(last[2], 5)) : '',

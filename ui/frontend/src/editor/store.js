@@ -2,6 +2,7 @@
 // `hear` changes it, except where a box is while it is being dragged.
 import { inject, provide, reactive, ref, shallowReactive, shallowRef } from 'vue';
 import { t } from '../lib/i18n.js';
+import { said } from '../lib/said.js';
 import { nodeIds, viewAt, wireIds } from './levels.js';
 import { Status } from './status.js';
 
@@ -50,7 +51,7 @@ export function makeStore(props, emit) {
   store.mayEdit = store.may.has('flow.edit');
 
   store.say = (text, kind = 'info') => {
-    const notice = { id: ++count, text, kind };
+    const notice = { id: ++count, text: said(text), kind };
     store.notices.push(notice);
     const ms = Math.min(4000 + text.length * 50, 15000);
     setTimeout(() => store.dismiss(notice.id), ms);
@@ -154,5 +155,5 @@ export function problemsOf(store, id) {
   const rows = store.problems.rows.filter((row) => (row.node === id && (row.in || '') === store.level.value) || (inner && row.in === inner));
   if (!rows.length) return null;
   const isError = rows.some((row) => row.severity === 'error');
-  return { severity: isError ? 'error' : 'warning', text: rows.map((row) => `${row.text} ${row.hint}`.trim()).join('\n') };
+  return { severity: isError ? 'error' : 'warning', text: rows.map((row) => `${said(row.text)} ${said(row.hint)}`.trim()).join('\n') };
 }

@@ -1,5 +1,6 @@
 // Every request of a page goes to its own origin; an error is a sentence of the gateway.
 import { t } from './i18n.js';
+import { said } from './said.js';
 
 export class Refused extends Error {
   constructor(text, status) { super(text); this.status = status; }
@@ -22,10 +23,23 @@ export async function ask(method, path, body, { background = false, raw = false 
   if (answer.status === 401 && answer.headers.has('WWW-Authenticate') && location.pathname !== '/login') {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  if (!answer.ok) throw new Refused((await answer.text()) || answer.statusText, answer.status);
+  if (!answer.ok) throw new Refused(said(await answer.text()) || answer.statusText, answer.status);
   if (raw) return answer;
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
+}
+
+// A file that goes to the gateway's disk as it is; `progress` is told the share that is there.
+export function upload(path, file, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', path);
+    request.setRequestHeader('Content-Type', 'application/octet-stream');
+    request.upload.onprogress = (event) => { if (event.lengthComputable) progress(event.loaded / event.total); };
+    request.onload = () => (request.status < 300 ? resolve() : reject(new Refused(request.responseText || request.statusText, request.status)));
+    request.onerror = () => reject(new Refused(t('The upload was cut. Is the gateway still there? Try again.'), 0));
+    request.send(file);
+  });
 }
 
 export const get = (path, options) => ask('GET', path, undefined, options);

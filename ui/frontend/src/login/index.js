@@ -76,7 +76,7 @@ function showLogin() {
 }
 
 function showClaim() {
-  form(t('Take this gateway'), t('It has no account yet. The code is on its console and in its log; it is good for 30 minutes and for once. It makes the first administrator.'), [
+  form(t('Take this gateway'), t('It has no account yet. The code is on its console and in its log (journalctl -u genba-engine); it is good for 30 minutes and for once. It makes the first administrator.'), [
     field(t('Code'), 'code', 'text', 'one-time-code', { autocapitalize: 'characters', maxlength: 40, spellcheck: 'false' }),
     field(t('Your name here'), 'name', 'text', 'username', { autocapitalize: 'none', maxlength: 64 }),
     field(t('A password, 12 characters or more'), 'password', 'password', 'new-password', { minlength: 12, maxlength: 128 }),

@@ -44,8 +44,9 @@ export function axes(units, palette, colorOf, px) {
   const grid = { stroke: palette.line, width: 1 };
   const x = { stroke: palette.muted, grid, ticks: grid, font, values: ticks, splits, space: 90 * k, size: (u, found) => height(u, found) * k, lineGap: 1.35 };
   const width = (u, found) => Math.max(34, 18 + 7.4 * k * Math.max(0, ...(found || []).map((text) => text.length)));
+  const label = (one) => (one.startsWith('#') ? '' : unit(one));
   return [x, ...units.map((one, i) => ({
     scale: `y:${one}`, side: i % 2 ? 1 : 3, stroke: colorOf(one), font, ticks: grid, values: plain, size: width,
-    grid: i ? { show: false } : grid, label: unit(one), labelSize: unit(one) ? 18 * k : 0, labelGap: 0, labelFont: `600 ${font}`, space: 34 * k,
+    grid: i ? { show: false } : grid, label: label(one), labelSize: label(one) ? 18 * k : 0, labelGap: 0, labelFont: `600 ${font}`, space: 34 * k,
   }))];
 }
