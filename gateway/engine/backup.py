@@ -76,8 +76,8 @@ def restore(file: BinaryIO, passphrase: str, state: Path, now: int) -> tuple[dic
         aside = ""
         if state.exists():
             lock = take_lock(state / STATE)
-            _give(fresh, state.stat())
             try:
+                _give(fresh, state.stat())
                 aside = f"{state.name}.before-{now // 10**9}"
                 state.rename(state.with_name(aside))
             finally:
