@@ -51,8 +51,13 @@ torture: setup-dev  ## kill, cut and break everything for hours; writes ui/help/
 bench: setup-dev  ## measure this machine and print the table
 	@$(PYTHON) tests/bench/__main__.py $(ARGS)
 
+ifeq ($(ARCH)$(SUITE),)
 binary: $(VENV)/.ready-binary  ## build dist/genba-VERSION-ARCH, the product in one file
 	@$(BINARY_VENV)/bin/python .ci/binary/build.py
+else
+binary:  # ARCH=aarch64 for another processor, SUITE=bullseye for older systems
+	@sh .ci/binary/elsewhere.sh "$(or $(ARCH),x86_64)" "$(or $(SUITE),bookworm)"
+endif
 
 sbom: setup  ## write dist/genba.cdx.json, the bill of materials (CycloneDX)
 	@mkdir -p dist

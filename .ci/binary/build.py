@@ -97,7 +97,7 @@ def clean(tree: Path) -> None:
                 shutil.rmtree(path)
 
 
-def packed(tree: Path) -> bytes:
+def packed(tree: Path, level: int = 9) -> bytes:
     """The tree as tar.gz; the same tree gives the same bytes."""
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -110,7 +110,7 @@ def packed(tree: Path) -> bytes:
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as out:
         for path in sorted(tree.rglob("*")):
             out.add(path, str(path.relative_to(tree)), recursive=False, filter=plain)
-    return gzip.compress(archive.read_bytes(), 9, mtime=0)
+    return gzip.compress(archive.read_bytes(), level, mtime=0)
 
 
 def needed_glibc(tree: Path) -> str:

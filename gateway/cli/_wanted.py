@@ -1,8 +1,9 @@
 """What a gateway should be, as a folder, and how it differs from what it is.
 
 The folder holds any of: `release` (a name), `genba.toml`, `keys/*.pub`, `flows/*.flow.yaml`,
-`dashboards/*.dashboard.yaml` and `users.json` (a list of names and roles). What it does not hold
-is not compared. Fleet tools put it there; `genba apply` makes it so, `genba drift` only looks.
+`dashboards/*.dashboard.yaml`, `users.json` (a list of names and roles) and `files`, which has
+further files of the machine by their whole path. What it does not hold is not compared. Fleet
+tools put it there; `genba apply` makes it so, `genba drift` only looks.
 """
 
 from __future__ import annotations
@@ -128,6 +129,12 @@ def machine_drift(wanted: Wanted, *, with_services: bool = True) -> Iterator[Dri
     if settings is not None and settings != _read(Path("/") / CONFIG):
         yield Drift("settings", "as wanted", f"another text in /{CONFIG}")
     yield from _compared("key", wanted.texts("keys", ".pub"), _texts(KEYS, ".pub"))
+    files = wanted.folder / "files"
+    for path in sorted(files.rglob("*")):
+        if path.is_file():
+            there = Path("/") / path.relative_to(files)
+            if (found := _read(there)) != _read(path):
+                yield Drift(f"file {there}", "as wanted", "another text" if found else "none")
     if not (BASE / "current").is_symlink():
         return
     yield from _unit_drift()

@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "install": "install the gateway as services of systemd",
     "uninstall": "take the services of systemd away again",
     "reset": "delete all that this gateway has recorded, and who may use it",
+    "playbooks": "write out the playbooks of Ansible, for many gateways",
     "shadow": "run an edited flow beside the live one, its effects muted",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ def add(commands: Any) -> None:
         "tls", help="show the certificate of the screens, or have it signed"
     )
     parser.add_argument("--api", help=f"address of the gateway; else $GENBA_API, else {URL}")
-    parser.set_defaults(run=run, verb="show")
+    parser.set_defaults(run=run, verb="show", json=False)
     verbs = parser.add_subparsers(dest="verb", metavar="ACTION")
-    verbs.add_parser("show", help="whose it is and until when, also without an action")
+    show = verbs.add_parser("show", help="whose it is and until when, also without an action")
+    show.add_argument("--json", action="store_true", help="as JSON")
     request = verbs.add_parser("request", help="print a signing request for your authority")
     request.add_argument("--name", action="append", default=[], help="a host name or address")
     install = verbs.add_parser("import", help="take the certificate that was signed")
@@ -40,6 +42,9 @@ def run(args: argparse.Namespace) -> int:
             )
         case _:
             row = client.certificate()
+            if args.json:
+                print(json.dumps(row, ensure_ascii=False))
+                return 0
             print(f"subject  {printable(row['subject'])}")
             signer = "itself" if row["own"] else printable(row["issuer"])
             print(f"signed   by {signer}")

@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     if args.purge is None:
         print(f"State and settings are kept: /{STATE}, /{CONFIG.parent}")
         return 0
-    for path in (root / STATE, root / CONFIG.parent):
+    aside = root.glob(f"{STATE}.before-*")  # What `genba restore` has moved out of the way.
+    for path in (root / STATE, root / CONFIG.parent, *aside):
         shutil.rmtree(path, ignore_errors=True)
     SECRETS_KEY.unlink(missing_ok=True)
     call(["userdel", USER])

@@ -80,12 +80,20 @@ def restore(file: BinaryIO, passphrase: str, state: Path, now: int) -> tuple[dic
         if state.exists():
             lock = take_lock(state / STATE)
             try:
+                _give(fresh, state.stat())
                 aside = f"{state.name}.before-{now // 10**9}"
                 state.rename(state.with_name(aside))
             finally:
                 os.close(lock)
         fresh.rename(state)
     return about, aside
+
+
+def _give(folder: Path, like: os.stat_result) -> None:
+    """Let what root restores belong to whom the state belonged before: the services' user."""
+    if os.geteuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, like.st_uid, like.st_gid, follow_symlinks=False)
 
 
 def checked(file: BinaryIO, passphrase: str, folder: Path) -> dict[str, Any]:

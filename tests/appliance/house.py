@@ -17,7 +17,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = Path(os.environ.get("GENBA_ROOTFS", ROOT / "build" / "rootfs"))
-PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,iproute2,ca-certificates,python3,nftables"
+PACKAGES = (
+    "systemd,systemd-sysv,systemd-timesyncd,dbus,openssh-server,iproute2,ca-certificates,python3,"
+    "nftables"
+)
 
 
 def rootfs() -> Path:
@@ -31,7 +34,7 @@ def rootfs() -> Path:
     return BASE
 
 
-def until(found: Callable[[], Any], about: str, seconds: float = 90.0) -> Any:
+def until(found: Callable[[], Any], about: str, seconds: float = 240.0) -> Any:
     """Wait until it gives something true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -74,8 +77,13 @@ class Machine:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._pid = until(self._child, f"{self.name} starts")
-        until(lambda: self.call("systemctl", "is-system-running").strip() == "running", "it runs")
+        until(self._is_up, f"{self.name} runs")
+
+    def _is_up(self) -> bool:
+        # Looked up each time: the first child that is seen may be one that only prepares.
+        self._pid = self._child()
+        said = self.call("systemctl", "is-system-running") if self._pid else ""
+        return said.strip() == "running"
 
     def _child(self) -> int:
         assert self._process is not None
@@ -122,8 +130,8 @@ class Machine:
         """As if the plug was pulled: every process of it is killed at once."""
         if self._process is None:
             return
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
+        if pid := self._child():
+            os.kill(pid, signal.SIGKILL)
         self._process.wait(60)
         self._process = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from tests.appliance.house import ROOT
 
 def make_releases(folder: Path) -> None:
     """Write `a`, `b`, `bad`, `maker.key` and `maker.pub` into a folder; needs `make binary`."""
-    (built,) = (ROOT / "dist").glob("genba-*-*")
+    (built,) = (ROOT / "dist").glob(f"genba-*-{platform.machine()}")
     shutil.copy2(built, folder / "a")
     for name, change in (("b", ""), ("bad", "exit 7")):
         _variant(built, folder / name, change)
@@ -39,5 +40,5 @@ def _variant(built: Path, target: Path, change: str) -> None:
         )
         (tree / "genba").chmod(0o755)
     arch = built.name.rpartition("-")[2]
-    build.write(target, build.packed(tree), "9.9.9" if change else "0.1.1", arch, "2.36")
+    build.write(target, build.packed(tree, 1), "9.9.9" if change else "0.1.1", arch, "2.36")
     shutil.rmtree(tree)

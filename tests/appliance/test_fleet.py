@@ -1,4 +1,4 @@
-"""A fleet of booted machines over ssh: provisioned, changed, drifted, updated in rings.
+"""A fleet of booted machines over ssh: provisioned, drifted, updated, lost, restored, taken away.
 
 ``make appliance`` runs it where ansible-core is installed: GENBA_ANSIBLE names its folder `bin`.
 """
@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.appliance.house import ROOT, Machine, has_what_it_takes, until
+from tests.appliance.authority import make_authority
+from tests.appliance.house import Machine, has_what_it_takes, until
 from tests.appliance.releases import make_releases
 
 ANSIBLE = os.environ.get("GENBA_ANSIBLE", "")
@@ -30,11 +34,20 @@ pytestmark = [
 ]
 BRIDGE = "brgenba"
 NET = "10.97.41"
+TIME = "time.plant.example"
 FLOW = """flow: line
 version: 1
 nodes:
   sim: {type: simulate.source, tag: line/press/pressure, every_s: 0.5, low: 1, high: 9}
   high: {type: alarm.limit, hi: 9.5}
+wires:
+  - sim -> high
+"""
+HOT = """flow: hot
+version: 1
+nodes:
+  sim: {type: simulate.source, shape: constant, tag: line/oven/temperature, low: 90, high: 91}
+  high: {type: alarm.limit, hi: 80}
 wires:
   - sim -> high
 """
@@ -59,16 +72,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fleet")
     make_releases(folder)
     _sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "ssh"))
-    shutil.copytree(ROOT / "ansible", folder / "ansible")
+    _sh(sys.executable, "-m", "gateway", "playbooks", str(folder / "ansible"))
     (folder / "flows").mkdir()
     (folder / "flows/line.flow.yaml").write_text(FLOW)
+    (folder / "flows/hot.flow.yaml").write_text(HOT)
+    make_authority(folder / "ca.pem", folder / "ca.key", "a sealed key 1")
     values = {
         "genba_release_file": str(folder / "a"),
         "genba_trusted_keys": [str(folder / "maker.pub")],
         "genba_flow_folders": [str(folder / "flows")],
         "genba_admin": "anna",
         "genba_admin_password": "a long enough password 1",
+        "genba_users": [{"name": "olaf", "role": "operator", "password": "a long enough one 2"}],
         "genba_secrets": {"mail": "canary-7f3a"},
+        "genba_ca_certificate": str(folder / "ca.pem"),
+        "genba_ca_key": str(folder / "ca.key"),
+        "genba_ca_passphrase": "a sealed key 1",
+        "genba_time_servers": [TIME],
+        "genba_backup_folder": str(folder / "backups"),
+        "genba_backup_passphrase": "a long enough phrase 3",
+        "genba_audit_folder": str(folder / "audit"),
         "genba_ring_soak_s": 2,
     }
     (folder / "ansible/inventory/group_vars").mkdir()
@@ -90,13 +113,17 @@ def fleet(network: None, folder: Path) -> Iterator[list[Machine]]:
     (folder / "machines").mkdir()
     try:
         for number, machine in enumerate(machines, 1):
-            machine.make()
-            _reachable(machine, f"{NET}.{10 + number}", folder / "ssh.pub")
-            machine.boot()
+            _first_boot(machine, folder, number)
         yield machines
     finally:
         for machine in machines:
             machine.power_off()
+
+
+def _first_boot(machine: Machine, folder: Path, number: int) -> None:
+    machine.make()
+    _reachable(machine, f"{NET}.{10 + number}", folder / "ssh.pub")
+    machine.boot()
 
 
 def _reachable(machine: Machine, address: str, key: Path) -> None:
@@ -139,11 +166,64 @@ def test_from_nothing_and_the_second_run_changes_nothing(
     said = play(folder, "site.yml")
     assert all(changed(said).values())
     assert "canary-7f3a" not in said
-    assert "long enough password" not in said
+    assert "long enough" not in said
+    assert "a sealed key" not in said
     for machine in fleet:
         assert "they balance" in machine.must("genba", "status")
         assert "anna" in machine.must("genba", "users", "list")
     assert changed(play(folder, "site.yml")) == {"gw1": 0, "gw2": 0, "gw3": 0}
+
+
+def test_accounts_and_roles_are_those_of_the_inventory(fleet: list[Machine], folder: Path) -> None:
+    assert _users(fleet[0]) == {"anna": "administrator", "olaf": "operator"}
+    fleet[0].must("genba", "users", "role", "olaf", "administrator")
+    assert changed(play(folder, "site.yml", "--limit", "gw1")) == {"gw1": 1}
+    assert _users(fleet[0])["olaf"] == "operator"
+
+
+def _users(machine: Machine) -> dict[str, str]:
+    lines = machine.must("genba", "users", "list", "--json").splitlines()
+    return {row["name"]: row["role"] for row in map(json.loads, lines)}
+
+
+def test_browsers_trust_what_the_authority_signed(fleet: list[Machine], folder: Path) -> None:
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    for number, machine in enumerate(fleet, 1):
+        address = f"{NET}.{10 + number}"
+        until(lambda a=address: _is_open(a, 8443), "the screens answer")
+        for name in (address, machine.name):
+            with socket.create_connection((address, 8443), 20) as raw:
+                context.wrap_socket(raw, server_hostname=name).close()
+
+
+def _is_open(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), 2).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_only_the_ports_that_are_named_are_open(fleet: list[Machine], folder: Path) -> None:
+    machine, address = fleet[0], f"{NET}.11"
+    machine.must("systemd-run", "--unit=other", "python3", "-m", "http.server", "9999")
+    until(lambda: ":9999" in machine.call("ss", "-ltn"), "another service")
+    assert [port for port in (22, 8443, 8780, 9999) if _is_open(address, port)] == [22, 8443]
+    machine.must("nft", "flush", "ruleset")
+    assert _is_open(address, 9999), "it was the firewall that held it back"
+    assert changed(play(folder, "site.yml", "--limit", "gw1")) == {"gw1": 1}
+    assert not _is_open(address, 9999)
+    machine.must("systemctl", "stop", "other")
+    assert machine.must("systemctl", "is-enabled", "nftables").strip() == "enabled"
+
+
+def test_time_is_asked_of_the_servers_that_are_named(fleet: list[Machine]) -> None:
+    for machine in fleet:
+        assert f"NTP={TIME}" in machine.must(
+            "systemd-analyze", "cat-config", "systemd/timesyncd.conf"
+        )
+        said = machine.must("systemctl", "is-enabled", "systemd-timesyncd").strip()
+        assert said == "enabled"  # In a container it may not set the clock, so it does not run.
 
 
 def test_drift_is_found(fleet: list[Machine], folder: Path) -> None:
@@ -152,15 +232,27 @@ def test_drift_is_found(fleet: list[Machine], folder: Path) -> None:
     assert found == {"gw1": [], "gw2": [], "gw3": []}
     settings = fleet[1].root / "etc/genba/genba.toml"
     settings.write_text(settings.read_text() + "tags_max = 999\n")
+    rules = fleet[1].root / "etc/nftables.conf"
+    rules.write_text(rules.read_text().replace("policy drop", "policy accept"))
+    (fleet[1].root / "etc/systemd/timesyncd.conf.d/genba.conf").unlink()
     fleet[2].must("genba", "remove", "line")
+    fleet[2].run("genba", "users", "add", "eve", "--role", "viewer", stdin="a long enough one 5\n")
+    fleet[2].must("genba", "users", "role", "olaf", "administrator")
     said = play(folder, "drift.yml")
     assert "flow line" in said
     found = json.loads((folder / "ansible/drift.json").read_text())
     whats = {host: [row["what"] for row in rows] for host, rows in found.items()}
-    assert whats == {"gw1": [], "gw2": ["settings"], "gw3": ["flow line"]}
+    files = ["file /etc/nftables.conf", "file /etc/systemd/timesyncd.conf.d/genba.conf"]
+    assert whats == {
+        "gw1": [],
+        "gw2": ["settings", *files],
+        "gw3": ["flow line", "user eve", "user olaf"],
+    }
     play(folder, "site.yml")
     play(folder, "drift.yml")
-    assert not any(json.loads((folder / "ansible/drift.json").read_text()).values())
+    found = json.loads((folder / "ansible/drift.json").read_text())
+    left = [{"what": "user eve", "wanted": "none", "found": "viewer"}]
+    assert found == {"gw1": [], "gw2": [], "gw3": left}, "an account is for people to end"
 
 
 def test_a_bad_release_stops_at_the_canary(fleet: list[Machine], folder: Path) -> None:
@@ -179,9 +271,62 @@ def test_a_good_release_goes_through_all_rings(fleet: list[Machine], folder: Pat
         assert "they balance" in machine.must("genba", "status")
 
 
-def test_the_inventory_of_a_table() -> None:
-    words = [sys.executable, str(ROOT / "ansible/inventory/from_csv.py")]
-    done = subprocess.run(words, capture_output=True, check=True)
-    found = json.loads(done.stdout)
-    assert found["canary"] == {"hosts": ["gw01.plant.example"]}
-    assert found["_meta"]["hostvars"]["gw01.plant.example"]["ansible_host"] == "10.0.1.11"
+def _what_it_knows(machine: Machine) -> dict[str, Any]:
+    """What must be the same on a new host: accounts, flows, alarms, certificate, secrets."""
+    alarms = [json.loads(x) for x in machine.must("genba", "alarms", "list", "--json").splitlines()]
+    certificate = json.loads(machine.must("genba", "tls", "show", "--json"))
+    return {
+        "users": _users(machine),
+        "flows": {name: machine.must("genba", "revisions", name) for name in ("line", "hot")},
+        "alarms": [(row["alarm"], row["state"], row["occurrence"]) for row in alarms],
+        "certificate": certificate["sha256"],
+        "secrets": machine.must("genba", "secrets", "list"),
+    }
+
+
+def test_a_lost_disk_comes_back_from_a_backup(fleet: list[Machine], folder: Path) -> None:
+    machine = fleet[2]
+    machine.run("genba", "users", "add", "ben", "--role", "viewer", stdin="a long enough one 4\n")
+    (alarm,) = machine.must("genba", "alarms", "list", "--json").splitlines()
+    machine.must("genba", "alarms", "ack", json.loads(alarm)["alarm"])
+    known = _what_it_knows(machine)
+    assert known["users"]["ben"] == "viewer"
+    assert len(known["alarms"]) == 1
+    play(folder, "backup.yml", "--limit", "gw3", "-e", "genba_backup_keep=1")
+    said = play(folder, "backup.yml", "--limit", "gw3", "-e", "genba_backup_keep=1")
+    assert "long enough phrase" not in said
+    assert len(list((folder / "backups").glob("gw3-*Z.backup"))) == 1
+    assert not (machine.root / "var/lib/genba/.pulled.backup").exists()
+    machine.power_off()
+    shutil.rmtree(machine.root)
+    _first_boot(machine, folder, 3)
+    play(folder, "site.yml", "--limit", "gw3", "-e", f"genba_release_file={folder / 'b'}")
+    assert "ben" not in _users(machine)
+    assert "Nothing was done" in play(folder, "restore.yml", "--limit", "gw3", rc=2)
+    really = ["--limit", "gw3", "-e", "genba_really=gw3"]
+    wrong = ["-e", "genba_backup_passphrase=another-long-one"]
+    said = play(folder, "restore.yml", *really, *wrong, rc=2)
+    assert "runs with what it had" in said
+    assert "ben" not in _users(machine)
+    play(folder, "restore.yml", *really)
+    assert _what_it_knows(machine) == known
+    assert "they balance" in machine.must("genba", "status")
+    newer = ["-e", f"genba_release_file={folder / 'b'}"]
+    assert changed(play(folder, "site.yml", "--limit", "gw3", *newer)) == {"gw3": 0}
+
+
+def test_nothing_is_left_of_one_that_is_taken_away(fleet: list[Machine], folder: Path) -> None:
+    machine = fleet[2]
+    assert "Nothing was done" in play(folder, "decommission.yml", "--limit", "gw3", rc=2)
+    assert (machine.root / "var/lib/genba/genba.db").exists()
+    really = ["--limit", "gw3", "-e", "genba_really=gw3"]
+    play(folder, "decommission.yml", *really)
+    records = (folder / "audit/gw3/newest.jsonl").read_text().splitlines()
+    assert any("ben" in json.dumps(json.loads(line)) for line in records)
+    assert "none altered" in (folder / "audit/gw3/verified.txt").read_text()
+    assert machine.call("find", "/", "-xdev", "-iname", "*genba*") == ""
+    assert machine.run("id", "genba").returncode == 1
+    assert "genba" not in machine.call("systemctl", "list-units", "--all", "--plain")
+    assert "genba" not in machine.must("nft", "list", "ruleset")
+    assert machine.must("systemctl", "is-system-running").strip() == "running"
+    assert changed(play(folder, "decommission.yml", *really)) == {"gw3": 0}
