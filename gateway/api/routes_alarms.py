@@ -41,7 +41,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
         data = {**action.data(), "actor": actor_of(request, action.actor)}
         if not await runtime.act(action.action, data):
             return PlainTextResponse(f"No node has an alarm {action.alarm!r}.", 404)
-        return _json({"done": True})
+        return _json({"done": True, "actor": data["actor"]})
 
 
 __all__ = ["add"]

@@ -112,12 +112,18 @@ def _act(client: Client, verb: str, args: argparse.Namespace) -> str:
     if verb == "ack":
         more["occurrence"] = row["occurrence"] if args.occurrence is None else args.occurrence
     seen = client.alarms(history=True)
-    client.act(verb, alarm, args.actor, **more)
-    return _outcome(client, seen, alarm, args.actor)
+    told = client.act(verb, alarm, args.actor, **more)
+    return _outcome(client, seen, alarm, told["actor"])
 
 
 def _outcome(client: Client, seen: list[dict[str, Any]], alarm: str, actor: str) -> str:
     """What became of an action: the gateway takes it as input, and its node may refuse it.
+
+    Args:
+        client: Of the gateway.
+        seen: The events before it.
+        alarm: Of which.
+        actor: As whom the gateway knows who did it: with accounts, not as who one says one is.
 
     Raises:
         ConfigError: It was refused, or the gateway is too busy to say.

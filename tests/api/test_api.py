@@ -117,7 +117,7 @@ async def test_an_alarm_is_shown_and_acknowledged(api: Api) -> None:
     assert (alarm["alarm"], alarm["state"], alarm["value"]) == ("test/high:TT1:HI", "UNACK", 90.0)
     body = {"action": "ack", "alarm": alarm["alarm"], "occurrence": 1, "actor": "user:anna"}
     status, _, answer = await api.ask("POST", "/api/alarms/action", body)
-    assert (status, json.loads(answer)) == (200, {"done": True})
+    assert (status, json.loads(answer)) == (200, {"done": True, "actor": "user:anna"})
     await until(lambda: api.runtime.book.open()[0].state.value == "ACKED")
     (row,) = await audit_rows(api.runtime.store)
     assert (row["actor"], row["action"]) == ("user:anna", "alarm/ack")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.api.local import FILE
 from gateway.cli.main import main
 
 FLOW = """flow: hall
@@ -36,6 +38,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         try:
             line = next(line for line in gateway.stderr if "The API is at" in line)
             monkeypatch.setenv("GENBA_API", line.rpartition(" ")[2].strip())
+            monkeypatch.setenv("GENBA_TOKEN_FILE", str(tmp_path / "state" / FILE))
             yield
         finally:
             gateway.terminate()
@@ -70,3 +73,15 @@ def test_every_action_says_what_became_of_it(capsys: pytest.CaptureFixture[str])
     changes = [row["change"] for row in rows]
     assert changes[:3] == ["raised", "acked", "shelved"]
     assert changes[-1] == "returned_to_service"
+
+
+@pytest.mark.usefixtures("running")
+def test_where_there_are_accounts_it_is_known_who_was_at_the_machine(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a long enough password\n"))
+    assert main(["users", "add", "anna", "--role", "administrator"]) == 0
+    capsys.readouterr()
+    assert "acknowledged occurrence 1" in said(capsys, "ack", "HI", "--actor", "user:ken")
+    row = [json.loads(line) for line in said(capsys, "list", "--history", "--json").splitlines()]
+    assert row[-1]["actor"] == "local:ken"
