@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from nicegui import background_tasks
 
@@ -18,7 +19,8 @@ SESSIONS_MAX: Final = 50
 """Flows that are remembered; of those that nobody has open the longest closed goes first."""
 
 _sessions: OrderedDict[str, Session] = OrderedDict()
-_opening = asyncio.Lock()
+_opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+"""By flow; a flow is in here while somebody opens it."""
 
 
 async def open_session(flow: str, api: Api) -> Session:
@@ -28,7 +30,8 @@ async def open_session(flow: str, api: Api) -> Session:
         ConfigError: There is no such flow, or its draft cannot be read.
         Disconnected: The gateway does not answer.
     """
-    async with _opening:
+    lock = _opening.setdefault(flow, asyncio.Lock())
+    async with lock:
         session, kept = _sessions.get(flow), await drafts.draft(api, flow)
         version = kept.version if kept is not None else 0
         if session is None or (not session.tabs and session.is_kept and session.version != version):
@@ -41,7 +44,7 @@ async def open_session(flow: str, api: Api) -> Session:
         await refresh(session, api)
         _sessions.move_to_end(flow)
         for name in [name for name, one in _sessions.items() if not one.tabs and one.is_kept]:
-            if len(_sessions) > SESSIONS_MAX and name != flow:
+            if len(_sessions) > SESSIONS_MAX and name not in _opening:
                 _sessions.pop(name).keeper.stop()
         return session
 
