@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
         )
     there = [name for name in UNITS if (root / UNIT_DIR / name).exists()]
     if there:
-        call(["systemctl", "disable", "--now", *there])
+        alive = [name.replace("@.", "@*.") for name in there if "@." in name]
+        call(["systemctl", "stop", *alive])  # Of templates only what runs can be named.
+        call(["systemctl", "disable", "--now", *(name for name in there if "@." not in name)])
     for name in there:
         (root / UNIT_DIR / name).unlink()
     call(["systemctl", "daemon-reload"])

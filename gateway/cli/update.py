@@ -85,13 +85,14 @@ def install(file: Path, ready_s: float, watch_s: float, say: Callable[[str], Non
     must_fit(file, release.name)
     say(f"{release.name} is signed with {release.key}. It is unpacked.")
     _unpack(file, release.name)
-    before = target_of("current")
+    before, older = target_of("current"), target_of("previous")
     if before == release.name:
         return f"{release.name} runs already."
     say(f"{release.name}, signed with {release.key}, takes the place of {before}.")
     switch(release.name)
     problem = _start_and_watch(ready_s, watch_s)
     if target_of("current") != release.name:  # The guard was faster; what is ready is the old one.
+        point("previous", older or before)
         raise Rejected(f"{release.name} ended at each start. {target_of('current')} runs again.")
     if not problem:
         (BASE / "pending").unlink(missing_ok=True)
@@ -101,6 +102,7 @@ def install(file: Path, ready_s: float, watch_s: float, say: Callable[[str], Non
         raise Rejected(f"{release.name} does not run: {problem} There is none to go back to.")
     point("current", before)
     (BASE / "pending").unlink(missing_ok=True)
+    point("previous", older or before)  # The one before is still what `genba update rollback` runs.
     again = _start_and_watch(READY_S, 0.0)
     text = f"{again} Look at: journalctl -u {_ENGINE}" if again else f"{before} runs again."
     raise Rejected(f"{release.name} does not run: {problem} {text}")

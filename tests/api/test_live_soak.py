@@ -128,7 +128,12 @@ async def test_screens_that_come_and_go_leave_nothing(house: House) -> None:
     visits, memories = [], []
     for number in range(ROUNDS + 1):
         await come_and_go(house, chance, ends)
-        await until(lambda: held(house) == before, WAIT_S)
+        try:
+            await until(lambda: held(house) == before, WAIT_S)
+        except TimeoutError:
+            stays = [str(task.get_coro()) for task in asyncio.all_tasks()]
+            sockets = [str(c) for c in psutil.Process().net_connections("tcp")]
+            pytest.fail(f"round {number}: {held(house)}, not {before}: {stays} {sockets}")
         visits.append(ends.total() - ends["found no place"])
         memories.append(memory())
         print(f"round {number}: {visits[-1]} visits, {dict(ends)}; {memories[-1]}; {before}")

@@ -197,7 +197,9 @@ def test_one_that_does_not_run_is_gone_back_from(
 ) -> None:
     answers = iter(["It ended after its start.", ""])
     monkeypatch.setattr(update, "_start_and_watch", lambda ready_s, watch_s: next(answers))
+    update.point("previous", "0.9-cccccccc")
     assert main(["update", "take"]) == 1
+    assert update.target_of("previous") == "0.9-cccccccc", "it is still the one to go back to"
     assert update.target_of("current") == "1.0-aaaaaaaa"
     last = asked.last() or {}
     assert last["state"] == "failed"
