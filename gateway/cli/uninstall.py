@@ -48,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
         alive = [name.replace("@.", "@*.") for name in there if "@." in name]
         call(["systemctl", "stop", *alive])  # Of templates only what runs can be named.
         call(["systemctl", "disable", "--now", *(name for name in there if "@." not in name)])
+        # What systemd made for the units itself, and what it remembers of those that failed.
+        call(["systemctl", "stop", "system-genba*.slice", "genba*.slice"])
+        call(["systemctl", "reset-failed", "genba*"])
     for name in there:
         (root / UNIT_DIR / name).unlink()
     call(["systemctl", "daemon-reload"])
