@@ -94,7 +94,7 @@ def _limits(memory_bytes: int, nice: int) -> list[str]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who started us.
     os.umask(0o077)
     with suppress(OSError):
-        os.nice(nice)
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
     taken = []
     for what, limit in (
         (resource.RLIMIT_CORE, 0),

@@ -347,3 +347,23 @@ def test_all_that_was_done_can_be_undone_to_the_byte(data: st.DataObject, start:
     for _, forth, text in steps:
         tree = patched(tree, forth)
         assert text_of(tree) == text
+
+
+def test_what_moved_among_its_neighbours_is_taken_back_too() -> None:
+    """A group of a group takes its name, and stands at the end for it."""
+    tree = first = tree_from(Document.parse(NESTED).text())
+    node = next(iter(tree["nodes"]))
+    gather = {"op": "gather", "in": "", "instance": "gathered"}
+    steps = []
+    for op in (
+        {**gather, "ids": [node], "name": "g1"},
+        {**gather, "ids": ["gathered"], "name": "g2"},
+        {"op": "unpack", "in": "", "id": "gathered"},
+    ):
+        new = whole(done(tree, op))
+        steps.append((diff(new, tree), text_of(tree)))
+        tree = new
+    for back, text in reversed(steps):
+        tree = patched(tree, back)
+        assert text_of(tree) == text
+    assert tree == first

@@ -47,7 +47,10 @@ class Clash:
 
 def clashes(base: Tree, mine: Tree, theirs: Tree) -> list[Clash]:
     """Where two people's changes since one version disagree."""
-    ours, others = diff(base, mine, MEANING), diff(base, theirs, MEANING)
+    ours, others = (
+        diff(base, mine, MEANING, ordered=False),
+        diff(base, theirs, MEANING, ordered=False),
+    )
     by_place = {(c.section, c.id, c.field): c for c in ours}
     whole = {(c.section, c.id) for c in ours if not c.field}
     found: dict[_Place, Clash] = {}
@@ -107,7 +110,7 @@ def merged(base: Tree, mine: Tree, theirs: Tree, choices: Mapping[str, Side]) ->
     # What is theirs by choice is put back to what both began with, then taken from them.
     for place in lost:
         result = _restored(result, base, *place)
-    wanted = [c for c in diff(base, theirs, MEANING) if not _is_in(c, kept)]
+    wanted = [c for c in diff(base, theirs, MEANING, ordered=False) if not _is_in(c, kept)]
     for change in wanted:
         result = _taken(result, change)
     return whole(_with_boxes(result, theirs))

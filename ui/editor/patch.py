@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, Final
 
 from gateway.errors import ConfigError
@@ -57,31 +58,54 @@ def same(one: Any, other: Any) -> bool:
     return one is other or repr(one) == repr(other)
 
 
-def diff(before: Tree, after: Tree, sections: Sequence[str] = SECTIONS) -> Patch:
-    """What makes one tree of another, exactly, order included."""
+def diff(
+    before: Tree, after: Tree, sections: Sequence[str] = SECTIONS, *, ordered: bool = True
+) -> Patch:
+    """What makes one tree of another.
+
+    Args:
+        before: The one.
+        after: The other.
+        sections: Of the trees.
+        ordered: Exactly, so that what moved among its neighbours goes and comes again; else only
+            what is in it.
+    """
     return tuple(
         change
         for section in sections
         if before[section] is not after[section]
-        for change in _section_diff(section, before[section], after[section])
+        for change in _section_diff(section, before[section], after[section], ordered)
     )
 
 
-def _section_diff(section: str, before: Section, after: Section) -> Iterator[Change]:
+def _section_diff(section: str, before: Section, after: Section, ordered: bool) -> Iterator[Change]:
+    moved = _moved(before, after) if ordered else set()
     for name in before:
-        if name not in after:
+        if name not in after or name in moved:
             yield Change(section, name, "", 0, _GONE)
     for i, (name, fields) in enumerate(after.items()):
         old = before.get(name)
-        if old is None:
+        if old is None or name in moved:
             yield Change(section, name, "", i, dict(fields))
         elif not same(old, fields):
+            away = _moved(old, fields) if ordered else set()
             for key in old:
-                if key not in fields:
+                if key not in fields or key in away:
                     yield Change(section, name, key, 0, _GONE)
             for j, (key, value) in enumerate(fields.items()):
-                if key not in old or not same(old[key], value):
+                if key not in old or key in away or not same(old[key], value):
                     yield Change(section, name, key, j, value)
+
+
+def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Keys of both that stand elsewhere among the others: few, but not always the fewest."""
+    old = [key for key in before if key in after]
+    new = [key for key in after if key in before]
+    if old == new:
+        return set()
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    stay = {old[block.a + k] for block in matcher.get_matching_blocks() for k in range(block.size)}
+    return set(old) - stay
 
 
 def patched(tree: Tree, patch: Patch) -> Tree:

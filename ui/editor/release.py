@@ -30,7 +30,7 @@ async def refresh(session: Session, api: Api) -> None:
     number = running.revision if running is not None else None
     if number == session.base or (session.rival is not None and number == session.rival.revision):
         return
-    if running is None or not diff(session.origin, session.tree, MEANING):
+    if running is None or not diff(session.origin, session.tree, MEANING, ordered=False):
         boxes = {part: session.tree[part] for part in LAYOUT} if running is None else {}
         _settle(session, running, placed({**running.tree, **boxes}) if running else session.tree)
         return

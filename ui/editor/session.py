@@ -110,7 +110,7 @@ class Session:
 
     def text(self) -> str:
         """The flow file; of a flow that means the same as the one that runs, its very bytes."""
-        if self.running is not None and not diff(self.origin, self.tree, MEANING):
+        if self.running is not None and not diff(self.origin, self.tree, MEANING, ordered=False):
             return self.running.text
         return self.document.text()
 
@@ -120,7 +120,7 @@ class Session:
 
     def changes(self) -> int:
         """How many things differ from what runs."""
-        places = {(c.section, c.id) for c in diff(self.origin, self.tree, MEANING)}
+        places = {(c.section, c.id) for c in diff(self.origin, self.tree, MEANING, ordered=False)}
         before = {link.key for link in links_of(self.origin)}
         after = {link.key for link in links_of(self.tree)}
         others = sum(section != "wires" for section, _ in places)
