@@ -234,7 +234,7 @@ async def rated(folder: Path, seconds: float) -> list[Row]:
     """10,000 samples/s into rings, with a checkpoint every 2 s."""
     global feed
     feed = Feed(10_000, 500, int(10_000 * seconds))
-    runtime = Runtime([Document.parse(FLOW)], folder, checkpoint_s=2.0)
+    runtime = Runtime([Document.parse(FLOW)], folder, tags_max=2 * TAGS, checkpoint_s=2.0)
     await runtime.start()
     name_tags(runtime)
     await asyncio.sleep(2.0)
@@ -271,7 +271,7 @@ async def recovery(folder: Path) -> list[Row]:
     """A checkpoint of full rings, a minute of journal behind it, then the gateway is gone."""
     global feed
     feed = Feed(1e9, 1000, TAGS * RING)
-    runtime = Runtime([Document.parse(FLOW)], folder, checkpoint_s=3600.0)
+    runtime = Runtime([Document.parse(FLOW)], folder, tags_max=2 * TAGS, checkpoint_s=3600.0)
     await runtime.start()
     name_tags(runtime)
     rings = rings_of(runtime)
@@ -293,7 +293,7 @@ async def recovery(folder: Path) -> list[Row]:
     await runtime.store.close()  # Without a checkpoint: as after a kill.
     feed = Feed(1e9, 1000, 1000)
     began = time.perf_counter()
-    runtime = Runtime([Document.parse(FLOW)], folder, checkpoint_s=3600.0)
+    runtime = Runtime([Document.parse(FLOW)], folder, tags_max=2 * TAGS, checkpoint_s=3600.0)
     await runtime.start()
     restored = time.perf_counter() - began
     rings = rings_of(runtime)
@@ -316,7 +316,7 @@ async def _throughput(folder: Path, durability: str, rows: int) -> float:
     folder.mkdir()
     feed = Feed(1e9, 1000, rows)
     document = Document.parse(CHAIN.replace("DURABILITY", durability))
-    runtime = Runtime([document], folder, checkpoint_s=3600.0)
+    runtime = Runtime([document], folder, tags_max=2 * TAGS, checkpoint_s=3600.0)
     began = time.perf_counter()
     await runtime.start()
     name_tags(runtime)
