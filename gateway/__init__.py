@@ -3,7 +3,7 @@
 n = rows, k = windows. Times are int64 nanoseconds since 1970-01-01 UTC.
 """
 
-from gateway.data import quality
+from gateway.data import protobuf, quality
 from gateway.data.alarm import (
     AlarmEvent,
     AlarmOptions,
@@ -157,6 +157,7 @@ __all__ = [
     "key_of",
     "parse_table",
     "pattern_of",
+    "protobuf",
     "quality",
     "records",
     "transition",

@@ -11,15 +11,10 @@ Source: RFC 8446, 4.4.2 (client certificates); RFC 5280.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import hashlib
-import logging
-import os
-import socket
 import ssl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +23,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ui import child
 from ui.engine import Engine
 from ui.proxy import CENTRE, Proxy
 
@@ -39,7 +35,6 @@ PATHS: Final = {
 CENTRES: Final = Path("fleet") / "centres.pem"
 """Certificates that are trusted, in the state; made by the API of their list."""
 _AT_ONCE: Final = 64
-_NICENESS: Final = 5
 
 
 class Door:
@@ -91,14 +86,6 @@ def context_of(config: uvicorn.Config, centres: Path) -> None:
             config.ssl.load_verify_locations(cadata=text)
 
 
-class _Quiet(uvicorn.Server):
-    """A server that is stopped by its parent's end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ui.fleet_door")
     parser.add_argument("--state", type=Path, required=True, help="folder of the gateway's state")
@@ -127,28 +114,12 @@ async def _serve(args: argparse.Namespace) -> None:
     )
     config.load()
     context_of(config, args.state / CENTRES)
-    server = _Quiet(config)
-    loop = asyncio.get_running_loop()
-
-    def ended() -> None:
-        if not os.read(sys.stdin.fileno(), 1024):
-            loop.remove_reader(sys.stdin.fileno())
-            server.should_exit = True
-
-    loop.add_reader(sys.stdin.fileno(), ended)
-    await server.serve([socket.socket(fileno=args.fd)])
+    await child.serve(config, args.fd)
 
 
 def main() -> int:
     """Answer until the process that started it has ended."""
-    logging.basicConfig(
-        level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    os.umask(0o077)
-    with contextlib.suppress(OSError):  # A hardened unit has set it, and forbids it.
-        os.nice(_NICENESS)
-    asyncio.run(_serve(_arguments(sys.argv[1:])))
-    return 0
+    return child.run(_serve(_arguments(sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,10 @@ process that started it, whose end it sees at its standard input.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import logging
-import os
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import Client, app, ui
 
-from ui import pages
+from ui import child, pages
 from ui.engine import Engine
 from ui.front import Front
 from ui.session import use
@@ -31,10 +27,6 @@ from ui.sockets import bind
 _log = logging.getLogger("genba.ui")
 RECONNECT_S: Final = 60.0
 """How long a page may be without its socket and lose nothing; measured in reference/ui.md."""
-
-
-_NICENESS: Final = 5
-"""Below the engine: a page never takes the processor from an alarm."""
 
 
 def application(state: Path, names: list[str]) -> Front:
@@ -85,14 +77,6 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-class _Quiet(uvicorn.Server):
-    """A server that is stopped by its parent's end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def _serve(args: argparse.Namespace) -> None:
     config = uvicorn.Config(
         application(args.state, [socket.gethostname(), *args.name]),
@@ -107,26 +91,9 @@ async def _serve(args: argparse.Namespace) -> None:
         timeout_keep_alive=30,
         server_header=False,
     )
-    server = _Quiet(config)
-    loop = asyncio.get_running_loop()
-
-    def ended() -> None:
-        if not os.read(sys.stdin.fileno(), 1024):
-            loop.remove_reader(sys.stdin.fileno())
-            server.should_exit = True
-
-    loop.add_reader(sys.stdin.fileno(), ended)
-    listening = socket.socket(fileno=args.fd)
-    await server.serve([listening])
+    await child.serve(config, args.fd)
 
 
 def main() -> int:
     """Answer until the process that started it has ended."""
-    logging.basicConfig(
-        level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    os.umask(0o077)
-    with contextlib.suppress(OSError):  # A hardened unit has set it, and forbids it.
-        os.nice(_NICENESS)
-    asyncio.run(_serve(_arguments(sys.argv[1:])))
-    return 0
+    return child.run(_serve(_arguments(sys.argv[1:])))

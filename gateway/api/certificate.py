@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import os
 import socket
 from collections.abc import Iterable
 from itertools import pairwise
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.data.whole import write_whole
 from gateway.errors import ConfigError
 
 FOLDER: Final = "tls"
@@ -81,7 +81,7 @@ def as_client(state: Path, now: int) -> tuple[Path, Path]:
         private = _private(key)
         if not path.exists() or load(path).public_key() != private.public_key():
             made = _signed(private, now, [socket.gethostname()], ExtendedKeyUsageOID.CLIENT_AUTH)
-            _write(path, made.public_bytes(serialization.Encoding.PEM), 0o644)
+            write_whole(path, made.public_bytes(serialization.Encoding.PEM), 0o644)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"The certificate for other gateways cannot be used: {error}.",
@@ -197,7 +197,7 @@ def install(state: Path, chain: str, now: int) -> None:
         if one.issuer != issuer.subject:
             raise ConfigError("The certificates are no chain: each must be followed by its issuer.")
     pem = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in found)
-    _write(folder / CERTIFICATE, pem, 0o644)
+    write_whole(folder / CERTIFICATE, pem, 0o644)
 
 
 def _private(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -215,8 +215,8 @@ def _make(certificate: Path, key: Path, now: int, names: Iterable[str]) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    _write(key, text, 0o600)
-    _write(certificate, made.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_whole(key, text, 0o600)
+    write_whole(certificate, made.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _signed(
@@ -251,16 +251,6 @@ def _alternatives(names: Iterable[str]) -> list[x509.GeneralName]:
         except ValueError:
             found[name] = x509.DNSName(name)
     return list(found.values())
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 __all__ = [

@@ -9,12 +9,12 @@ field numbers); OTLP Specification 1.x, OTLP/HTTP; protobuf.dev, Encoding.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.api.exposition_models import Family
 from gateway.api.exposition_names import BY_NAME
+from gateway.data.protobuf import fields, put_bytes, put_double, put_fixed, put_number
 from gateway.engine.spans import Span
 
 Value = str | int | float
@@ -22,40 +22,18 @@ _KINDS: Final = {"internal": 1, "producer": 4, "consumer": 5}
 _ERROR: Final = 2
 _CUMULATIVE: Final = 2
 _UNITS: Final = (("_seconds", "s"), ("_bytes", "By"), ("_rows", "{row}"))
-_VARINT, _FIXED64, _LENGTH = 0, 1, 2
 _PARTIAL: Final = 1
 
 
 # ---------------------------------------------------------------------- the wire
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
-
-
-def _part(field: int, data: bytes) -> bytes:
-    return _varint(field << 3 | _LENGTH) + _varint(len(data)) + data
-
-
 def _text(field: int, text: str) -> bytes:
-    return _part(field, text.encode("utf-8", "replace"))
+    return put_bytes(field, text.encode("utf-8", "replace"))
 
 
 def _fixed(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _FIXED64) + struct.pack("<Q", max(value, 0))
-
-
-def _double(field: int, value: float) -> bytes:
-    return _varint(field << 3 | _FIXED64) + struct.pack("<d", value)
+    return put_fixed(field, max(value, 0))
 
 
 def _attributes(field: int, values: Mapping[str, Value]) -> bytes:
@@ -65,10 +43,10 @@ def _attributes(field: int, values: Mapping[str, Value]) -> bytes:
         if isinstance(value, str):
             said = _text(1, value)
         elif isinstance(value, int):
-            said = _number(3, value)
+            said = put_number(3, value)
         else:
-            said = _double(4, value)
-        out.append(_part(field, _text(1, key) + _part(2, said)))
+            said = put_double(4, value)
+        out.append(put_bytes(field, _text(1, key) + put_bytes(2, said)))
     return b"".join(out)
 
 
@@ -83,7 +61,7 @@ def traces(resource: Mapping[str, Value], version: str, spans: Iterable[Span]) -
         version: Of the product.
         spans: What is told.
     """
-    told = b"".join(_part(2, _span(span)) for span in spans)
+    told = b"".join(put_bytes(2, _span(span)) for span in spans)
     return _request(resource, _scope(version) + told)
 
 
@@ -103,27 +81,27 @@ def metrics(
         since: When the counters began at 0 [ns].
         now: Of when the values are [ns].
     """
-    told = b"".join(_part(2, _metric(family, since, now)) for family in families if family[1])
+    told = b"".join(put_bytes(2, _metric(family, since, now)) for family in families if family[1])
     return _request(resource, _scope(version) + told)
 
 
 def _request(resource: Mapping[str, Value], scope: bytes) -> bytes:
     """Both requests are built alike: one resource, with all of one scope."""
-    return _part(1, _part(1, _attributes(1, resource)) + _part(2, scope))
+    return put_bytes(1, put_bytes(1, _attributes(1, resource)) + put_bytes(2, scope))
 
 
 def _scope(version: str) -> bytes:
-    return _part(1, _text(1, "genba") + _text(2, version))
+    return put_bytes(1, _text(1, "genba") + _text(2, version))
 
 
 def _span(span: Span) -> bytes:
-    out = _part(1, span.trace) + _part(2, span.id)
+    out = put_bytes(1, span.trace) + put_bytes(2, span.id)
     if span.parent:
-        out += _part(4, span.parent)
-    out += _text(5, span.name) + _number(6, _KINDS[span.kind])
+        out += put_bytes(4, span.parent)
+    out += _text(5, span.name) + put_number(6, _KINDS[span.kind])
     out += _fixed(7, span.begin) + _fixed(8, span.end) + _attributes(9, span.attributes)
     if span.error:
-        out += _part(15, _text(2, span.error) + _number(3, _ERROR))
+        out += put_bytes(15, _text(2, span.error) + put_number(3, _ERROR))
     return out
 
 
@@ -134,21 +112,22 @@ def _metric(family: Family, since: int, now: int) -> bytes:
     unit = next((unit for end, unit in _UNITS if base.endswith(end)), "1")
     is_counter = known.kind == "counter"
     points = b"".join(
-        _part(1, _point(labels, value, since if is_counter else 0, now)) for labels, value in values
+        put_bytes(1, _point(labels, value, since if is_counter else 0, now))
+        for labels, value in values
     )
     head = _text(1, name) + _text(2, known.about) + _text(3, unit)
     if is_counter:
-        return head + _part(7, points + _number(2, _CUMULATIVE) + _number(3, 1))
-    return head + _part(5, points)
+        return head + put_bytes(7, points + put_number(2, _CUMULATIVE) + put_number(3, 1))
+    return head + put_bytes(5, points)
 
 
 def _point(labels: Mapping[str, str], value: float, since: int, now: int) -> bytes:
     out = _fixed(2, since) if since else b""
     out += _fixed(3, now)
     if isinstance(value, int):
-        out += _varint(6 << 3 | _FIXED64) + struct.pack("<q", value)
+        out += put_fixed(6, value & 0xFFFF_FFFF_FFFF_FFFF)  # sfixed64
     else:
-        out += _double(4, float(value))
+        out += put_double(4, float(value))
     return out + _attributes(7, labels)
 
 
@@ -165,43 +144,15 @@ def refused(answer: bytes) -> tuple[int, str]:
     (5, 'no')
     """
     count, why = 0, ""
-    for field, value in _fields(answer):
+    for field, value in fields(answer):
         if field != _PARTIAL or not isinstance(value, bytes):
             continue
-        for inner, found in _fields(value):
+        for inner, found in fields(value):
             if inner == 1 and isinstance(found, int):
                 count = found
             elif inner == 2 and isinstance(found, bytes):
                 why = found.decode("utf-8", "replace")
     return count, why
-
-
-def _fields(data: bytes) -> Iterable[tuple[int, int | bytes]]:
-    at = 0
-    while at < len(data):
-        key, at = _read(data, at)
-        kind = key & 7
-        if kind == _VARINT:
-            value, at = _read(data, at)
-            yield key >> 3, value
-            continue
-        size, at = _read(data, at) if kind == _LENGTH else ({1: 8, 5: 4}.get(kind, -1), at)
-        if size < 0 or at + size > len(data):
-            raise ValueError("this is no answer of a collector")
-        yield key >> 3, data[at : at + size]
-        at += size
-
-
-def _read(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise ValueError("this is no answer of a collector")
 
 
 __all__ = ["metrics", "refused", "traces"]

@@ -14,6 +14,7 @@ from typing import Any, Final
 from gateway.api.certificate import FOLDER as CERTIFICATES
 from gateway.cli.config import example_lines
 from gateway.cli.units import ENABLED, FOLDER, GUARD, SECRETS_KEY, UNITS, USER, unit_text
+from gateway.data.whole import write_whole
 from gateway.engine.release import BASE
 from gateway.engine.secrets import KEY
 from gateway.errors import ConfigError
@@ -153,10 +154,7 @@ def _write(path: Path, text: str, mode: int) -> list[str]:
     if path.exists() and path.read_text("utf-8") == text:
         return []
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, "utf-8")
-    fresh.chmod(mode)
-    fresh.replace(path)
+    write_whole(path, text, mode)
     return [f"Wrote {path}."]
 
 
@@ -167,13 +165,7 @@ def _secrets_key(root: Path) -> list[str]:
         return []
     key = old.read_bytes() if old.exists() else os.urandom(32)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    write_whole(path, key, 0o600)  # Before the old one goes: without it no secret can be read.
     old.unlink(missing_ok=True)
     return [f"Wrote {path}."]
 

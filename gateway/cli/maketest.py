@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         made = _make(args)
         if args.file is not None and not args.json:
-            from gateway.flow.document import write_whole
+            from gateway.data.whole import write_whole
 
             write_whole(args.file, made["text"])
     except (GatewayError, OSError) as error:

@@ -15,6 +15,7 @@ from gateway.api.local import default_state
 from gateway.cli.install import STATE, call, must_be_root
 from gateway.cli.units import ENABLED, SECRETS_KEY
 from gateway.cli.words import several
+from gateway.data.whole import write_whole
 from gateway.engine.clock import SystemClock
 from gateway.engine.reset import reset
 from gateway.errors import ConfigError
@@ -98,8 +99,4 @@ def _is_active(service: str) -> bool:
 def _new_key() -> None:
     """Another key for the secrets, in the place of the one that systemd lends the services."""
     if SECRETS_KEY.exists():
-        fresh = SECRETS_KEY.with_name(f".{SECRETS_KEY.name}.new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(32))
-        fresh.replace(SECRETS_KEY)
+        write_whole(SECRETS_KEY, os.urandom(32), 0o600)

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from gateway.api.local import default_state
 from gateway.cli.install import must_be_root
+from gateway.data.whole import sync_folder
 from gateway.engine.clock import SystemClock
 from gateway.engine.handover import taken, write_result
 from gateway.engine.release import BASE, KEYS, verified
@@ -212,11 +213,7 @@ def point(link: str, name: str) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(Path("releases") / name)
     fresh.replace(BASE / link)
-    folder = os.open(BASE, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(BASE)
 
 
 def switch(name: str) -> None:

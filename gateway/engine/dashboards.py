@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.data.whole import write_whole
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit
 from gateway.errors import ConfigError, Disconnected, LimitError
 from gateway.flow.dashboard import NAME, SUFFIX, Dashboard
-from gateway.flow.document import write_whole
 from gateway.flow.node import Clock
 from gateway.flow.picture import TYPES, name_of
 
@@ -228,12 +227,7 @@ async def _written(path: Path, data: bytes) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
+    write_whole(path, data)
 
 
 def seed(state: Path, places: Iterable[Path]) -> None:

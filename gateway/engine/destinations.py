@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import os
 import re
 import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from gateway.data.whole import write_whole
 from gateway.errors import ConfigError, Disconnected, LimitError
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -88,12 +88,7 @@ class Destinations:
 
     def _store(self, entries: list[str], only: bool) -> None:
         self._path.parent.mkdir(exist_ok=True)
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump({"allowed": entries, "only": only}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        write_whole(self._path, json.dumps({"allowed": entries, "only": only}, indent=1))
         self.entries, self.only = entries, only
 
     # ------------------------------------------------------------------ what nodes ask

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gateway.data.whole import write_whole
 from gateway.errors import ConfigError
 
 
@@ -40,16 +39,9 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         ConfigError: It cannot be written; the old one stays.
     """
-    fresh = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            fresh.unlink()
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, data, 0o600)
     except OSError as error:
         raise ConfigError(f"It cannot be written: {error.strerror}.", where=str(path)) from error
 

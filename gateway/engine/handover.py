@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from gateway.data.whole import write_whole
 from gateway.engine.release import BASE, KEYS, Release, verified
 from gateway.errors import ConfigError, Rejected
 
@@ -128,9 +129,7 @@ class Handover:
         if row["is_wanted"] or (row["last"] or {}).get("state") == "running":
             raise ConfigError("An update is in progress. Wait until it says how it went.")
         text = json.dumps({"action": action, "name": name, "actor": actor, "at": now})
-        fresh = self.folder / f"{WANTED}.new"
-        fresh.write_text(text)
-        fresh.replace(self.folder / WANTED)
+        write_whole(self.folder / WANTED, text)
 
     def forget(self) -> None:
         """Remove what was uploaded."""
@@ -252,10 +251,7 @@ def _copy(folder: int, name: str, into: Path) -> None:
 
 def write_result(base: Path, about: Mapping[str, Any]) -> None:
     """As root: say how it goes, to all who can read it."""
-    fresh = base / f".{RESULT}.new"
-    fresh.write_text(json.dumps(dict(about)))
-    fresh.chmod(0o644)
-    fresh.replace(base / RESULT)
+    write_whole(base / RESULT, json.dumps(dict(about)), 0o644)
 
 
 __all__ = ["FOLDER", "RELEASE_BYTES_MAX", "Handover", "taken", "write_result"]

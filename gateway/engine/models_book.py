@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.data.whole import write_whole
 from gateway.engine.models_local import OWN_FILE
 from gateway.errors import ConfigError, Disconnected
 from gateway.flow.models import OWN, USUAL, LocalModel, Model, ModelList, ModelRule
@@ -91,7 +91,7 @@ class ModelBook:
             detail = {"before": self.version, "after": _version(text), "text": text}
             await self.record(actor, action, detail)
             try:
-                await asyncio.to_thread(_write, self._path, text)
+                await asyncio.to_thread(write_whole, self._path, text)
             except OSError as error:
                 raise Disconnected(f"{FILE} cannot be written ({error.strerror}).") from error
             self.found, self.version, self.problem = found, _version(text), ""
@@ -174,15 +174,6 @@ class ModelBook:
 
 def _version(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
 
 
 __all__ = ["FILE", "FOLDER", "ModelBook"]

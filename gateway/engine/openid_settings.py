@@ -7,7 +7,6 @@ Source: OpenID Connect Core 1.0 (errata 2), 3.1; RFC 9700 (best practice for OAu
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.data.whole import write_whole
 from gateway.engine.roles import Role
 from gateway.errors import ConfigError
 
@@ -139,14 +139,10 @@ class SettingsFile:
                 self._path.unlink(missing_ok=True)
             else:
                 self._path.parent.mkdir(mode=0o700, exist_ok=True)
-                fresh = self._path.with_name(f"{self._path.name}.new")
-                with fresh.open("w", encoding="utf-8") as file:
-                    # An older program knows no settings that are switched off.
-                    left_out = {"enabled"} if settings.enabled else set()
-                    json.dump(settings.model_dump(exclude=left_out), file, indent=1)
-                    file.flush()
-                    os.fsync(file.fileno())
-                fresh.replace(self._path)
+                # An older program knows no settings that are switched off.
+                left_out = {"enabled"} if settings.enabled else set()
+                rows = settings.model_dump(exclude=left_out)
+                write_whole(self._path, json.dumps(rows, indent=1))
         except OSError as error:
             raise ConfigError(
                 f"The settings cannot be stored: {error.strerror}.", where=str(self._path)

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.data.event import Event
+from gateway.data.whole import write_whole
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, audit_page
 from gateway.errors import ConfigError, Disconnected, LimitError
-from gateway.flow.document import Document, write_whole
+from gateway.flow.document import Document
 from gateway.flow.node import Clock
 from gateway.flow.records import iso
 from gateway.flow.registry import node_class

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.data.whole import sync_folder, write_whole
 from gateway.engine import backup
 from gateway.engine.deploy import is_removed
 from gateway.engine.health import OWN
@@ -97,7 +98,7 @@ def plan(state: Path, now: int, actor: str, about: Mapping[str, Any]) -> None:
         raise ConfigError("There is no checked backup to put in place.")
     names = sorted(path.name for path in fresh.iterdir())
     text = {**about, "actor": actor, "at": now, "names": names, "aside": f"{_ASIDE}{now // 10**9}"}
-    _write(state / FOLDER / _PLAN, text)
+    write_whole(state / FOLDER / _PLAN, json.dumps(text))
 
 
 def is_planned(state: Path) -> bool:
@@ -134,8 +135,8 @@ def put_in_place(state: Path) -> dict[str, Any] | None:
             if (fresh / name).exists():
                 (fresh / name).rename(state / name)
         for folder in (aside, state):
-            _sync(folder)
-        _write(state / FOLDER / _DONE, wanted)
+            sync_folder(folder)
+        write_whole(state / FOLDER / _DONE, json.dumps(wanted))
         (state / FOLDER / _PLAN).unlink()
     finally:
         os.close(lock)
@@ -156,29 +157,11 @@ def last(state: Path) -> dict[str, Any] | None:
 def told(state: Path) -> None:
     """The audit has it now."""
     if (done := last(state)) is not None:
-        _write(state / FOLDER / _DONE, {**done, "told": True})
+        write_whole(state / FOLDER / _DONE, json.dumps({**done, "told": True}))
 
 
 def _stays(name: str) -> bool:
     return name in (FOLDER, "lost+found", f"{backup.STATE}.lock") or name.startswith(_ASIDE)
-
-
-def _write(path: Path, text: Mapping[str, Any]) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(text, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 __all__ = [

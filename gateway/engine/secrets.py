@@ -22,6 +22,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.data.whole import write_whole
 from gateway.errors import ConfigError
 from gateway.flow.config import Secret
 
@@ -111,7 +112,7 @@ class Secrets:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sealed = AESGCM(self._key()).encrypt(nonce, data, _MAGIC + name.encode())
-            _write(self._folder / (name + SEALED), _MAGIC + nonce + sealed)
+            write_whole(self._folder / (name + SEALED), _MAGIC + nonce + sealed, 0o600)
             (self._folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise ConfigError(
@@ -201,7 +202,7 @@ class Secrets:
         """The key of this device; made when there is none."""
         path = self.key_path()
         if not path.exists():
-            _write(path, AESGCM.generate_key(256))
+            write_whole(path, AESGCM.generate_key(256), 0o600)
         return _whole(path)
 
     def key_path(self) -> Path:
@@ -221,17 +222,6 @@ def _whole(path: Path) -> bytes:
     if len(key) != 32:
         raise ConfigError("The key of the secrets has not 32 bytes.", where=str(path))
     return key
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A whole file that only our own user can read, on the disk before the old one is gone."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 __all__ = ["CREDENTIAL", "KEY", "Known", "Secrets"]

@@ -20,6 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from gateway.data.whole import sync_folder
+
 _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
 _MAGIC: Final = (0x377F0682, 0x377F0683)
@@ -51,20 +53,11 @@ def renew(path: Path) -> None:
             os.fsync(new.fileno())
         shutil.copymode(log, fresh)
         fresh.replace(log)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names of a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ canvas is in a file beside it (``press.layout.json``), so moving one changes no 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.data.whole import write_whole
 from gateway.errors import ConfigError
 from gateway.flow import registry
 from gateway.flow.entries import Entry, FlowTest, Wire, ends_of, entry_data, flow_test_data
@@ -249,14 +249,4 @@ class Document:
         return replace(self, nodes=nodes)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one go, and have it on the disk before the old one is gone."""
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="utf-8", newline="\n") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
-
-
-__all__ = ["Document", "Entry", "FlowTest", "Wire", "write_whole"]
+__all__ = ["Document", "Entry", "FlowTest", "Wire"]

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.data.whole import write_whole
 from gateway.errors import ConfigError
-from gateway.flow.document import write_whole
 
 Layout = dict[str, tuple[float, float]]
 """(x, y) of each node, in boxes from the upper left corner."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
-from nodes.mqtt import _protobuf as pb
+from gateway import protobuf as pb
 
 Value = float | int | bool | str | bytes | None
 

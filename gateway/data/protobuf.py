@@ -1,4 +1,4 @@
-"""The four wire types of protocol buffers that Sparkplug uses.
+"""The four wire types of protocol buffers, read and written: Sparkplug and OTLP use them.
 
 Source: protobuf.dev, Encoding (varint, I32, I64, LEN).
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 _DOUBLE = struct.Struct("<d")
 _FLOAT = struct.Struct("<f")
+_FIXED = struct.Struct("<Q")
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -70,8 +71,8 @@ def put_varint(value: int) -> bytes:
 
 
 def put_number(field: int, value: int) -> bytes:
-    """An integer field; the value is not negative."""
-    return put_varint(field << 3) + put_varint(value)
+    """An integer field; a negative value takes ten bytes, as int64 does."""
+    return put_varint(field << 3) + put_varint(value & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def put_bytes(field: int, value: bytes) -> bytes:
@@ -82,6 +83,11 @@ def put_bytes(field: int, value: bytes) -> bytes:
 def put_double(field: int, value: float) -> bytes:
     """A double field."""
     return put_varint(field << 3 | 1) + _DOUBLE.pack(value)
+
+
+def put_fixed(field: int, value: int) -> bytes:
+    """A fixed64 field; the value is not negative."""
+    return put_varint(field << 3 | 1) + _FIXED.pack(value)
 
 
 def put_float(field: int, value: float) -> bytes:
