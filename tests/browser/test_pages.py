@@ -91,6 +91,7 @@ PATHS = {
     "editor": "/flows/press",
     "connections": "/connections",
     "prompts": "/prompts",
+    "fleet": "/fleet",
     "system": "/system",
     "users": "/users",
     "account": "/account",

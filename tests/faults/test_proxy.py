@@ -133,7 +133,7 @@ async def test_a_slow_link_is_slow_in_one_way() -> None:
         proxy.up.delay_s = 0.2
         began_s = loop.time()
         await caller.say(b"x")
-        assert loop.time() - began_s >= 0.2
+        assert loop.time() - began_s >= 0.19  # The clock of the loop counts milliseconds.
 
 
 async def test_corrupt_bytes_are_the_same_for_the_same_seed() -> None:
