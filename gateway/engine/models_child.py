@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from gateway.data.tasks import Tasks
 from gateway.engine.models_answer import Answer, OnPiece
 from gateway.engine.models_spawn import STOP_S, reap, socket_path, spawned
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.generate import Ask
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from gateway import Batch, Reading, TagTable
+from gateway.data.tasks import WantedLock
 from gateway.engine import runner, store_writer
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.graph import Graph
 from gateway.engine.store import Entry, Store
-from gateway.engine.tasks import WantedLock
 from tests.engine.gear import NS, T0, Script, flow, kill, lent, started, until
 
 
