@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway import web
+from tests.cancels import cancelled_twice
 
 
 @asynccontextmanager
@@ -57,12 +58,7 @@ async def test_a_body_that_is_given_up_twice(turns: int) -> None:
             task = asyncio.ensure_future(read())
             while heard != b"hello":
                 await asyncio.sleep(0.001)
-            task.cancel()
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            await cancelled_twice(task, turns)
             await none_left(open_)
 
 

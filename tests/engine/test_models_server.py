@@ -11,6 +11,7 @@ import pytest
 
 from gateway import ConfigError, Disconnected, Rejected
 from gateway.engine.models_wire import Events
+from tests.cancels import cancelled_twice
 from tests.engine.llm_server import chunk, gives, hangs, says, sends, serving, streams
 from tests.engine.models_gear import ask, gear, server
 
@@ -185,12 +186,7 @@ async def test_a_second_cancel_does_not_disturb_the_closing(tmp_path: Path, turn
         task = asyncio.ensure_future(g.pool.generate(ask("1", deadline_s=30)))
         while not s.bodies:
             await asyncio.sleep(0.01)
-        task.cancel()
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await cancelled_twice(task, turns)
         await asyncio.wait_for(s.gone.wait(), 20)
         assert (await g.pool.generate(ask("2"))).text == "free"
 
