@@ -60,8 +60,9 @@ _PARTS: Final = re.compile(
     r"|nodes/mqtt/_(codec|session)"
     r"|nodes/mqtt/connection|nodes/opcua/(_errors|_open|_trust|_session|_history|connection)"
     r"|nodes/_line|gateway/flow/(findings|effects)|gateway/engine/health"
-    r"|gateway/engine/(dashboards|destinations|fleet_push|flowtest|letters|prompts|roles|rowgate)\.py"
-    r"|gateway/engine/models_(child|pool|server)|gateway/engine/setpoint_watch|ui/editor/patch"
+    r"|gateway/engine/(dashboards|destinations|fleet_push|flowtest|letters|prompts)\.py"
+    r"|gateway/engine/(roles|rowgate)\.py"
+    r"|gateway/engine/(models_(child|pool|server)|setpoint_watch)|ui/editor/patch"
 )
 """Files that put sentences together from parts, which then are collected too."""
 _NOT_SAID: Final = frozenset(
