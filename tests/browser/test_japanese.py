@@ -13,7 +13,7 @@ from tests.browser.gear import gateway
 from tests.browser.house import chromium, opened, settled
 from tests.flow.test_said import ENGLISH
 
-pytestmark = pytest.mark.plant
+pytestmark = [pytest.mark.plant, pytest.mark.slow]
 FLOW = """\
 flow: own
 version: 1
