@@ -263,8 +263,8 @@ class Child:
             with suppress(ValueError):
                 how = f"by {signal.Signals(-code).name}"
         words = " ".join(self._tail.decode("utf-8", "replace").split())[-200:]
-        said = f" Its last words: {words}" if words else ""
-        return f"The process of the model {self._name} ended {how}.{said}"
+        text = f"The process of the model {self._name} ended {how}."
+        return f"{text} Its last words: {words}" if words else text
 
 
 def _same(made: T) -> T:
