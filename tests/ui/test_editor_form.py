@@ -128,7 +128,7 @@ def test_kinds_that_a_box_of_text_could_not_do() -> None:
     mail = [c["name"] for c in controls_of("email.sink") or ()]
     assert mail[:4] == ["host", "sender", "to", "port"]
     own = [c["name"] for c in controls_of("alarm.score") or ()]
-    assert own.index("limit") < own.index("priority") < own.index("on_delay_s") < own.index("latch")
+    assert own.index("limit") < own.index("priority") < own.index("on_delay_s")
     assert of("alarm.limit", "latch")["advanced"]
     assert not of("alarm.limit", "hi")["advanced"]
     labels = {control["name"]: control["label"] for control in outbox_controls()}
