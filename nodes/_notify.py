@@ -9,7 +9,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from gateway import FIELDS, AlarmEvent, AlarmState, Overlay, Record, Rejected, Template
+from gateway import (
+    FIELDS,
+    AlarmEvent,
+    AlarmState,
+    Overlay,
+    Record,
+    Rejected,
+    Template,
+    amount,
+)
 
 Changes = Literal["raised", "raised_and_over", "all"]
 """Which changes of alarms are told: those that need somebody, also their end, or every one."""
@@ -50,15 +59,23 @@ def check_template(text: str) -> str:
 _LINES: Final = {
     "sample": Template("{tag} {value} {unit} {quality}"),
     "event": Template("{topic} {data}"),
-    "alarm": Template("{priority} {condition} {change}: {tag} {value} {unit}, limit {limit}"),
+    "alarm": Template("{priority} {condition} {change}: {tag} {value}, limit {limit}"),
 }
 
 
 def line_of(record: Record) -> str:
     """One record in a line: what happened, where, how much."""
-    line = " ".join(_LINES[record.kind].fill(record.data).split())
+    data = dict(record.data)
     if record.kind == "alarm":
-        text = str(record.data["text"])
+        text, unit = str(data["text"]), str(data["unit"] or "")
+        if text.startswith(f"{data['tag']}: "):  # It says value and limit itself.
+            head = f"{data['priority']} {data['condition']} {data['change']}"
+            return f"{head}: {' '.join(text.split())}"
+        for name in ("value", "limit"):  # As every alarm text writes them.
+            if isinstance(data[name], int | float):
+                data[name] = amount(data[name], unit)
+    line = " ".join(_LINES[record.kind].fill(data).split())
+    if record.kind == "alarm":
         line = line.removesuffix(", limit") + (f" ({text})" if text else "")
     return line
 

@@ -21,8 +21,9 @@ async def tell_claim(server: Any, *, is_quiet: bool) -> None:
         if server.accounts.is_claimed:
             return
         text = (
-            "This gateway has no account yet. `genba users claim NAME` makes the first "
-            "administrator with this code, within 30 minutes: "
+            "This gateway has no account yet. Open its screens in a browser, or run "
+            "`genba users claim NAME`: the first administrator is made with this code, "
+            "within 30 minutes: "
             f"{server.access.logins.claim_code.renew()}"
         )
         if is_quiet:  # The live view owns the terminal, and nothing is logged.

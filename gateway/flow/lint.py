@@ -20,6 +20,7 @@ from gateway.flow.entries import Entry
 from gateway.flow.findings import Finding, config_problems, near
 from gateway.flow.layout import layout_path, load_layout
 from gateway.flow.lint_outbox import waiting_findings
+from gateway.flow.lint_scores import score_findings
 from gateway.flow.lint_subflow import boxes_of, placed, subflow_findings
 from gateway.flow.lint_tests import test_findings
 from gateway.flow.lint_units import unit_clashes
@@ -107,8 +108,8 @@ def _whole_findings(whole: Document, written: Document) -> Iterator[Finding]:
     yield from linter.secrets(written)
     yield from wire_findings(whole)
     yield from waiting_findings(whole)
-    yield from write_findings(whole, linter.configs)
-    yield from unit_clashes(whole, linter.configs)
+    for look in (write_findings, unit_clashes, score_findings):
+        yield from look(whole, linter.configs)
     yield from test_findings(whole)
 
 

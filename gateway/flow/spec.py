@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gateway.errors import ConfigError
 from gateway.flow import registry
@@ -32,6 +32,7 @@ Widget = Literal[
     "group",
     "yaml",
 ]
+_SHORT: Final = {"url": "URL", "ca": "CA", "id": "ID"}
 HEADINGS = ("State", "Cost", "Delivery", "Back pressure", "Source")
 """Paragraphs of a docstring that stand under a heading of their own on the help page."""
 
@@ -267,7 +268,7 @@ def _target(whole: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]
 def _label(name: str) -> str:
     """``on_delay_s`` in words: "On delay"; the unit stands beside it."""
     words = re.sub(r"_(s|hz|percent|rows|bytes)$", "", name).replace("_", " ")
-    return words[:1].upper() + words[1:]
+    return _SHORT.get(words) or words[:1].upper() + words[1:]
 
 
 __all__ = ["Field", "Spec", "all_specs", "find_spec"]

@@ -35,6 +35,8 @@ _RECENT_S: Final = 3600.0
 _RESTART_S: Final = 600.0
 _LIMIT_S_MAX: Final = 7 * 86_400.0
 _BASELINE_ROWS: Final = 30
+_OTHER_UNIT: Final = frozenset({"SCORE", "RATE", "STALE", "COMM", "BAD"})
+"""Conditions whose value is no reading of the signal, and so has another unit."""
 _LEVEL_FEATURES: Final = frozenset({"mean", "median", "min", "max", "rms", "sum", "range"})
 
 
@@ -129,7 +131,7 @@ def _signal(evidence: Evidence, track: Track) -> Signal:
     if not len(track.rows.ts) and raised.condition == "COMM":
         return lost.signal(raised.tag)
     own = next((one for one in evidence.tracks if one.tag == raised.tag), track)
-    unit = own.unit or track.unit or raised.unit
+    unit = own.unit or track.unit or ("" if raised.condition in _OTHER_UNIT else raised.unit)
     return kinds.signal(raised.tag, unit, own.about or track.about)
 
 

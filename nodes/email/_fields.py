@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from email.utils import parseaddr
-from typing import Annotated
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from gateway import PositiveSeconds, Seconds
 from nodes._notify import check_template
 
 _ADDRESS = re.compile(r"[^\s@<>,;\"\x00-\x1f]{1,64}@[^\s@<>,;\"\x00-\x1f]{1,255}\Z")
@@ -41,4 +42,54 @@ ZoneName = Annotated[str, AfterValidator(_zone)]
 Words = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(check_template)]
 """A template with the fields of a record."""
 
-__all__ = ["Address", "PlainAddress", "Words", "ZoneName"]
+# What few have to set; a form folds it away.
+_FOLDED: Final[dict[str, Any]] = {"advanced": True}
+CaFile = Annotated[
+    str,
+    Field(
+        json_schema_extra=_FOLDED,
+        description="File with the authority that signed the server's certificate, in PEM; "
+        "empty trusts those of this machine.",
+    ),
+]
+Burst = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1_000,
+        json_schema_extra=_FOLDED,
+        description="So many mails at once; what is more becomes one mail.",
+    ),
+]
+EverySeconds = Annotated[
+    Seconds,
+    Field(
+        le=86_400,
+        json_schema_extra=_FOLDED,
+        description="After a burst one mail each time, with all of that time.",
+    ),
+]
+TimeoutSeconds = Annotated[
+    PositiveSeconds,
+    Field(le=120, json_schema_extra=_FOLDED, description="Longest wait for an answer."),
+]
+RetrySeconds = Annotated[
+    PositiveSeconds,
+    Field(
+        le=3_600,
+        json_schema_extra=_FOLDED,
+        description="Least wait when the server says: later (greylisting).",
+    ),
+]
+
+__all__ = [
+    "Address",
+    "Burst",
+    "CaFile",
+    "EverySeconds",
+    "PlainAddress",
+    "RetrySeconds",
+    "TimeoutSeconds",
+    "Words",
+    "ZoneName",
+]

@@ -18,7 +18,6 @@ from gateway import (
     Example,
     Message,
     Port,
-    PositiveSeconds,
     Record,
     Seconds,
     Secret,
@@ -26,7 +25,17 @@ from gateway import (
     records,
 )
 from nodes._notify import Allowance, Changes, Sent, told
-from nodes.email._fields import Address, PlainAddress, Words, ZoneName
+from nodes.email._fields import (
+    Address,
+    Burst,
+    CaFile,
+    EverySeconds,
+    PlainAddress,
+    RetrySeconds,
+    TimeoutSeconds,
+    Words,
+    ZoneName,
+)
 from nodes.email._letter import Letter, Writer
 from nodes.email._post import Office, Receipt, Security, Visit
 
@@ -38,11 +47,7 @@ class EmailSinkConfig(Config):
         "starttls",
         description="starttls: encrypted or not at all; tls: encrypted from the first byte; none.",
     )
-    ca: str = Field(
-        "",
-        description="File with the authority that signed the server's certificate, in PEM; "
-        "empty trusts those of this machine.",
-    )
+    ca: CaFile = ""
     user: str = Field("", max_length=255, description="For the login; empty for none.")
     password: Secret | None = Field(None, description="Of the login.")
     sender: Address = Field(description="Who the mail is from, such as Genba <genba@example.com>.")
@@ -67,19 +72,13 @@ class EmailSinkConfig(Config):
     digest_s: Seconds = Field(
         0.0, le=86_400, description="Gather for so long and send one mail with a line each; 0: no."
     )
-    burst: int = Field(
-        10, ge=1, le=1_000, description="So many mails at once; what is more becomes one mail."
-    )
-    every_s: Seconds = Field(
-        60.0, le=86_400, description="After a burst one mail each time, with all of that time."
-    )
+    burst: Burst = 10
+    every_s: EverySeconds = 60.0
     time_zone: ZoneName = Field(
         "UTC", examples=["Asia/Tokyo"], description="Of the times in the mails."
     )
-    timeout_s: PositiveSeconds = Field(20.0, le=120, description="Longest wait for an answer.")
-    retry_s: PositiveSeconds = Field(
-        60.0, le=3_600, description="Least wait when the server says: later (greylisting)."
-    )
+    timeout_s: TimeoutSeconds = 20.0
+    retry_s: RetrySeconds = 60.0
 
     @model_validator(mode="after")
     def _fits(self) -> EmailSinkConfig:

@@ -118,12 +118,15 @@ async def test_two_touches_acknowledge_from_any_page(home: House, browser: Brows
 async def test_acknowledge_several_with_a_note_and_by_keys(home: House, browser: Browser) -> None:
     async with opened(browser, home, "oli") as page:
         await page.goto(f"{home.url}/alarms")
+        old = await row(page, "oil").element_handle()
         await page.get_by_role("button", name="Acknowledge all shown").tap()
         await page.locator(".al-why").fill("seen by the shift")
         await page.locator(".al-end .primary").tap()
         found = await become(home, "flow:HI", "ACKED")
         assert found["text"].endswith(": seen by the shift")
         await become(home, "oil:HI", "ACKED")
+        await expect(row(page, "oil")).not_to_have_class("unack")
+        assert await old.evaluate("(one) => one.isConnected"), "a row is patched, never made anew"
         await row(page, "oil").focus()
         await page.keyboard.press("ArrowUp")
         await page.keyboard.press(" ")

@@ -175,9 +175,8 @@ async def connect(site: Site, good: str) -> None:
     await form.get_by_role("button", name="Open").click()
     form = await site.form("opcua1")
     await expect(field(form, "url")).to_contain_text("is missing")
-    address = form.get_by_label("Url", exact=True)
-    await address.fill("opc.tcp://127.0.0.1:1/none")
-    await address.press("Enter")
+    address = form.get_by_label("URL", exact=True)
+    await address.fill("opc.tcp://127.0.0.1:1/none")  # It is tried as it stands there.
     await form.get_by_role("button", name="Test the connection").click()
     await expect(form.locator(".fm-verdict")).to_have_text("It does not work.", timeout=30_000)
     await expect(form.locator(".fm-steps")).to_contain_text("refuses the connection")
@@ -199,7 +198,8 @@ async def connect(site: Site, good: str) -> None:
     assert not [frame for frame in site.sent if CANARY in frame], "it went past NiceGUI"
     await field(form, "password").get_by_role("button", name="Take it away").click()
     await form.get_by_role("button", name="opcua", exact=True).click()
-    await site.form("opcua")
+    form = await site.form("opcua")
+    await expect(form.get_by_label("URL of opcua1")).to_have_value(good)
 
 
 async def browse(site: Site) -> None:
@@ -213,7 +213,7 @@ async def browse(site: Site) -> None:
     await dialog.get_by_role("checkbox", name="Temperature").check(timeout=30_000)
     name = dialog.get_by_role("textbox", name="Tag for Temperature")
     await expect(name).to_have_value("plant/press1/oil/temperature")
-    await dialog.get_by_role("button", name="Add 1 tags").click()
+    await dialog.get_by_role("button", name="Add 1 tag").click()
     await expect(dialog).to_be_hidden()
     await site.has("plant/press1/oil/temperature: ns=2;s=Press1.Oil.Temperature")
 

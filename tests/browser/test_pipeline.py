@@ -81,7 +81,7 @@ async def _build(editor: Editor, url: str) -> None:
     """Three nodes, two wires, and what each must know."""
     await editor.drop("websocket.source", 120, 240)
     await expect(editor.node("websocket")).to_be_visible()
-    await editor.set("Url", url)
+    await editor.set("URL", url)
     await editor.drop("llm.generate", 420, 240)
     await expect(editor.node("generate")).to_be_visible()
     await editor.set("Prompt", "{{ data.text }}")

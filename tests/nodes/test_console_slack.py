@@ -102,7 +102,7 @@ async def test_an_alarm_is_a_message_and_calls_nobody() -> None:
         await sink.close()
     assert site.heard[0].path == "/services/T0/B0/secret"
     assert texts(site) == [
-        ":warning: high HI raised: tag1 76.25 Cel, limit 75 "
+        ":warning: high HI raised: tag1 76.25 Cel, limit 75 Cel "
         "(&lt;!channel&gt; &lt;http://evil|ok&gt; &amp; more)"
     ]
 

@@ -176,7 +176,7 @@ async def test_an_alarm_is_a_mail_that_can_be_read() -> None:
         await node.connect()
         await node.write((alarm(),), "alarms")
     (mail,) = office.read()
-    assert mail["Subject"] == "Genba: high HI raised: tag1 76.25 Cel, limit 75 (温度が高い)"
+    assert mail["Subject"] == "Genba: high HI raised: tag1 76.25 Cel, limit 75 Cel (温度が高い)"
     assert (mail["From"], mail["To"]) == ("Genba <genba@example.com>", "shift@example.com")
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail.get_content_charset() == "utf-8"

@@ -70,7 +70,10 @@ def leaves(value: Any, path: form_edit.Path = ()) -> Iterator[tuple[form_edit.Pa
 def test_every_option_has_a_control(name: str) -> None:
     controls = controls_of(name)
     assert controls is not None
-    assert [control["name"] for control in controls] == list(SPECS[name].cls.Config.model_fields)
+    fields = SPECS[name].cls.Config.model_fields
+    assert sorted(control["name"] for control in controls) == sorted(fields)
+    must = [control["required"] for control in controls]
+    assert must == sorted(must, reverse=True), "what must be given comes first"
     for control in controls:
         assert control["label"]
         for part in inner(control):
@@ -122,6 +125,10 @@ def test_kinds_that_a_box_of_text_could_not_do() -> None:
         0,
         [True, False],
     )
+    mail = [c["name"] for c in controls_of("email.sink") or ()]
+    assert mail[:4] == ["host", "sender", "to", "port"]
+    own = [c["name"] for c in controls_of("alarm.score") or ()]
+    assert own.index("limit") < own.index("priority") < own.index("on_delay_s")
     assert of("alarm.limit", "latch")["advanced"]
     assert not of("alarm.limit", "hi")["advanced"]
     labels = {control["name"]: control["label"] for control in outbox_controls()}

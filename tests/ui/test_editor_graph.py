@@ -73,6 +73,29 @@ def wire(source: str, target: str, out: str = "out", into: str = "in") -> dict[s
     return {"op": "wire", **ends}
 
 
+def test_an_alarm_on_scores_takes_those_of_the_detector_that_is_wired_to_it() -> None:
+    flow = """\
+flow: f
+version: 1
+nodes:
+  a: {type: simulate.source, tag: x}
+  sigma: {type: detect.sigma}
+  odd: {type: detect.ewma, output: odd}
+  own: {type: alarm.score, limit: 3, feature: mine}
+wires: [a -> sigma, a -> odd]
+"""
+    tree = tree_from(flow)
+    end = {"node": "sigma", "port": "out", "is_source": True}
+    tree = done(tree, {"op": "add", "type": "alarm.score", "id": "one", "end": end})
+    assert tree["nodes"]["one"]["feature"] == "sigma"
+    tree = done(tree, {"op": "add", "type": "alarm.score", "id": "two"})
+    assert "feature" not in tree["nodes"]["two"]
+    tree = done(tree, wire("odd", "two"))
+    assert tree["nodes"]["two"]["feature"] == "odd"
+    assert done(tree, wire("sigma", "own"))["nodes"]["own"]["feature"] == "mine"
+    assert "feature" not in done(tree, {"op": "wire", **wire("a", "own")})["nodes"]["a"]
+
+
 @pytest.mark.parametrize("text", [*(path.read_text() for path in FLOWS), COMMENTED])
 def test_a_flow_that_is_opened_is_saved_as_it_was(text: str) -> None:
     document = Document.parse(text)

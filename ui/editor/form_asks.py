@@ -84,6 +84,13 @@ async def connection(form: Form, args: Args) -> str:
     return name
 
 
+async def reach(form: Form, args: Args) -> None:
+    """Set an option of a connection from the form of a node that uses it: ``id``, ``option``,
+    ``value``; null takes it away."""
+    fields = {str(args["option"]): args.get("value")}
+    await _edit(form, {"op": "set", "id": str(args["id"]), "fields": fields})
+
+
 async def show(form: Form, args: Args) -> None:
     """Show the form of another node or connection."""
     form.desk.editor.say("select", {"ids": [str(args["id"])], "in": form.level})
@@ -144,6 +151,7 @@ ASKS: Final[dict[str, Callable[[Form, Args], Awaitable[Any]]]] = {
     "disable": disable,
     "example": example,
     "connection": connection,
+    "reach": reach,
     "show": show,
     "export": export,
     "take": take,

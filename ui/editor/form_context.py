@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gateway.flow.node import Connection, Sink
+from ui.editor.form_edit import problems
 from ui.editor.form_schema import controls_of
 from ui.editor.session import Session
 from ui.editor.tree import COMMENT, Fields, Tree
@@ -24,9 +25,9 @@ def context_of(session: Session, tree: Tree, node: str) -> dict[str, Any]:
         tree: The flow, or the inside of the subflow in which the node stands.
         node: Its id.
 
-    Returns: ``connections`` of the flow by name (``type``, ``config``, ``runs``, ``browses``),
-    ``used_by`` (nodes that name this one as their connection), ``tags`` (names that come from
-    the nodes before this one), and ``has_outbox``.
+    Returns: ``connections`` of the flow by name (``type``, ``config``, ``runs``, ``browses``, and
+    ``must``: the texts it cannot be without), ``used_by`` (nodes that name this one as their
+    connection), ``tags`` (names that come from the nodes before this one), and ``has_outbox``.
     """
     cls = class_of(tree, node)
     is_fresh = cls is not None and issubclass(cls, Sink) and cls.delivery == "fresh"
@@ -51,8 +52,19 @@ def _connections(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
                 "config": config_of(fields),
                 "runs": runs and changed == "" and not fields.get("disabled"),
                 "browses": cls.browses if cls is not None and issubclass(cls, Connection) else "",
+                "must": list(_musts(fields)),
             },
         )
+
+
+def _musts(fields: Fields) -> Iterator[dict[str, Any]]:
+    """The texts that a connection cannot be without, each with what is wrong with it."""
+    wrong = {row["path"][0]: row["text"] for row in problems(fields) if row["path"]}
+    for control in controls_of(str(fields["type"])) or ():
+        name = control["name"]
+        if control["required"] and control["kind"] == "text":
+            about = {key: control[key] for key in ("name", "label", "sentence", "examples")}
+            yield {**about, "value": str(fields.get(name, "")), "wrong": wrong.get(name, "")}
 
 
 def config_of(fields: Mapping[str, Any]) -> Fields:

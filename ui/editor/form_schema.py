@@ -6,11 +6,13 @@ of a value have a control of their own instead of a box of YAML.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
+from gateway.flow import registry
 from gateway.flow.entries import OutboxOptions
 from gateway.flow.spec import Field, Spec, find_spec
 from gateway.flow.spec_data import plain
@@ -29,12 +31,17 @@ _LEAVES: Final = {
     "integer": "integer",
     "string": "text",
 }
+_SHORT: Final = {"url": "URL", "ca": "CA", "id": "ID"}
 _WIDGETS: Final = ("tag", "tags", "connection", "expression")
 
 
 @cache
 def controls_of(type_name: str) -> list[Control] | None:
-    """The controls of a node type in their order; None where there is no such type here."""
+    """The controls of a node type; None where there is no such type here.
+
+    What must be given comes first, then what makes this node itself, then what all of its kind
+    have.
+    """
     spec = find_spec(type_name)
     return None if spec is None else _controls(spec)
 
@@ -52,7 +59,8 @@ def _controls(spec: Spec) -> list[Control]:
     known: dict[str, Field] = {field.name: field for field in spec.fields}
     for control in found:
         control["label"] = known[control["name"]].label
-    return found
+    own = inspect.get_annotations(registry.node_class(spec.name).Config)
+    return sorted(found, key=lambda one: (not one["required"], one["name"] not in own))
 
 
 def _fields(whole: Schema, part: Schema, family: str) -> list[Control]:
@@ -75,7 +83,7 @@ def label_of(name: str) -> str:
     ('On delay', 'Peak')
     """
     words = re.sub(r"(?<!_per)_(s|hz|percent|rows|bytes)$", "", name).replace("_", " ")
-    return words[:1].upper() + words[1:]
+    return _SHORT.get(words) or words[:1].upper() + words[1:]
 
 
 def control(whole: Schema, option: Schema, family: str) -> Control:

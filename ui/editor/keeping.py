@@ -173,7 +173,10 @@ class Keeper:
         except GatewayError as error:
             self._session.say_all("problems", {"rows": [], "error": str(error)})
             return
-        self._session.problems = [placed_problem(self._session.tree, row) for row in found]
+        tree = self._session.tree
+        if not tree["nodes"]:  # An empty canvas is a beginning, and no problem.
+            found = [row for row in found if row["severity"] == "error"]
+        self._session.problems = [placed_problem(tree, row) for row in found]
         self._session.say_all("problems", {"rows": self._session.problems, "error": ""})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import ConfigError
 from ui.editor.ops_canvas import move
@@ -11,6 +11,7 @@ from ui.editor.tree import Tree
 from ui.editor.wires import (
     Link,
     chain_text,
+    class_of,
     inputs_of,
     links_of,
     misfit,
@@ -20,6 +21,8 @@ from ui.editor.wires import (
 )
 
 Op = Mapping[str, Any]
+_ON_SCORES: Final = "alarm.score"
+_DETECTORS: Final = "detect."
 
 
 def wire(tree: Tree, op: Op) -> Tree:
@@ -90,7 +93,24 @@ def cut_out(tree: Tree, links: Iterable[Link]) -> Tree:
 
 def added(tree: Tree, link: Link) -> Tree:
     """The tree with one wire more."""
-    return {**tree, "wires": rewired(tree["wires"], {chain_text(tree, link): None})}
+    tree = {**tree, "wires": rewired(tree["wires"], {chain_text(tree, link): None})}
+    return _named_scores(tree, link)
+
+
+def _named_scores(tree: Tree, link: Link) -> Tree:
+    """An alarm on scores takes those of the detector that is wired to it, by their name.
+
+    Without that it would wait for scores of another name, and never be raised.
+    """
+    fields = tree["nodes"].get(link.target, {})
+    source = class_of(tree, link.source)
+    output = source.Config.model_fields.get("output") if source is not None else None
+    is_scored = str(tree["nodes"].get(link.source, {}).get("type", "")).startswith(_DETECTORS)
+    if fields.get("type") != _ON_SCORES or "feature" in fields or not is_scored or output is None:
+        return tree
+    name = tree["nodes"][link.source].get("output", output.default)
+    nodes = {**tree["nodes"], link.target: {**fields, "feature": name}}
+    return {**tree, "nodes": nodes}
 
 
 __all__ = ["added", "cut_out", "insert", "joined", "link_of", "spliced", "wire"]

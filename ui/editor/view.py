@@ -42,6 +42,8 @@ _NAMES: Final = {
     "mqtt": "MQTT",
     "opcua": "OPC UA",
     "sqlite": "SQLite",
+    "http": "HTTP",
+    "websocket": "WebSocket",
     "csv": "CSV",
     "jsonl": "JSONL",
     "llm": "LLM",

@@ -21,9 +21,10 @@ from ui.assets import HERE
 ROOT: Final = HERE.parent
 _FLOW: Final = (
     "browsing dashboard document effects entries expand expand_tests expression findings gather "
-    "gaps grant jsonpath jsonschema judging junctions layout lint lint_outbox lint_subflow "
-    "lint_tests lint_units lint_wires lint_writes notation registry shape shape_subflow subflow "
-    "tag_csv template units variables widgets window_base window_config yaml_read"
+    "gaps grant jsonpath jsonschema judging junctions layout lint lint_outbox lint_scores "
+    "lint_subflow lint_tests lint_units lint_wires lint_writes notation registry shape "
+    "shape_subflow subflow tag_csv template units variables widgets window_base window_config "
+    "yaml_read"
 )
 _IMPORTS: Final = "compare models nodered nodered_devices nodered_export nodered_types picture"
 _ENGINE: Final = (

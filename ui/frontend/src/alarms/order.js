@@ -7,12 +7,13 @@ export const SETTLE_MS = 350;
 
 // wanted: computed rows in the order that would be right; isHeld: a ref.
 // Returns the rows to show, how many changes wait, and a function that says whether a touch now
-// may have been meant for a row that has just moved.
+// of an alarm may have been meant for another one that stood there a moment ago.
 export function useOrder(wanted, isHeld) {
   const order = ref([]);
   const known = new Map();
   let last = -Infinity;
   let moved = -Infinity;
+  let others = new Set(); // those that stand where another one stood before
   let timer = 0;
 
   function settle() {
@@ -25,7 +26,10 @@ export function useOrder(wanted, isHeld) {
       return;
     }
     const next = wanted.value.map((row) => row.alarm);
-    if (order.value.some((id, i) => id !== next[i]) && order.value.length) moved = performance.now();
+    if (order.value.some((id, i) => id !== next[i]) && order.value.length) {
+      moved = performance.now();
+      others = new Set(next.filter((id, i) => id !== order.value[i]));
+    }
     last = performance.now();
     order.value = next;
     for (const id of known.keys()) if (!next.includes(id)) known.delete(id);
@@ -47,7 +51,8 @@ export function useOrder(wanted, isHeld) {
     order.value = [];
     known.clear();
     last = -Infinity;
+    moved = -Infinity; // Who asked for another list knows that it is another.
     settle();
   }
-  return { shown, waiting, renew, justMoved: () => performance.now() - moved < SETTLE_MS };
+  return { shown, waiting, renew, justMoved: (id) => performance.now() - moved < SETTLE_MS && others.has(id) };
 }

@@ -3,7 +3,7 @@ import { get } from '../lib/api.js';
 import { t } from '../lib/i18n.js';
 import { pieceOf, textOf } from './clip.js';
 import { misfit, portsOf } from './fit.js';
-import { isTyping, nameOf, table } from './keys.js';
+import { ANYWHERE, isInForm, isTyping, nameOf, table } from './keys.js';
 import { makeLeveled } from './leveled.js';
 import { ends, isLink, isPort, linkEnds, subflowOf } from './levels.js';
 import { aligned, along, stepOf } from './walk.js';
@@ -239,8 +239,11 @@ export function makeActions(store, canvas) {
     else if (which === 'walk' && letter in WALKS) walk(WALKS[letter]);
   }
   function pressed(event) {
-    if (isTyping(event)) return;
     const name = nameOf(event);
+    if (isTyping(event)) {
+      if (!ANYWHERE.has(keys.get(name)) || !isInForm(event)) return;
+      event.target.blur(); // What was typed last counts.
+    }
     if (chord && !['Alt', 'Shift', 'Control', 'Meta'].includes(event.key)) { event.preventDefault(); finishChord(name); return; }
     const what = keys.get(name);
     if (!what) return;

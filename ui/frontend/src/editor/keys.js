@@ -49,6 +49,10 @@ export function nameOf(event) {
 
 export const table = () => new Map(KEYS().flatMap(([, rows]) => rows.filter(([, what]) => what).map(([keys, what]) => [keys, what])));
 
+// These mean the same to somebody who is filling a form of the flow in.
+export const ANYWHERE = new Set(['deploy']);
+export const isInForm = (event) => !event.isComposing && !!event.target?.closest?.('.ed') && !event.target.closest('dialog[open]');
+
 // Typing is never a shortcut, nor is anything while a dialog is open or an input method composes.
 export function isTyping(event) {
   const at = event.target;

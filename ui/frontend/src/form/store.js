@@ -49,7 +49,14 @@ export function makeStore(props, emit) {
     else reject?.(new Error(told(values)));
   };
   // Do something; what was refused is said by the editor, and the controls go back.
-  store.act = async (what, args) => {
+  let pending = Promise.resolve();
+  store.kept = () => pending;
+  store.act = (what, args) => {
+    const done = doIt(what, args);
+    pending = Promise.all([pending, done]);
+    return done;
+  };
+  const doIt = async (what, args) => {
     try { return await store.ask(what, args); } catch (error) {
       store.resets.value += 1;
       if (error.message) store.said.value = error.message;

@@ -24,7 +24,7 @@ export const showNumber = (value) => (value === undefined || value === null ? ''
 // A length of time in words, where seconds are hard to read.
 export function aside(value, control) {
   if (typeof value !== 'number') return '';
-  if (control.unit === 's' && value >= 90) return duration(value);
+  if (control.unit === 's' && value >= 90) return duration(value, { isExact: true });
   if (control.unit === 's' && value > 0 && value < 0.1) return `${number(value * 1000)} ms`;
   if (control.unit === 'bytes' && value >= 10_000) {
     const power = Math.min(Math.floor(Math.log10(value) / 3), 4);

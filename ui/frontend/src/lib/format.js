@@ -27,9 +27,12 @@ export function day(ms) {
   return `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;
 }
 
-// 95 s -> "1 min 35 s"
-export function duration(seconds) {
+// 95 s -> "1 min 35 s"; a setting of 300 s is "5 min", while what counts up keeps its two parts.
+export function duration(seconds, { isExact = false } = {}) {
   const s = Math.max(0, Math.round(seconds));
+  if (isExact && s && s % 86400 === 0) return t('{n} d', { n: s / 86400 });
+  if (isExact && s && s < 86400 && s % 3600 === 0) return t('{n} h', { n: s / 3600 });
+  if (isExact && s && s < 3600 && s % 60 === 0) return t('{n} min', { n: s / 60 });
   if (s < 60) return t('{n} s', { n: s });
   if (s < 3600) return t('{m} min {s} s', { m: Math.floor(s / 60), s: s % 60 });
   if (s < 86400) return t('{h} h {m} min', { h: Math.floor(s / 3600), m: Math.floor((s % 3600) / 60) });
