@@ -100,25 +100,27 @@ class TimedRunner(FlowRunner):
 
     def _commit(
         self, entries: Sequence[Arrived], after: int = 0
-    ) -> Coroutine[Any, Any, Ready | None]:
+    ) -> Coroutine[Any, Any, list[Ready]]:
         plain = FlowRunner._commit(self, entries, after)
         # A flow that journals nothing counts its steps.
-        batch = self.seq + 1 if self.durable else self.steps
+        first = self.seq + 1 if self.durable else self.steps
         draw = self._draw
-        if not draw.spans.is_drawn(draw.number, batch):
-            return plain
-        return self._timed_commit(plain, batch)
+        for batch in range(first, first + max(len(entries), 1)):  # It makes no more than these.
+            if draw.spans.is_drawn(draw.number, batch):
+                return self._timed_commit(plain, first)
+        return plain
 
     async def _timed_commit(
-        self, plain: Coroutine[Any, Any, Ready | None], batch: int
-    ) -> Ready | None:
+        self, plain: Coroutine[Any, Any, list[Ready]], first: int
+    ) -> list[Ready]:
         begin = self._clock.now()
         ready = await plain
-        if ready is not None:
-            commits = self._draw.commits
-            if len(commits) >= _AHEAD_MAX:
-                commits.clear()
-            commits[batch] = begin, self._clock.now()
+        draw = self._draw
+        for batch in range(first, first + len(ready)):
+            if draw.spans.is_drawn(draw.number, batch):
+                if len(draw.commits) >= _AHEAD_MAX:
+                    draw.commits.clear()
+                draw.commits[batch] = begin, self._clock.now()
         return ready
 
     def _step(self, ready: Ready) -> Coroutine[Any, Any, None]:

@@ -255,10 +255,11 @@ class NotingStore(Store):
         return told
 
     async def commit(self, entry: Entry) -> None:
-        if entry.pack is not None:  # Packed here already, so that it is known beforehand.
-            entry.block, entry.pack = entry.pack(), None
-        if entry.block is not None and entry.flow == NAME:
-            self._note(entry.seq, entry.block)
+        for part in entry.parts():
+            if part.pack is not None:  # Packed here already, so that it is known beforehand.
+                part.block, part.pack = part.pack(), None
+            if part.block is not None and part.flow == NAME:
+                self._note(part.seq, part.block)
         await super().commit(entry)
 
     @property
