@@ -64,6 +64,9 @@ def put_values(out: Writer, values: Floats) -> None:
         if n >= _SAMPLE_MIN:
             _, fits = _wholes(values[(_SPREAD * n).astype(np.intp)], tried)
             tried = np.unique(fits.argmax(axis=0)[fits.any(axis=0)])
+            for form in tried[fits[tried].all(axis=1)].tolist():
+                if _put_alike(out, values, bits, form):
+                    return
         numbers, fits = _wholes(values, tried)
         for_all: list[bool] = np.all(fits, axis=1).tolist()
         if True in for_all:
@@ -122,6 +125,22 @@ def _wholes(values: Floats, forms: Ints) -> tuple[Floats, Flags]:
     fits: Flags = found.view(np.int64) == values.view(np.int64)
     fits &= np.abs(numbers) <= _WHOLE_MAX
     return numbers, fits
+
+
+def _put_alike(out: Writer, values: Floats, bits: Ints, form: int) -> bool:
+    """Write many values that are integers of one form, if all are: what a plant sends mostly."""
+    numbers = values * _POWERS[form]
+    np.rint(numbers, out=numbers)
+    numbers += 0.0  # As in `_wholes`.
+    found = numbers / _POWERS[form] if form & 1 else numbers * _FACTORS[form]
+    if not np.array_equal(found.view(np.int64), bits):
+        return False
+    low, high = float(numbers.min()), float(numbers.max())
+    if not (low >= -_WHOLE_MAX and high <= _WHOLE_MAX):  # A NaN is neither.
+        return False
+    out.byte(form)
+    put_ints(out, numbers.astype(np.int64), ends=(int(low), int(high)))
+    return True
 
 
 def _prefer_wholes(
