@@ -68,8 +68,7 @@ def put_values(out: Writer, values: Floats) -> None:
                 if _put_alike(out, values, bits, form):
                     return
         numbers, fits = _wholes(values, tried)
-        for_all: list[bool] = np.all(fits, axis=1).tolist()
-        if True in for_all:
+        if True in (for_all := np.all(fits, axis=1).tolist()):
             index = for_all.index(True)
             out.byte(int(tried[index]))
             put_ints(out, numbers[index].astype(np.int64))
@@ -129,18 +128,14 @@ def _wholes(values: Floats, forms: Ints) -> tuple[Floats, Flags]:
 
 def _put_alike(out: Writer, values: Floats, bits: Ints, form: int) -> bool:
     """Write many values that are integers of one form, if all are: what a plant sends mostly."""
-    numbers = values * _POWERS[form]
-    np.rint(numbers, out=numbers)
-    numbers += 0.0  # As in `_wholes`.
+    numbers = np.rint(values * _POWERS[form]) + 0.0  # As in `_wholes`.
     found = numbers / _POWERS[form] if form & 1 else numbers * _FACTORS[form]
-    if not np.array_equal(found.view(np.int64), bits):
-        return False
-    low, high = float(numbers.min()), float(numbers.max())
-    if not (low >= -_WHOLE_MAX and high <= _WHOLE_MAX):  # A NaN is neither.
-        return False
-    out.byte(form)
-    put_ints(out, numbers.astype(np.int64), ends=(int(low), int(high)))
-    return True
+    low, high = float(numbers.min()), float(numbers.max())  # A NaN is within no limits.
+    fits = low >= -_WHOLE_MAX and high <= _WHOLE_MAX and np.array_equal(found.view(np.int64), bits)
+    if fits:
+        out.byte(form)
+        put_ints(out, numbers.astype(np.int64), ends=(int(low), int(high)))
+    return fits
 
 
 def _prefer_wholes(

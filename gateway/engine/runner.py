@@ -107,16 +107,14 @@ class FlowRunner(Keeper):
 
     async def _step_all(self, ready: Sequence[Ready]) -> None:
         """Step all records of one commit; an error of ours in one keeps none of the others."""
-        failed: Exception | None = None
         for index, one in enumerate(ready):
             if index:
                 await asyncio.sleep(0)  # The event loop is for others too.
             try:
                 await self._step(one)
-            except Exception as error:  # noqa: BLE001 - it is raised when all have had their turn
-                failed = failed or error
-        if failed is not None:
-            raise failed
+            except Exception:
+                await self._step_all(ready[index + 1 :])  # They are in the journal.
+                raise
 
     async def _begin_next(self, after: int) -> asyncio.Task[list[Ready]] | None:
         """Have what waits in the inbox committed meanwhile, if anything does."""

@@ -12,7 +12,7 @@ from gateway.engine.arrived import Arrived
 from gateway.engine.graph import Graph
 from gateway.engine.lane import Waiting
 from gateway.engine.rowgate import Write
-from gateway.engine.runner import FlowRunner, Ready
+from gateway.engine.runner import STEPS_A_COMMIT, FlowRunner, Ready
 from gateway.engine.spans import Span, Spans, name_number
 from gateway.engine.wiring import COMMUNICATION, Input, Result, Stage, rows
 from gateway.engine.workers import WorkerDriver
@@ -20,7 +20,9 @@ from gateway.engine.writegate import WriteGate
 from gateway.flow.node import Clock, Message, Outputs, Sink
 
 _AHEAD_MAX: Final = 8
-"""Batches that are on the disk and not stepped; more were given up."""
+"""Batches that are drawn, on the disk and not stepped; more were given up."""
+_TOGETHER_MAX: Final = 2 * STEPS_A_COMMIT + 1
+"""Batches of one commit: two neighbours have more rows than a step takes."""
 
 
 @dataclass(slots=True)
@@ -105,7 +107,8 @@ class TimedRunner(FlowRunner):
         # A flow that journals nothing counts its steps.
         first = self.seq + 1 if self.durable else self.steps
         draw = self._draw
-        for batch in range(first, first + max(len(entries), 1)):  # It makes no more than these.
+        most = min(max(len(entries), 1), _TOGETHER_MAX) if self.durable else 1
+        for batch in range(first, first + most):
             if draw.spans.is_drawn(draw.number, batch):
                 return self._timed_commit(plain, first)
         return plain

@@ -13,8 +13,10 @@ from gateway import Batch, Reading, TagTable
 from gateway.data.alarm import AlarmEvent
 from gateway.engine import runner, store_writer
 from gateway.engine.arrived import Arrived
+from gateway.engine.clock import SystemClock
 from gateway.engine.codec import unpack_inputs
 from gateway.engine.graph import Graph, Result
+from gateway.engine.spans import Spans
 from gateway.engine.store import Entry, Store
 from gateway.engine.tasks import WantedLock
 from gateway.errors import Disconnected
@@ -219,4 +221,27 @@ async def test_a_flow_whose_sink_has_little_room_is_given_little_at_a_time(
     assert host._take_max() == many
     box.memory_rows_max = -1
     assert host._take_max() == few
+    await runtime.stop()
+
+
+async def test_each_record_of_a_commit_leaves_its_own_span(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "STEP_ROWS_MAX", 40)
+    spans = Spans(1.0, SystemClock(), "here")
+    runtime = await started(flow(NODES, "src -> win -> mean -> out"), tmp_path, spans=spans)
+    host = runtime.runners["test"]
+    await fed(script, runtime.tags.code("A"), 1)
+    await until(lambda: 0 in script.acknowledged)
+    await host.drained()
+    before = host.seq
+    await host.lock.acquire()
+    await fed(script, runtime.tags.code("A"), 11, 1)
+    await until(lambda: host.inbox.rows + sum(map(_rows, host._taken)) == 11 * 20)
+    host.lock.release()
+    await until(lambda: 11 in script.acknowledged)
+    await host.drained()
+    told = [span.attributes["genba.batch"] for span in spans.waiting if span.name == "test"]
+    assert [number for number in told if number > before] == list(range(before + 1, host.seq + 1))
+    assert host.seq - before >= 5
     await runtime.stop()
