@@ -33,7 +33,7 @@ from gateway import (
     TagTable,
     Transform,
 )
-from gateway.engine import spool, store_journal, store_state, store_writer
+from gateway.engine import runner, spool, store_journal, store_state, store_writer
 from gateway.engine.executor import Executor
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.store import Entry, Retention, Store
@@ -270,6 +270,7 @@ class NotingStore(Store):
 
 
 HURRIED: Final = {
+    (runner, "STEP_ROWS_MAX"): 20,  # So that a commit has several records.
     (store_writer, "COMMIT_INTERVAL_S"): 0.0,
     (store_writer, "FOLD_BYTES"): store_writer.FOLD_BYTES,
     (store_state, "CHUNK_BYTES"): 8192,
