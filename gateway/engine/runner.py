@@ -28,8 +28,8 @@ from gateway.flow.node import Message
 
 STEP_ROWS_MAX: Final = 8_192
 STEPS_A_COMMIT: Final = 4
-"""So many steps' input may be stored together when more comes in than the disk takes one by one:
-a commit waits for the disk, however little is in it."""
+"""So many full steps' input may be stored together when more comes in than the disk takes one by
+one: a commit waits for the disk, however little is in it."""
 MARK_S: Final = 1.0  # What sinks took is noted so soon, though nothing comes in.
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
 
