@@ -3,7 +3,7 @@
 n = rows, k = windows. Times are int64 nanoseconds since 1970-01-01 UTC.
 """
 
-from gateway.data import protobuf, quality
+from gateway.data import protobuf, quality, web
 from gateway.data.alarm import (
     AlarmEvent,
     AlarmOptions,
@@ -161,5 +161,6 @@ __all__ = [
     "quality",
     "records",
     "transition",
+    "web",
     "windowing",
 ]

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import AfterValidator, Field, StringConstraints
 
-from gateway import ConfigError, Context, Disconnected, Rejected
+from gateway import ConfigError, Context, Disconnected, Rejected, web
 
 RETRY_AFTER_MAX_S: Final = 3_600.0
 LATER: Final = (408, 425, 429)
@@ -135,10 +135,8 @@ class Web:
         self._ctx = ctx
         self._url = httpx.URL(url)
         self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(
+        self._client = web.client(
             verify=trust(ctx, ca),
-            trust_env=False,
-            follow_redirects=False,
             timeout=httpx.Timeout(timeout_s),
             limits=httpx.Limits(max_connections=4, max_keepalive_connections=1),
         )

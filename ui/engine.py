@@ -17,6 +17,7 @@ import httpx
 import orjson
 
 from gateway.api.local import FILE
+from gateway.data.web import client
 from gateway.errors import Disconnected, Rejected
 
 TIMEOUT_S: Final = 30.0
@@ -40,10 +41,9 @@ class Engine:
         )
         # One client serves all browsers, so it must keep no cookie: the session of one who logs
         # in would be shown for the next who has none.
-        self.http = httpx.AsyncClient(
+        self.http = client(
             timeout=httpx.Timeout(TIMEOUT_S, connect=3.0),
             limits=limits,
-            trust_env=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 

@@ -15,6 +15,7 @@ from nicegui import Client, context
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
+from gateway.flow.said import sayings
 from ui.assets import HERE
 
 LANGUAGES: Final = {"en": "English", "ja": "日本語"}
@@ -67,9 +68,23 @@ def translated(language: str, text: str, **values: object) -> str:
     return found.format(**values) if values else found
 
 
+def told(error: object) -> str:
+    """What the gateway says in English, such as why it refuses, in the language of the page."""
+    return sayings(language()).of(str(error))
+
+
 def _(text: str, **values: object) -> str:
     """A text in the language of the page."""
     return translated(language(), text, **values)
 
 
-__all__ = ["COOKIE", "LANGUAGES", "_", "language", "language_of", "texts", "translated"]
+__all__ = [
+    "COOKIE",
+    "LANGUAGES",
+    "_",
+    "language",
+    "language_of",
+    "texts",
+    "told",
+    "translated",
+]

@@ -52,7 +52,7 @@ def _page(language: str, title: str, body: str, head: str = "", status: int = 20
         language=language,
         title=html.escape(title),
         assets=f"/assets/{built().name}",
-        globals=head_globals(language),
+        globals=head_globals(language, said=said_globals(language)),
         head=head,
         body=body,
     )

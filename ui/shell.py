@@ -19,7 +19,7 @@ from starlette.requests import cookie_parser
 
 from gateway.errors import GatewayError
 from ui.assets import built, component, modules
-from ui.i18n import LANGUAGES, _, language
+from ui.i18n import LANGUAGES, _, language, told
 from ui.plain import head_globals, said_globals
 from ui.session import me
 
@@ -93,7 +93,7 @@ def screen(
                 try:
                     await build(**parameters)
                 except GatewayError as error:
-                    ui.label(str(error)).props("role=alert").classes("g-bad")
+                    ui.label(told(error)).props("role=alert").classes("g-bad")
 
         shown.__annotations__ = {**build.__annotations__}
         shown.__signature__ = _signature(build)  # type: ignore[attr-defined]  # FastAPI reads it

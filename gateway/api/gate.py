@@ -154,7 +154,8 @@ class Access:
             self._noted[key] = (now, 0)
             detail = {"path": str(scope["path"])[:200], "address": place, "more": more}
             await self.accounts.denied(who.actor or "nobody", action, detail)
-        return f"{who.actor or 'Nobody'} may not {ACTIONS[action].about}."
+        actor, sort = who.actor or "Nobody", ACTIONS[action].about
+        return f"{actor} may not {sort}."
 
 
 class Gate:

@@ -17,8 +17,8 @@ import orjson
 from starlette.websockets import WebSocketDisconnect
 
 from gateway.api.live_topics import TICK_S, Topic
+from gateway.data.tasks import Tasks
 from gateway.engine.runtime import Runtime
-from gateway.engine.tasks import Tasks
 from gateway.errors import LimitError
 
 CLIENTS_MAX: Final = 100

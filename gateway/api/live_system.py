@@ -13,9 +13,9 @@ from typing import Any, Final
 import orjson
 
 from gateway.api.live_topics import Topic
+from gateway.data.tasks import Tasks
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.runtime import Runtime
-from gateway.engine.tasks import Tasks
 
 PROC: Final = Path("/proc")
 _IDLE: Final = (3, 4)

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.api.gate import actor_of, needs
 from gateway.api.told import Language, told
+from gateway.data.tasks import Tasks
 from gateway.engine.links import Links
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit
-from gateway.engine.tasks import Tasks
 from gateway.engine.trial import Seen, browse_running
 from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 from gateway.flow.document import Document

@@ -106,8 +106,8 @@ def _add_trends(app: FastAPI, runtime: Runtime, looks: Looks) -> None:
         start, end = _span(runtime, since, to)
         rows = await looks(count_rows, kept, names, start, end)
         if rows > CSV_ROWS_MAX:
-            text = f"That is about {rows:,} rows; at most {CSV_ROWS_MAX:,} are sent at once. "
-            return PlainTextResponse(f"{text}Ask for less time or fewer tags.", 422)
+            text = f"That is about {rows:,} rows; at most {CSV_ROWS_MAX:,} are sent at once."
+            return PlainTextResponse(f"{text} Ask for less time or fewer tags.", 422)
 
         async def lines() -> AsyncIterator[bytes]:
             yield b"time,tag,value,quality\r\n"

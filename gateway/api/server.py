@@ -53,6 +53,7 @@ from gateway.api.guard import Guard
 from gateway.api.live import MESSAGE_BYTES_MAX, Hub
 from gateway.api.routes_flows import flow_routes
 from gateway.api.routes_shadows import shadow_routes
+from gateway.data.tasks import Tasks
 from gateway.engine.accounts import Accounts
 from gateway.engine.fleet import Fleet
 from gateway.engine.fleet_self import Differ
@@ -63,7 +64,6 @@ from gateway.engine.passwords import Cost
 from gateway.engine.restores import Restores
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_records import audit
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected
 
 

@@ -25,6 +25,7 @@ import httpx
 
 from gateway.api import otlp
 from gateway.api.exposition import families
+from gateway.data.web import client as new_client
 from gateway.engine.backoff import with_next_try
 from gateway.engine.models_http import body, retry_after_s, trouble, trust
 from gateway.engine.report import disk_report
@@ -96,9 +97,7 @@ class Telemetry:
             self._say("error", f"No telemetry is sent: {error}")
             return
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        async with httpx.AsyncClient(
-            verify=verify, timeout=REQUEST_S, limits=limits, trust_env=False
-        ) as client:
+        async with new_client(verify=verify, timeout=REQUEST_S, limits=limits) as client:
             pause_s = self._options.interval_s
             try:
                 while True:

@@ -18,10 +18,10 @@ from gateway.cli._logging import log_to_stderr
 from gateway.cli._values import port
 from gateway.cli.run import PORT, load, run_loop, serve, stop_on_signals
 from gateway.cli.screens import add_listen, screens
+from gateway.data.tasks import Tasks
 from gateway.engine.dashboards import seed
 from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.plant.judge import Raised, Verdict, judge
 from gateway.plant.plant import Plant, PlantEvent

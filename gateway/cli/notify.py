@@ -16,7 +16,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from gateway.engine.tasks import Tasks
+from gateway.data.tasks import Tasks
 
 _log = logging.getLogger("genba.notify")
 PARTS: Final = 3

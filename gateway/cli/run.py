@@ -22,6 +22,7 @@ from gateway.cli.notify import Notify
 from gateway.cli.screens import Screens, door, screens
 from gateway.cli.settings import Settings, read, take_settings
 from gateway.cli.ways import Ways
+from gateway.data.tasks import Tasks
 from gateway.engine import restoring
 from gateway.engine.clock import SystemClock
 from gateway.engine.dashboards import seed
@@ -29,7 +30,6 @@ from gateway.engine.explain import ExplainOptions
 from gateway.engine.history_days import HistoryLimits
 from gateway.engine.runtime import Runtime
 from gateway.engine.store_room import roomy_store
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.flow.document import Document
 from gateway.flow.lint import lint

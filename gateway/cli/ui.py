@@ -13,8 +13,8 @@ from gateway.cli.run import run_loop, stop_on_signals
 from gateway.cli.screens import door, screens
 from gateway.cli.settings import Settings, read, take_settings
 from gateway.cli.ways import Ways
+from gateway.data.tasks import Tasks
 from gateway.engine.clock import SystemClock
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 
 _log = logging.getLogger("genba.screens")

@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.cli._values import WANTED
 from gateway.cli.screens import Screens
+from gateway.data.tasks import Tasks
 from gateway.engine.runtime import Runtime
-from gateway.engine.tasks import Tasks
 
 _log = logging.getLogger("genba.run")
 

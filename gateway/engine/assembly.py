@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from gateway.data.tag import TagTable
+from gateway.data.tasks import Tasks
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.codec import pack_inputs
 from gateway.engine.connections import ConnectionDriver
@@ -29,7 +30,6 @@ from gateway.engine.store import Store
 from gateway.engine.store_letters import letter_key
 from gateway.engine.store_records import keep_letter
 from gateway.engine.tagbook import TagBook
-from gateway.engine.tasks import Tasks
 from gateway.engine.timed import TimedGate, TimedGraph, TimedRunner, TimedWorker
 from gateway.engine.wiring import rows
 from gateway.engine.workers import WorkerDriver

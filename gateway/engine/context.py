@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gateway.data.tag import TagTable
+from gateway.data.tasks import Tasks
 from gateway.engine.destinations import Destinations
 from gateway.engine.doors import BODY_BYTES_MAX, Door, Doors
 from gateway.engine.metrics import Lines, NodeStatus
 from gateway.engine.models_pool import ModelPool
 from gateway.engine.place import about
 from gateway.engine.secrets import Secrets
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError
 from gateway.flow.config import Secret
 from gateway.flow.generate import Ask, Generated, OnChunk

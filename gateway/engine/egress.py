@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
+from gateway.data.tasks import Tasks
 from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
     CONFIG_RETRY_S,
@@ -23,7 +24,6 @@ from gateway.engine.context import NodeContext
 from gateway.engine.feeder import DeadLetter, Feeder, ReadBlock
 from gateway.engine.outbox import LANE, Outbox
 from gateway.engine.split import split
-from gateway.engine.tasks import Tasks
 from gateway.engine.writegate import WriteGate
 from gateway.errors import ConfigError, Disconnected
 from gateway.flow.entries import OutboxOptions

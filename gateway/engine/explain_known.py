@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.data.alarm import AlarmEvent, AlarmState
+from gateway.data.tasks import Tasks
 from gateway.engine.explain_progress import Board, Progress
 from gateway.engine.store_alarms import alarm_event
 from gateway.engine.store_explain import Judgement, Key, find, judge
-from gateway.engine.tasks import Tasks
 from gateway.errors import Disconnected
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gateway.data.tasks import Tasks
 from gateway.engine.alarmbook import PRIORITIES
 from gateway.engine.executor import ThreadExecutor
 from gateway.engine.explain_draft import draft
@@ -23,7 +24,6 @@ from gateway.engine.explain_progress import Board
 from gateway.engine.explain_queue import Queue
 from gateway.engine.explain_reasons import Code, with_reason
 from gateway.engine.store_explain import Explained, Key, keep
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError
 from gateway.flow.generate import Ask
 from gateway.flow.models import OWN, LocalModel

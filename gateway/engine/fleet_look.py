@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.data.tasks import Tasks
 from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.fleet_book import Peer, Peers
 from gateway.engine.fleet_wire import ASK_S, Shown, ask
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, GatewayError, Rejected
 from gateway.flow.node import Clock
 

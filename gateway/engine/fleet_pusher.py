@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from gateway.data.tasks import Tasks
 from gateway.engine.fleet_book import Peers
 from gateway.engine.fleet_look import Pull, look
 from gateway.engine.fleet_push import Member, Push, Pushes, judged
 from gateway.engine.fleet_wire import ask
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 from gateway.flow.node import Clock
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.data.tasks import Tasks
 from gateway.engine.bookkeeping import flow_books
-from gateway.engine.tasks import Tasks
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:

@@ -217,7 +217,8 @@ def _port(cls: type[Node[Any]], end: str, side: str) -> Port:
         if wanted in ("", port.name):
             return port
     known = ", ".join(port.name for port in ports) or "none"
-    raise ConfigError(f"{end!r}: there is no such port.", hint=f"Its {side} are: {known}.")
+    hint = f"Its outputs are: {known}." if side == "outputs" else f"Its inputs are: {known}."
+    raise ConfigError(f"{end!r}: there is no such port.", hint=hint)
 
 
 def junit(outcomes: Sequence[Outcome]) -> str:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.data.tasks import Tasks
 from gateway.engine.assembly import Assembly, Border, Shop
 from gateway.engine.change import changed_sources, classes_of, closed
 from gateway.engine.closing import close_queues, drop_orphans, told
@@ -20,7 +21,6 @@ from gateway.engine.runner import FlowRunner
 from gateway.engine.store_entry import Revision
 from gateway.engine.store_records import revisions
 from gateway.engine.swap import Swap
-from gateway.engine.tasks import Tasks
 from gateway.engine.turn import ends_of, turn_of
 from gateway.engine.workers import WorkerDriver
 from gateway.errors import ConfigError

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from gateway.data.tasks import Tasks
 from gateway.engine.program import module_words
-from gateway.engine.tasks import Tasks
 from gateway.errors import GatewayError, Rejected
 from gateway.flow.node import Clock
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from gateway.data.alarm import AlarmEvent
+from gateway.data.tasks import Tasks, WantedLock
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.arrived import Arrived
 from gateway.engine.bookkeeping import Intake, base_of
@@ -33,7 +34,6 @@ from gateway.engine.store import Entry, Store
 from gateway.engine.store_state import Checkpoint
 from gateway.engine.tagbook import TagBook
 from gateway.engine.taps import Taps
-from gateway.engine.tasks import Tasks, WantedLock
 from gateway.engine.workers import WorkerDriver
 from gateway.flow.node import Clock
 

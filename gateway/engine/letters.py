@@ -120,7 +120,7 @@ class LetterDesk:
             finally:
                 self._going.discard(number)
             runner.inbox.put_now(entry, rows(message))
-            return f"{_given(message)} to {node} again."
+            return _given(message, node)
         entry.again = again = Again(decision)
         again.settled.add_done_callback(lambda settled: self._gone(number, settled))
         runner.inbox.put_now(entry, rows(message))
@@ -129,7 +129,7 @@ class LetterDesk:
                 await asyncio.shield(again.settled)
         except TimeoutError:
             return f"The disk is busy: {node} is given the message as soon as it can be stored."
-        return f"{_given(message)} to {node} again."
+        return _given(message, node)
 
     def _gone(self, number: int, settled: asyncio.Future[None]) -> None:
         self._going.discard(number)
@@ -199,6 +199,8 @@ class LetterDesk:
         return ("alarms" if "alarm" in items[0] else "events"), items
 
 
-def _given(message: Message) -> str:
+def _given(message: Message, node: str) -> str:
     size = rows(message)
-    return "1 row was given" if size == 1 else f"{size:,} rows were given"
+    if size == 1:
+        return f"1 row was given to {node} again."
+    return f"{size:,} rows were given to {node} again."

@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from gateway.data.tasks import Tasks
 from gateway.engine.models_answer import Answer, OnPiece
 from gateway.engine.models_spawn import STOP_S, reap, socket_path, spawned
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, Rejected
 from gateway.flow.generate import Ask
 
@@ -263,8 +263,8 @@ class Child:
             with suppress(ValueError):
                 how = f"by {signal.Signals(-code).name}"
         words = " ".join(self._tail.decode("utf-8", "replace").split())[-200:]
-        said = f" Its last words: {words}" if words else ""
-        return f"The process of the model {self._name} ended {how}.{said}"
+        text = f"The process of the model {self._name} ended {how}."
+        return f"{text} Its last words: {words}" if words else text
 
 
 def _same(made: T) -> T:

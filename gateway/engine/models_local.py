@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import models
+from gateway.data.tasks import Tasks
 from gateway.engine.backoff import Backoff
 from gateway.engine.models_answer import Answer, OnPiece
 from gateway.engine.models_child import Child
 from gateway.engine.models_turns import Turns
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected
 from gateway.flow.generate import Ask
 from gateway.flow.models import OWN, LocalModel, Model

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.data.tasks import Tasks
 from gateway.engine.models_answer import Answer, Answerer
 from gateway.engine.models_book import ModelBook
 from gateway.engine.models_choice import Choice, choose
@@ -26,7 +27,6 @@ from gateway.engine.models_tally import Tallies
 from gateway.engine.store import Store
 from gateway.engine.store_answers import Answers, Stored
 from gateway.engine.store_records import audit
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 from gateway.flow.config import Secret
 from gateway.flow.generate import Ask, Generated, OnChunk

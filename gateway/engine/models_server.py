@@ -18,6 +18,7 @@ from typing import Final
 
 import httpx
 
+from gateway.data import web
 from gateway.engine.backoff import Backoff
 from gateway.engine.models_answer import Answer, OnPiece, length_of, tokens_of
 from gateway.engine.models_http import (
@@ -241,10 +242,8 @@ class ServerRunner:
                     # Certificates of authorities are a large file, read in a thread.
                     path = self._state / self._model.ca if self._model.ca else None
                     context = await asyncio.to_thread(trust, path)
-                self._client = httpx.AsyncClient(
+                self._client = web.client(
                     verify=context,
-                    trust_env=False,
-                    follow_redirects=False,
                     timeout=httpx.Timeout(self._model.timeout_s, connect=10.0),
                     limits=httpx.Limits(max_connections=self._model.at_once),
                 )

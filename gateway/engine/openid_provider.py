@@ -21,6 +21,7 @@ import httpx
 import orjson
 from joserfc.jwk import Key
 
+from gateway.data import web
 from gateway.engine.openid_settings import OpenIdSettings, address
 from gateway.engine.openid_token import Expected, NotProvenError, UnknownKeyError, keys_of, verified
 from gateway.errors import ConfigError, Disconnected
@@ -209,7 +210,7 @@ class Provider:
         try:
             async with (
                 asyncio.timeout(WAIT_S),
-                httpx.AsyncClient(verify=self._trust, trust_env=False, timeout=WAIT_S) as client,
+                web.client(verify=self._trust, timeout=WAIT_S) as client,
                 client.stream(method, url, data=body, headers=head) as answer,
             ):
                 data = bytearray()

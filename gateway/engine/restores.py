@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from gateway.data.tasks import Tasks
 from gateway.engine import restoring, uploads
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError
 from gateway.flow.node import Clock
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.data.event import Event
 from gateway.data.tag import DERIVED_SHARE, TagTable
+from gateway.data.tasks import Tasks
 from gateway.engine.alarmbook import AlarmBook
 from gateway.engine.assembly import Shop
 from gateway.engine.clock import SystemClock
@@ -40,7 +41,6 @@ from gateway.engine.spans import Spans
 from gateway.engine.store import Store
 from gateway.engine.store_records import audit, newest_record
 from gateway.engine.tagbook import TagBook
-from gateway.engine.tasks import Tasks
 from gateway.engine.trial import Trials
 from gateway.engine.view import wires_of
 from gateway.engine.wear import WearMeter

@@ -145,22 +145,25 @@ class SetpointWatch:
         problem = f"{name} has no value." if seen is None else seen.problem(one.grant.input_age_s)
         if seen is None or problem:
             if is_over:
-                self._end(one, "unknown", f"{one.text} It cannot be read back: {problem}".strip())
+                why = f"It cannot be read back: {problem}"
+                self._end(one, "unknown", f"{one.text} {why}".strip())
             return
         is_new = one.seen is None or seen.mark != one.seen.mark
         is_equal = abs(seen.value - one.value) <= one.grant.tolerance
         if not is_over and not (is_new and is_equal):
             return
         one.after = seen
-        shown = f"{name} shows {seen.value:g}"
+        shown = f"{name} shows {seen.value:g}."
+        if is_equal and not is_new:
+            shown = f"{name} shows {seen.value:g} as before; no newer value came."
         if is_equal:
-            fresh = "" if is_new else " as before; no newer value came"
-            text = f"{one.text} {shown}{fresh}.".strip()
-            self._end(one, "written" if one.outcome == "sent" else one.outcome, text)
+            state: State = "written" if one.outcome == "sent" else one.outcome
+            self._end(one, state, f"{one.text} {shown}".strip())
         elif one.outcome == "sent":
-            self._end(one, "differs", f"It was written, but {shown} and not {one.value:g}.")
+            text = f"It was written, but {name} shows {seen.value:g} and not {one.value:g}."
+            self._end(one, "differs", text)
         else:
-            self._end(one, one.outcome, f"{one.text} {shown}.".strip())
+            self._end(one, one.outcome, f"{one.text} {shown}".strip())
 
     def _end(self, one: Setpoint, state: State, text: str) -> None:
         one.state, one.text = state, text

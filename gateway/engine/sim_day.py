@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from gateway.data.tasks import Tasks
 from gateway.engine.bookkeeping import flow_books
 from gateway.engine.crash import on_crash_point
 from gateway.engine.runtime import Runtime
@@ -21,7 +22,6 @@ from gateway.engine.sim_check import problems
 from gateway.engine.sim_loop import SimLoop
 from gateway.engine.sim_world import CRASH, Device, Receiver, World
 from gateway.engine.store_ledger import Ledger
-from gateway.engine.tasks import Tasks
 from gateway.errors import Disconnected
 from gateway.flow.document import Document
 

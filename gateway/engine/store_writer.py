@@ -17,13 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from gateway.data.tasks import Tasks
 from gateway.engine.crash import crash_point
 from gateway.engine.executor import Executor, InlineExecutor, ThreadExecutor
 from gateway.engine.store_entry import Entry, write_entry
 from gateway.engine.store_file import close_file, in_transaction, limit_file, open_file, take_lock
 from gateway.engine.store_journal import Retention, Segments
 from gateway.engine.store_state import Saved
-from gateway.engine.tasks import Tasks
 from gateway.errors import Disconnected
 
 T = TypeVar("T")

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from gateway.data.tag import TagTable
+from gateway.data.tasks import Tasks
 from gateway.engine.assembly import Shop
 from gateway.engine.connections import ConnectionDriver, close_quietly
 from gateway.engine.context import NodeContext
 from gateway.engine.doors import Doors
 from gateway.engine.metrics import Lines, NodeStatus
-from gateway.engine.tasks import Tasks
 from gateway.errors import ConfigError, Disconnected, GatewayError, Rejected
 from gateway.flow import registry
 from gateway.flow.browsing import Found, Step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from gateway.data.tasks import Tasks
 from gateway.engine.arrived import Arrived
 from gateway.engine.backoff import Backoff, with_next_try
 from gateway.engine.connections import (
@@ -19,7 +20,6 @@ from gateway.engine.inbox import Inbox
 from gateway.engine.lane import Block, Waiting
 from gateway.engine.outbox import Outbox
 from gateway.engine.questions import Questions
-from gateway.engine.tasks import Tasks
 from gateway.engine.wiring import rows
 from gateway.engine.writegate import WriteGate
 from gateway.errors import ConfigError, Disconnected, Rejected

@@ -165,15 +165,15 @@ def _notes(
         if key in left:
             yield _note(item, "left_out", left[key])
             continue
-        one, text = made[key], made[key].text
+        one, said, becomes = made[key], [made[key].text], names.get(key, "")
         verdict = one.verdict
         if loose.get(key):
             verdict = "changed"
-            text = f"{text} {loose[key]} of its wires lead to what was left out.".strip()
+            said.append(f"{loose[key]} of its wires lead to what was left out.")
         if one.config.get("connection") in export.absent:
-            text = f"{text} Its connection is not in the export: set the address."
-        becomes = names.get(key, "")
-        yield _note(item, verdict, text or f"Is now {becomes} ({one.type}).", becomes)
+            said.append("Its connection is not in the export: set the address.")
+        text = " ".join(filter(None, said)) or f"Is now {becomes} ({one.type})."
+        yield _note(item, verdict, text, becomes)
     for item in export.settings:
         if name := export.used.get(item["id"]):
             text = f"Is now the connection {name}. Users, passwords and keys are not in an export."

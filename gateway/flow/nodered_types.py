@@ -92,7 +92,7 @@ def _inject(export: Export, item: Item) -> Result:
         value = float(text_of(item, "payload") == "true" or item.get("payload") is True)
     if kind not in ("num", "bool") or value is None or not math.isfinite(value):
         return Left(
-            f"It sends {kind or 'something'} that is no number. test.inject sends numbers; a "
+            f"It sends {kind or 'str'} that is no number. test.inject sends numbers; a "
             "source needs no trigger here."
         )
     tag = tag_of(text_of(item, "topic")) or tag_of(text_of(item, "name")) or "inject"

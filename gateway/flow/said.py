@@ -120,14 +120,17 @@ class Sayings:
         spots = [m.start() for m in _BETWEEN.finditer(text)]
         if 0 < len(spots) < _SENTENCES_MAX:
             several = self._several(text, [-1, *spots, len(text)], depth)
-            one = several if several[1] > one[1] else one
+            one = several if several[1] >= one[1] else one
         if depth < _DEPTH_MAX and (found := _PLACE.fullmatch(text)):
             inner, weight = self._said(found[2], depth + 1)
             one = (found[1] + inner, weight) if weight >= one[1] else one
         return one
 
     def _several(self, text: str, cuts: list[int], depth: int) -> tuple[str, int]:
-        """Sentence by sentence, cut where most of it is known."""
+        """Sentence by sentence, cut where most of it is known, and rather cut than not.
+
+        Or the last value of a sentence would swallow the sentence behind it.
+        """
         best: list[tuple[int, list[tuple[str, bool]]]] = [(0, [])]
         for end in range(1, len(cuts)):
             options = []
@@ -136,7 +139,7 @@ class Sayings:
                 said, weight = self._one(part, depth)
                 before, parts = best[begin]
                 options.append((before + weight, [*parts, (said, weight > 0)]))
-            best.append(max(options, key=lambda option: (option[0], -len(option[1]))))
+            best.append(max(options, key=lambda option: (option[0], len(option[1]))))
         weight, parts = best[-1]
         joined = parts[0][0]
         for (_, was), (said, known) in pairwise(parts):

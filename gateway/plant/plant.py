@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from gateway.data.tasks import Tasks
 from gateway.engine.clock import SystemClock
-from gateway.engine.tasks import Tasks
 from gateway.errors import FaultError
 from gateway.plant import broker, child, faults
 from gateway.plant import manifest as manifests

@@ -20,13 +20,13 @@ from gateway.api.client import Client
 from gateway.api.exposition import metrics_text
 from gateway.api.exposition_names import BY_NAME
 from gateway.api.telemetry import Telemetry, TelemetryOptions
+from gateway.data.tasks import Tasks
 from gateway.engine.clock import SystemClock
 from gateway.engine.graph import Graph
 from gateway.engine.runner import FlowRunner
 from gateway.engine.runtime import Runtime
 from gateway.engine.spans import SPANS_MAX, Spans, name_number
 from gateway.engine.spans import Span as Ours
-from gateway.engine.tasks import Tasks
 from gateway.engine.timed import TimedGraph
 from gateway.flow.document import Document
 from tests.api.collector import Collector, collecting, values

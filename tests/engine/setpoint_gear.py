@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gateway import Batch, Config, Message, Outputs, Sink, TagTable, Transform
+from gateway.data.tasks import Tasks
 from gateway.engine.context import NodeContext, Secrets
 from gateway.engine.destinations import Destinations
 from gateway.engine.doors import Doors
 from gateway.engine.metrics import Lines, NodeStatus
 from gateway.engine.principal import Principal
 from gateway.engine.runtime import Runtime
-from gateway.engine.tasks import Tasks
 from gateway.flow import registry
 from gateway.flow.document import Document
 from gateway.flow.grant import Grant

@@ -11,6 +11,7 @@ import pytest
 
 from gateway import Batch, Reading, TagTable
 from gateway.data.alarm import AlarmEvent
+from gateway.data.tasks import WantedLock
 from gateway.engine import runner, store_writer
 from gateway.engine.arrived import Arrived
 from gateway.engine.clock import SystemClock
@@ -18,7 +19,6 @@ from gateway.engine.codec import unpack_inputs
 from gateway.engine.graph import Graph, Result
 from gateway.engine.spans import Spans
 from gateway.engine.store import Entry, Store
-from gateway.engine.tasks import WantedLock
 from gateway.errors import Disconnected
 from gateway.flow.entries import OutboxOptions
 from tests.engine.gear import NS, T0, Script, flow, kill, lent, started, until

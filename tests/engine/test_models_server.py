@@ -11,6 +11,7 @@ import pytest
 
 from gateway import ConfigError, Disconnected, Rejected
 from gateway.engine.models_wire import Events
+from tests.cancels import cancelled_twice
 from tests.engine.llm_server import chunk, gives, hangs, says, sends, serving, streams
 from tests.engine.models_gear import ask, gear, server
 
@@ -175,6 +176,19 @@ async def test_silence_ends_at_the_deadline_and_the_server_is_told(tmp_path: Pat
                 await g.pool.generate(ask(deadline_s=deadline_s))
             deadline_s *= 2
         await asyncio.wait_for(s.gone.wait(), 20)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_second_cancel_does_not_disturb_the_closing(tmp_path: Path, turns: int) -> None:
+    """As when a deadline ends inside another one: httpx alone would keep the connection."""
+    async with gear(tmp_path) as g, serving(hangs(), gives("free")) as s:
+        await g.set({"a": server(s.url, at_once=1)})
+        task = asyncio.ensure_future(g.pool.generate(ask("1", deadline_s=30)))
+        while not s.bodies:
+            await asyncio.sleep(0.01)
+        await cancelled_twice(task, turns)
+        await asyncio.wait_for(s.gone.wait(), 20)
+        assert (await g.pool.generate(ask("2"))).text == "free"
 
 
 async def test_who_gives_up_waiting_closes_the_stream(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.engine.tasks import Tasks
+from gateway.data.tasks import Tasks
 
 _CHUNK = 65_536
 _TICK_S = 0.02

@@ -22,9 +22,9 @@ import psutil
 
 from gateway import Batch, Config, Disconnected, Message, Port, Reading, Sink, Source
 from gateway.api.server import Server
+from gateway.data.tasks import Tasks
 from gateway.engine.runtime import Runtime
 from gateway.engine.store import Retention
-from gateway.engine.tasks import Tasks
 from gateway.flow import registry
 from gateway.flow.document import Document
 

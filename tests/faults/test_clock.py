@@ -31,7 +31,7 @@ import aiomqtt
 import orjson
 import pytest
 
-from gateway.engine.tasks import Tasks
+from gateway.data.tasks import Tasks
 from tests.faults.figures import record
 from tests.plant.product import Product, broker, free_port, until
 

@@ -27,7 +27,7 @@ import aiomqtt
 import psutil
 import pytest
 
-from gateway.engine.tasks import Tasks
+from gateway.data.tasks import Tasks
 from gateway.plant.broker import mosquitto
 from tests.faults import flood
 from tests.faults.figures import record

@@ -17,8 +17,8 @@ from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from gateway import ConfigError, TagTable
+from gateway.data.tasks import Tasks
 from gateway.engine.clock import SystemClock
-from gateway.engine.tasks import Tasks
 from gateway.flow.harness import BenchContext, make
 from nodes.modbus._frame import crc16, mbap, rtu
 from nodes.modbus.connection import ModbusConnection

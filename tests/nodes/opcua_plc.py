@@ -24,8 +24,8 @@ from asyncua.server.user_managers import UserManager
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway import Batch, ConfigError, Disconnected, Event, Reading, TagTable
+from gateway.data.tasks import Tasks
 from gateway.engine.clock import SystemClock
-from gateway.engine.tasks import Tasks
 from gateway.flow.harness import BenchContext
 from nodes.opcua.connection import OpcuaConnection
 from nodes.opcua.source import OpcuaSource

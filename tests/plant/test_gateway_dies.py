@@ -16,8 +16,8 @@ import aiomqtt
 import orjson
 import pytest
 
+from gateway.data.tasks import Tasks
 from gateway.engine.clock import SystemClock
-from gateway.engine.tasks import Tasks
 from tests.plant.product import Product, broker, changes, free_port, until
 
 pytestmark = [pytest.mark.plant, pytest.mark.slow]

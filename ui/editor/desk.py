@@ -20,7 +20,7 @@ from ui.editor.release import rivalry
 from ui.editor.session import Session, Tab
 from ui.editor.tree import Fields, Tree
 from ui.editor.view import CATEGORIES, catalogue
-from ui.i18n import _
+from ui.i18n import _, told
 from ui.session import api, me
 
 CHECK_S: Final = 10.0
@@ -128,7 +128,7 @@ class Desk:
                 step = self.session.undo if event.args == "undo" else self.session.redo
                 step(self.tab)
             except GatewayError as error:
-                text = _("This step cannot be taken: {why}", why=str(error))
+                text = _("This step cannot be taken: {why}", why=told(error))
                 self._say("refused", {"text": text})
                 self._say("status", self.session.status(self.tab))
         await self.panel.refresh()

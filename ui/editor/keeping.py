@@ -149,12 +149,14 @@ class Keeper:
             mine: dict[str, Side] = {clash.row()["key"]: "mine" for clash in asked}
             after = merged(self._before, session.tree, theirs, mine)
         except ConfigError as error:
-            text = f"{name_of(other.by)} saved this draft from elsewhere, and it does not go "
-            text += f"together with yours, which counts. {error}"
+            text = (
+                f"{name_of(other.by)} saved this draft from elsewhere, and it does not go together "
+                f"with yours, which counts. {error}"
+            )
         else:
             if asked:
-                text += " Where both changed the same, yours counts: "
-                text += ", ".join(clash.about for clash in asked) + "."
+                names = ", ".join(clash.about for clash in asked)
+                text += f" Where both changed the same, yours counts: {names}."
             session.take(after)
         session.say_all("notice", {"text": text})
         self._later("save", 0.0, self.save)

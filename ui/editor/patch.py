@@ -155,10 +155,17 @@ def inserted(mapping: Mapping[str, Any], key: str, index: int, value: Any) -> di
 
 def named(change: Change) -> str:
     """What a change is about, for people."""
-    words = {"nodes": "The node", "connections": "The connection", "wires": "The wire"}
-    words |= {"subflows": "The subflow", "subnodes": "The node", "subwires": "The wire"}
     name = text_of_key(change.id)
-    return f"{words.get(change.section, change.section.capitalize())} {name!r}"
+    match change.section:
+        case "nodes" | "subnodes":
+            return f"The node {name!r}"
+        case "wires" | "subwires":
+            return f"The wire {name!r}"
+        case "connections":
+            return f"The connection {name!r}"
+        case "subflows":
+            return f"The subflow {name!r}"
+    return f"{change.section.capitalize()} {name!r}"
 
 
 __all__ = ["Change", "Patch", "Stale", "diff", "inserted", "named", "patched", "same"]

@@ -237,10 +237,11 @@ def misfit(tree: Tree, link: Link, links: Iterable[Link]) -> str:
     if into is None and ports_of(tree, link.target, "inputs") is not None:
         return f"{link.target} has no input {link.target_port!r}."
     if out is not None and into is not None and out.carries != into.carries:
-        return (
+        text = (
             f"{link.source}.{out.name} gives {out.carries}, but {link.target}.{into.name} takes "
-            f"{into.carries}.{_bridge(out.carries, into.carries)}"
+            f"{into.carries}."
         )
+        return f"{text} {_bridge(out.carries, into.carries)}".strip()
     links = list(links)
     if any(one.key == link.key for one in links):
         return "This wire is there already."
@@ -255,10 +256,10 @@ def misfit(tree: Tree, link: Link, links: Iterable[Link]) -> str:
 def _bridge(gives: str, takes: str) -> str:
     """What kind of node goes between."""
     between = {
-        ("samples", "windows"): " Put a window node between, such as window.tumbling.",
-        ("windows", "samples"): " Put a feature node between, such as feature.statistics.",
-        ("samples", "alarms"): " Put an alarm node between, such as alarm.limit.",
-        ("events", "samples"): " Put compute.json between.",
+        ("samples", "windows"): "Put a window node between, such as window.tumbling.",
+        ("windows", "samples"): "Put a feature node between, such as feature.statistics.",
+        ("samples", "alarms"): "Put an alarm node between, such as alarm.limit.",
+        ("events", "samples"): "Put compute.json between.",
     }
     return between.get((gives, takes), "")
 

@@ -25,18 +25,34 @@ _FLOW: Final = (
     "lint_tests lint_units lint_wires lint_writes notation registry shape shape_subflow subflow "
     "tag_csv template units variables widgets window_base window_config yaml_read"
 )
+_IMPORTS: Final = "compare models nodered nodered_devices nodered_export nodered_types picture"
 _ENGINE: Final = (
     "backoff ballast change connections context deploy egress flows foresight health ingress "
     "recovery store store_archive store_entry store_file store_room store_state store_writer "
     "succession trial turn workers writegate"
 )
+_REFUSING: Final = (
+    "accounts backup catch dashboards destinations explain faults feeder fleet "
+    "fleet_book fleet_file fleet_look fleet_push fleet_pusher flowsinks flowtest grantbook "
+    "history_days inject jobs letters logins make_test models_book models_child models_http "
+    "models_local models_pool models_server openid openid_people openid_provider openid_settings "
+    "openid_token passwords passwords_easy prompts release restores roles rowgate sealed_file "
+    "secrets sessions setpoint setpoint_watch setpoints shadow shadows store_audit store_drafts "
+    "store_records trace trace_recorded uploads writeledger"
+)
+_API: Final = "certificate gate guard live routes_[!o]* routes_openid"
 SOURCES: Final = (
     "nodes/**/*.py",
     "gateway/data/alarm.py",
     "gateway/data/table.py",
     "gateway/data/tag.py",
-    *(f"gateway/flow/{name}.py" for name in _FLOW.split()),
-    *(f"gateway/engine/{name}.py" for name in _ENGINE.split()),
+    *(f"gateway/flow/{name}.py" for name in f"{_FLOW} {_IMPORTS}".split()),
+    *(f"gateway/engine/{name}.py" for name in f"{_ENGINE} {_REFUSING}".split()),
+    *(f"gateway/api/{name}.py" for name in _API.split()),
+    "gateway/cli/update.py",
+    "ui/editor/*.py",
+    "ui/engine.py",
+    "ui/proxy.py",
 )
 """Where sentences are said that the screens show."""
 _PARTS: Final = re.compile(
@@ -44,13 +60,21 @@ _PARTS: Final = re.compile(
     r"|nodes/mqtt/_(codec|session)"
     r"|nodes/mqtt/connection|nodes/opcua/(_errors|_open|_trust|_session|_history|connection)"
     r"|nodes/_line|gateway/flow/(findings|effects)|gateway/engine/health"
+    r"|gateway/engine/(dashboards|destinations|fleet_push|flowtest|letters|prompts)\.py"
+    r"|gateway/engine/(roles|rowgate)\.py"
+    r"|gateway/engine/(models_(child|pool|server)|setpoint_watch)|ui/editor/patch"
 )
 """Files that put sentences together from parts, which then are collected too."""
-_NOT_SAID: Final = frozenset(("Field", "Example", "Port", "compile", "getLogger", "warns"))
+_NOT_SAID: Final = frozenset(
+    ("Field", "Query", "Example", "Port", "compile", "getLogger", "warns", "_", "N_")
+)
 _ENDS: Final = (".", "?", "!", ".)")
 _EXPANDED_MAX: Final = 8
+_BEHIND: Final = re.compile(r"(?<=[.?!]) \{\w+\}$")
+"""What stands behind a sentence is one of its own, and told as such."""
 _UNSAID: Final = re.compile(
-    r"^(SELECT|INSERT|CREATE|PRAGMA|REPLACE|DELETE|UPDATE)\b|\n|comes first"
+    r"^(SELECT|INSERT|CREATE|PRAGMA|REPLACE|DELETE|UPDATE|WHERE|Bearer|genba)\b|\n|comes first"
+    r"|%[sd]|=\"|^<|^\"|^\{(LETTER_)?SQL\}"
 )
 
 
@@ -58,7 +82,7 @@ def sentences() -> Iterator[tuple[str, str]]:
     """(place, template) of everything that is said; what reads alike is given once."""
     known: set[tuple[str, ...]] = set()
     paths = {path for pattern in SOURCES for path in ROOT.glob(pattern)}
-    found = [*_shipped()]
+    found = [*_shipped(), ("gateway/errors.py", "{whole} ({feature} is {number})")]
     for path in sorted(paths):
         place = path.relative_to(ROOT).as_posix()
         texts = said_in(path.read_text("utf-8"), parts=bool(_PARTS.match(place)))
@@ -118,7 +142,7 @@ def said_in(source: str, *, parts: bool = False) -> Iterator[str]:
 
 def _sentence(text: str, *, is_error: bool, parts: bool) -> str:
     """A text as it is shown; empty for what is no sentence."""
-    text = text.strip()
+    text = _BEHIND.sub("", text.strip())
     bare = FIELD.sub("", text)
     if text.startswith("{whole}"):
         return text

@@ -4,6 +4,7 @@ import { reactive } from 'vue';
 import { live } from '../lib/live.js';
 import { duration, number, unit } from '../lib/format.js';
 import { language, t } from '../lib/i18n.js';
+import { said } from '../lib/said.js';
 
 export const SHAPE = {
   spike: t('a short peak'), step: t('a jump that stays'), drift: t('a slow way off'),
@@ -36,7 +37,7 @@ export const lead = (seconds) => {
 export function follow(alarm, occurrence) {
   const state = reactive({ found: null, said: '' });
   const end = live.subscribe({ explain: [alarm, occurrence], language: language() }, (found) => {
-    if (found?.error) state.said = found.error;
+    if (found?.error) state.said = said(found.error);
     else state.found = found;
   });
   return { state, end };

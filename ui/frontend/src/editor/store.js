@@ -78,7 +78,7 @@ export function makeStore(props, emit) {
     const [resolve, reject] = asked.get(id) || [];
     asked.delete(id);
     if (isGood) resolve?.(values);
-    else reject?.(new Error(values));
+    else reject?.(new Error(said(values)));
   };
   store.open = (name, args = {}) => { store.dialog.name = name; store.dialog.args = args; };
 

@@ -4,6 +4,7 @@ import { computed, inject, provide, reactive, ref, shallowRef } from 'vue';
 import { get } from '../lib/api.js';
 import { live } from '../lib/live.js';
 import { t } from '../lib/i18n.js';
+import { said as told } from '../lib/said.js';
 
 const KEY = Symbol('form');
 const TAGS_AGE_MS = 30_000;
@@ -45,7 +46,7 @@ export function makeStore(props, emit) {
     const [resolve, reject] = asked.get(id) || [];
     asked.delete(id);
     if (isGood) resolve?.(values);
-    else reject?.(new Error(values));
+    else reject?.(new Error(told(values)));
   };
   // Do something; what was refused is said by the editor, and the controls go back.
   store.act = async (what, args) => {

@@ -3,7 +3,8 @@ import { t } from './i18n.js';
 import { said } from './said.js';
 
 export class Refused extends Error {
-  constructor(text, status) { super(text); this.status = status; }
+  // `english` is what the gateway itself wrote, for code that must know which refusal it is.
+  constructor(text, status) { super(said(text)); this.english = text; this.status = status; }
 }
 
 // What a page asks by itself (background) keeps no session alive.
@@ -23,7 +24,7 @@ export async function ask(method, path, body, { background = false, raw = false 
   if (answer.status === 401 && answer.headers.has('WWW-Authenticate') && location.pathname !== '/login') {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  if (!answer.ok) throw new Refused(said(await answer.text()) || answer.statusText, answer.status);
+  if (!answer.ok) throw new Refused(await answer.text() || answer.statusText, answer.status);
   if (raw) return answer;
   const text = await answer.text();
   return text ? JSON.parse(text) : null;

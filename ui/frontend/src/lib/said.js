@@ -52,7 +52,7 @@ export class Sayings {
     const spots = [...text.matchAll(BETWEEN)].map((m) => m.index);
     if (spots.length && spots.length < SENTENCES_MAX) {
       const several = this.several(text, [-1, ...spots, text.length], depth);
-      if (several[1] > one[1]) one = several;
+      if (several[1] >= one[1]) one = several;
     }
     const found = depth < DEPTH_MAX && PLACE.exec(text);
     if (found) {
@@ -62,7 +62,8 @@ export class Sayings {
     return one;
   }
 
-  // Sentence by sentence, cut where most of it is known.
+  // Sentence by sentence, cut where most of it is known, and rather cut than not: or the last value
+  // of a sentence would swallow the sentence behind it.
   several(text, cuts, depth) {
     const best = [[0, []]];
     for (let end = 1; end < cuts.length; end += 1) {
@@ -71,7 +72,7 @@ export class Sayings {
         const [said, weight] = this.one(text.slice(cuts[begin] + 1, cuts[end]), depth);
         const [before, parts] = best[begin];
         const option = [before + weight, [...parts, [said, weight > 0]]];
-        if (!most || option[0] > most[0] || (option[0] === most[0] && option[1].length < most[1].length)) most = option;
+        if (!most || option[0] > most[0] || (option[0] === most[0] && option[1].length > most[1].length)) most = option;
       }
       best.push(most);
     }

@@ -9,7 +9,7 @@ export async function fresh(work) {
   try {
     return await work();
   } catch (error) {
-    if (error.status !== 403 || !error.message.startsWith('Give your password again first')) throw error;
+    if (error.status !== 403 || !error.english?.startsWith('Give your password again first')) throw error;
   }
   if (!(await new Promise((resolve) => Object.assign(question, { isOpen: true, answer: resolve })))) return undefined;
   return work();
