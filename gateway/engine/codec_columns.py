@@ -42,14 +42,23 @@ _PROBED: Final = 3  # Of noise so many high planes are tried; those below are as
 _WORTH: Final = 0.95  # A plane that deflate makes no smaller than this is left alone.
 
 
-def put_ints(out: Writer, column: Ints, *, depth: int = 0) -> None:
-    """Write a column (n,); the reader has to know its length."""
+def put_ints(
+    out: Writer, column: Ints, *, depth: int = 0, ends: tuple[int, int] | None = None
+) -> None:
+    """Write a column (n,); the reader has to know its length.
+
+    Args:
+        out: Where to.
+        column: (n,).
+        depth: How deep it stands in another.
+        ends: The least and the greatest number, where these are known.
+    """
     n = len(column)
     if n < 2:
         if n:
             out.signed(int(column[0]))
         return
-    low, high = _ends(column)
+    low, high = ends or _ends(column)
     if low == high:
         out.byte(0)
         out.signed(low)
@@ -156,11 +165,13 @@ def _put_multiples(out: Writer, column: Ints, low: int, high: int, depth: int) -
     """Write a column whose distances are multiples of a unit as these."""
     for index, unit in enumerate(_UNITS):
         if (high - low) % unit == 0:
-            multiples, rest = np.divmod((column - np.int64(low)).view(np.uint64), np.uint64(unit))
-            if not rest.any():
+            distance = (column - np.int64(low)).view(np.uint64)
+            multiples = distance // np.uint64(unit)  # To divide once and multiply is the fastest.
+            if np.array_equal(multiples * np.uint64(unit), distance):
                 out.byte(_UNIT + index)
                 out.signed(low)
-                put_ints(out, multiples.view(np.int64), depth=depth + 1)
+                most = (high - low) // unit
+                put_ints(out, multiples.view(np.int64), depth=depth + 1, ends=(0, most))
                 return True
     return False
 

@@ -73,11 +73,13 @@ def pack_step(inputs: Sequence[tuple[str, str, Message]], now: int) -> bytes:
     for node, port, message in inputs:
         out.rows += MESSAGE_ROWS
         if isinstance(message, Batch):
-            _put_head(out, names, node, port, _SAMPLES | _goodness(message))
-            _put_batch(out, message, now)
+            goodness = _goodness(message)
+            _put_head(out, names, node, port, _SAMPLES | goodness)
+            _put_batch(out, message, now, is_good=bool(goodness))
         elif isinstance(message, Windows):
-            _put_head(out, names, node, port, _WINDOWS | _goodness(message.rows))
-            _put_windows(out, message, now)
+            goodness = _goodness(message.rows)
+            _put_head(out, names, node, port, _WINDOWS | goodness)
+            _put_windows(out, message, now, is_good=bool(goodness))
         elif isinstance(message[0], AlarmEvent):
             _put_head(out, names, node, port, _ALARMS)
             _put_alarms(out, message)
@@ -187,13 +189,13 @@ def _take_input(data: Reader, names: Names, now: int) -> tuple[str, str, Message
     return node, port, message
 
 
-def _put_batch(out: Writer, batch: Batch, now: int) -> None:
+def _put_batch(out: Writer, batch: Batch, now: int, *, is_good: bool) -> None:
     n = len(batch)
     out.count(n)
     put_ints(out, _whole(batch.tag, np.uint16, n))
     put_ints(out, _whole(batch.ts, np.int64, n) - np.int64(now))
     put_values(out, _column(batch.value, np.float64, n))
-    if np.count_nonzero(batch.quality):
+    if not is_good:
         put_ints(out, _whole(batch.quality, np.uint32, n))
 
 
@@ -206,7 +208,7 @@ def _take_batch(data: Reader, now: int, *, is_good: bool) -> Batch:
     return Batch(tag, ts, value, quality)
 
 
-def _put_windows(out: Writer, windows: Windows, now: int) -> None:
+def _put_windows(out: Writer, windows: Windows, now: int, *, is_good: bool) -> None:
     k = len(windows)
     out.count(k)
     start, end = _whole(windows.start, np.int64, k), _whole(windows.end, np.int64, k)
@@ -214,7 +216,7 @@ def _put_windows(out: Writer, windows: Windows, now: int) -> None:
     put_ints(out, start - np.int64(now))
     put_ints(out, end - start)
     put_ints(out, _whole(windows.offset, np.int64, k + 1))
-    _put_batch(out, windows.rows, now)
+    _put_batch(out, windows.rows, now, is_good=is_good)
 
 
 def _take_windows(data: Reader, now: int, *, is_good: bool) -> Windows:

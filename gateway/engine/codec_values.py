@@ -64,9 +64,11 @@ def put_values(out: Writer, values: Floats) -> None:
         if n >= _SAMPLE_MIN:
             _, fits = _wholes(values[(_SPREAD * n).astype(np.intp)], tried)
             tried = np.unique(fits.argmax(axis=0)[fits.any(axis=0)])
+            for form in tried[fits[tried].all(axis=1)].tolist():
+                if _put_alike(out, values, bits, form):
+                    return
         numbers, fits = _wholes(values, tried)
-        for_all: list[bool] = np.all(fits, axis=1).tolist()
-        if True in for_all:
+        if True in (for_all := np.all(fits, axis=1).tolist()):
             index = for_all.index(True)
             out.byte(int(tried[index]))
             put_ints(out, numbers[index].astype(np.int64))
@@ -122,6 +124,18 @@ def _wholes(values: Floats, forms: Ints) -> tuple[Floats, Flags]:
     fits: Flags = found.view(np.int64) == values.view(np.int64)
     fits &= np.abs(numbers) <= _WHOLE_MAX
     return numbers, fits
+
+
+def _put_alike(out: Writer, values: Floats, bits: Ints, form: int) -> bool:
+    """Write many values that are integers of one form, if all are: what a plant sends mostly."""
+    numbers = np.rint(values * _POWERS[form]) + 0.0  # As in `_wholes`.
+    found = numbers / _POWERS[form] if form & 1 else numbers * _FACTORS[form]
+    low, high = float(numbers.min()), float(numbers.max())  # A NaN is within no limits.
+    fits = low >= -_WHOLE_MAX and high <= _WHOLE_MAX and np.array_equal(found.view(np.int64), bits)
+    if fits:
+        out.byte(form)
+        put_ints(out, numbers.astype(np.int64), ends=(int(low), int(high)))
+    return fits
 
 
 def _prefer_wholes(

@@ -127,6 +127,11 @@ class Egress:
         return any(feeder.outbox.is_full for feeder in self._feeders)
 
     @property
+    def is_tight(self) -> bool:
+        """True while more is to come in small parts only; see `Outbox`."""
+        return any(feeder.outbox.is_tight for feeder in self._feeders)
+
+    @property
     def is_full(self) -> bool:
         """True while an outbox is past its limit, whatever its policy does about it."""
         return any(f.is_dropping or f.outbox.is_full for f in self._feeders)

@@ -23,6 +23,8 @@ LANE: Final = "#"
 """Between a sink's id and the number of a lane in the name of an outbox; no id has it."""
 LIVE_TURNS: Final = 4
 """So many writes of new messages for one of the backlog, when both wait."""
+ROOM_BYTES: Final = 16_000_000
+"""With less room than this a flow that loses nothing is given little at a time [bytes]."""
 
 
 class Outbox(Spool):
@@ -37,6 +39,15 @@ class Outbox(Spool):
     def is_full(self) -> bool:
         """True while a flow that wants to lose nothing must wait."""
         return self.options.when_full == "block" and self.bytes > self.options.bytes_max
+
+    @property
+    def is_tight(self) -> bool:
+        """True while more is to come in small parts only: it spills, or will soon be full."""
+        if self.rows > self.memory_rows_max:
+            return True
+        return (
+            self.options.when_full == "block" and self.bytes > self.options.bytes_max - ROOM_BYTES
+        )
 
     # ------------------------------------------------------------------ what comes in
 

@@ -17,7 +17,7 @@ from gateway.engine.arrived import Arrived
 from gateway.engine.codec import pack_inputs, unpack_inputs
 from gateway.engine.lane import Waiting
 from gateway.engine.store_entry import GapRow
-from gateway.engine.wiring import Input
+from gateway.engine.wiring import Input, rows
 from gateway.errors import StateError
 from gateway.flow.gaps import TOPIC
 from gateway.flow.node import Message
@@ -151,6 +151,20 @@ def storable(inputs: list[Input], now: int) -> tuple[list[Input], list[tuple[Inp
         else:
             kept.append(item)
     return kept, refused
+
+
+def in_steps(entries: Sequence[Arrived], rows_max: int) -> list[list[Arrived]]:
+    """What arrived in order, cut into parts of about `rows_max` rows; one at least."""
+    parts: list[list[Arrived]] = [[]]
+    size = 0
+    for entry in entries:
+        more = sum(rows(message) for _, message in entry.outputs)
+        if size and size + more > rows_max:
+            parts.append([])
+            size = 0
+        parts[-1].append(entry)
+        size += more
+    return parts
 
 
 def merged(entries: Sequence[Arrived]) -> list[Input]:

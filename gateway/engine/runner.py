@@ -20,13 +20,16 @@ from gateway.engine.crash import crash_point
 from gateway.engine.graph import Input, rows
 from gateway.engine.journal import settled, stored
 from gateway.engine.keeper import Keeper
-from gateway.engine.packing import gaps_of, merged, positions_of, storable
+from gateway.engine.packing import gaps_of, in_steps, merged, positions_of, storable
 from gateway.engine.place import of_batch
 from gateway.engine.store import Entry
 from gateway.engine.turn import Turn
 from gateway.flow.node import Message
 
 STEP_ROWS_MAX: Final = 8_192
+STEPS_A_COMMIT: Final = 4
+"""So many full steps' input may be stored together when more comes in than the disk takes one by
+one: a commit waits for the disk, however little is in it."""
 MARK_S: Final = 1.0  # What sinks took is noted so soon, though nothing comes in.
 NAP_S: Final = 0.005  # Shortest wait for a timer: while the clock is slowed, time hardly moves.
 
@@ -52,13 +55,18 @@ class FlowRunner(Keeper):
                 while full := [e for e in self.egresses.values() if e.holds_up]:
                     await full[0].wait_for_room()
                     await self._note_taken()
-            self._taken = await self.inbox.take(STEP_ROWS_MAX, self._patience_s())
+            self._taken = await self.inbox.take(self._take_max(), self._patience_s())
             async with self.lock:
                 entries, self._taken = self._taken, []
                 await self._serve(entries)
             if not entries:
                 await self._note_taken()
             await asyncio.sleep(0)
+
+    def _take_max(self) -> int:
+        """How many rows to take: few where a sink has no room for what they become."""
+        is_tight = any(egress.is_tight for egress in self.egresses.values())
+        return STEP_ROWS_MAX if is_tight or not self.durable else STEP_ROWS_MAX * STEPS_A_COMMIT
 
     def _patience_s(self) -> float | None:
         """How long to wait for input: until a timer is due, or a sink has taken something."""
@@ -83,68 +91,83 @@ class FlowRunner(Keeper):
             ahead: False to serve these and no more.
         """
         ready = await self._commit(entries)
-        while ready is not None:
-            coming = await self._begin_next(ready.now) if ahead else None
+        while ready:
+            coming = await self._begin_next(ready[-1].now) if ahead else None
             try:
-                await self._step(ready)
+                await self._step_all(ready)
             except asyncio.CancelledError:
                 if coming is not None:
                     coming.cancel()
                 raise
             except Exception:
-                if coming is not None and (ready := await coming) is not None:
-                    await self._step(ready)  # It is in the journal.
+                if coming is not None:
+                    await self._step_all(await coming)  # They are in the journal.
                 raise
-            ready = await coming if coming is not None else None
+            ready = await coming if coming is not None else []
 
-    async def _begin_next(self, after: int) -> asyncio.Task[Ready | None] | None:
+    async def _step_all(self, ready: Sequence[Ready]) -> None:
+        """Step all records of one commit; an error of ours in one keeps none of the others."""
+        for index, one in enumerate(ready):
+            if index:
+                await asyncio.sleep(0)  # The event loop is for others too.
+            try:
+                await self._step(one)
+            except Exception:
+                await self._step_all(ready[index + 1 :])  # They are in the journal.
+                raise
+
+    async def _begin_next(self, after: int) -> asyncio.Task[list[Ready]] | None:
         """Have what waits in the inbox committed meanwhile, if anything does."""
         is_free = self.durable and not self.lock.is_wanted
         if not is_free or not len(self.inbox) or any(e.holds_up for e in self.egresses.values()):
             return None
-        entries = await self.inbox.take(STEP_ROWS_MAX, 0.0)
+        entries = await self.inbox.take(self._take_max(), 0.0)
         coming = self._ahead.start("commit", self._commit(entries, after))
         for _ in range(3):  # So that it is with the writer's thread before the step begins.
             await asyncio.sleep(0)
         return coming
 
-    async def _commit(self, entries: Sequence[Arrived], after: int = 0) -> Ready | None:
-        """Have a step on the disk, timers too, then tell the sources.
+    async def _commit(self, entries: Sequence[Arrived], after: int = 0) -> list[Ready]:
+        """Have some steps on the disk, timers too, then tell the sources.
 
         Args:
             entries: What came in.
             after: The time of the step before [ns].
 
         Returns:
-            What to step; None where nothing came and no timer is due.
+            What to step, in order; empty where nothing came and no timer is due.
         """
         entries = self.inbox.admitted(entries, self.graph.classes)
-        now, inputs = self.time.next(max(self.graph.now, after))
-        inputs += merged(entries)
-        due = self.graph.wake_at()
-        is_due = due is not None and due <= now
         for entry in entries:  # Their questions are settled in the transaction that has them.
             worker = self.workers.get(entry.node) if entry.answers else None
             if worker is not None and worker.outbox is entry.outbox:
                 worker.journalled(entry.answers)
                 self.inbox.look_again()  # There may be room for more questions.
-        before = self.seq
-        if self.durable and (inputs or entries or is_due):
-            inputs = await self._write_inputs(entries, inputs, now, is_due=is_due)
-        self.inbox.journalled(inputs, entries)
-        for entry in entries:
-            if entry.ingress is not None and entry.token is not None:
-                crash_point("pre_ack")
-                await entry.ingress.acknowledge(entry.token)
-                crash_point("post_ack")
-        if self.durable and self.seq == before:
-            return None  # The state stays as the journal has it.
-        return Ready(inputs, now, self.seq)
+        ready: list[Ready] = []
+        records: list[Entry] = []
+        for part in in_steps(entries, STEP_ROWS_MAX):
+            now, inputs = self.time.next(max(self.graph.now, after))
+            inputs += merged(part)
+            due = self.graph.wake_at()
+            is_due = due is not None and due <= now
+            before, after = self.seq, now
+            if self.durable and (inputs or part or is_due):
+                record, inputs = await self._record(part, inputs, now, is_due=is_due)
+                records.append(record)
+            if not self.durable or self.seq > before:  # Else the state stays as the journal has it.
+                ready.append(Ready(inputs, now, self.seq))
+        if records:
+            records[-1].before = records[:-1]
+            with self.time.standing():
+                await self._write(records[-1])
+        self.inbox.journalled([item for one in ready for item in one.inputs], entries)
+        await self._acknowledge(entries)
+        return ready
 
-    async def _write_inputs(
+    async def _record(
         self, entries: Sequence[Arrived], inputs: list[Input], now: int, *, is_due: bool
-    ) -> list[Input]:
-        """Commit one record; returns what of the input could be stored."""
+    ) -> tuple[Entry, list[Input]]:
+        """One record to be committed, and what of the input could be stored."""
         pack = None
         if inputs or is_due:
             self.seq += 1
@@ -159,9 +182,15 @@ class FlowRunner(Keeper):
         entry.gaps, entry.pack = gaps_of(inputs), pack
         again = [e.again.decision for e in entries if e.again is not None]
         entry.decisions = [decision for decision in again if decision is not None]
-        with self.time.standing():
-            await self._write(entry)
-        return inputs
+        return entry, inputs
+
+    async def _acknowledge(self, entries: Sequence[Arrived]) -> None:
+        """Tell the sources that what they brought is safe."""
+        for entry in entries:
+            if entry.ingress is not None and entry.token is not None:
+                crash_point("pre_ack")
+                await entry.ingress.acknowledge(entry.token)
+                crash_point("post_ack")
 
     async def _step(self, ready: Ready) -> None:
         with of_batch(self.name, ready.seq):

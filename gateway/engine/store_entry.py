@@ -109,6 +109,7 @@ class Entry:
         pack: Gives the block where the SQL runs, so that the event loop need not.
         urgent: A flow stands still until it is stored: it waits for no others.
         stepped: Newest record whose step the outlets know of; None when it is `seq`.
+        before: Records of the same flow that are stored with it or not at all, oldest first.
     """
 
     flow: str
@@ -129,6 +130,11 @@ class Entry:
     pack: Callable[[], bytes] | None = None
     urgent: bool = False
     stepped: int | None = None
+    before: Sequence[Entry] = ()
+
+    def parts(self) -> tuple[Entry, ...]:
+        """All records that are stored together, oldest first, this one last."""
+        return *self.before, self
 
 
 def write_entry(db: sqlite3.Connection, entry: Entry) -> None:

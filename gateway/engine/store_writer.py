@@ -148,7 +148,8 @@ class Writer:
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
-        if entry.urgent or sum(one.rows for one, _ in self._waiting) >= COMMIT_ROWS_MAX:
+        rows = sum(part.rows for one, _ in self._waiting for part in one.parts())
+        if entry.urgent or rows >= COMMIT_ROWS_MAX:
             self._hurry.set()
         if self._flusher is None or self._flusher.done():
             self._flusher = self._tasks.start("flush", self._flush())
@@ -192,7 +193,7 @@ class Writer:
                 self._is_growing = False
 
     async def _commit_group(self, group: list[_Waiting]) -> None:
-        entries = [entry for entry, _ in group]
+        entries = [part for entry, _ in group for part in entry.parts()]
         try:
             await self._executor.run(lambda: self._write(entries))
         except (sqlite3.Error, OverflowError) as error:

@@ -12,7 +12,7 @@ from gateway.engine.arrived import Arrived
 from gateway.engine.graph import Graph
 from gateway.engine.lane import Waiting
 from gateway.engine.rowgate import Write
-from gateway.engine.runner import FlowRunner, Ready
+from gateway.engine.runner import STEPS_A_COMMIT, FlowRunner, Ready
 from gateway.engine.spans import Span, Spans, name_number
 from gateway.engine.wiring import COMMUNICATION, Input, Result, Stage, rows
 from gateway.engine.workers import WorkerDriver
@@ -20,7 +20,9 @@ from gateway.engine.writegate import WriteGate
 from gateway.flow.node import Clock, Message, Outputs, Sink
 
 _AHEAD_MAX: Final = 8
-"""Batches that are on the disk and not stepped; more were given up."""
+"""Batches that are drawn, on the disk and not stepped; more were given up."""
+_TOGETHER_MAX: Final = 2 * STEPS_A_COMMIT + 1
+"""Batches of one commit: two neighbours have more rows than a step takes."""
 
 
 @dataclass(slots=True)
@@ -100,25 +102,28 @@ class TimedRunner(FlowRunner):
 
     def _commit(
         self, entries: Sequence[Arrived], after: int = 0
-    ) -> Coroutine[Any, Any, Ready | None]:
+    ) -> Coroutine[Any, Any, list[Ready]]:
         plain = FlowRunner._commit(self, entries, after)
         # A flow that journals nothing counts its steps.
-        batch = self.seq + 1 if self.durable else self.steps
+        first = self.seq + 1 if self.durable else self.steps
         draw = self._draw
-        if not draw.spans.is_drawn(draw.number, batch):
-            return plain
-        return self._timed_commit(plain, batch)
+        most = min(max(len(entries), 1), _TOGETHER_MAX) if self.durable else 1
+        for batch in range(first, first + most):
+            if draw.spans.is_drawn(draw.number, batch):
+                return self._timed_commit(plain, first)
+        return plain
 
     async def _timed_commit(
-        self, plain: Coroutine[Any, Any, Ready | None], batch: int
-    ) -> Ready | None:
+        self, plain: Coroutine[Any, Any, list[Ready]], first: int
+    ) -> list[Ready]:
         begin = self._clock.now()
         ready = await plain
-        if ready is not None:
-            commits = self._draw.commits
-            if len(commits) >= _AHEAD_MAX:
-                commits.clear()
-            commits[batch] = begin, self._clock.now()
+        draw = self._draw
+        for batch in range(first, first + len(ready)):
+            if draw.spans.is_drawn(draw.number, batch):
+                if len(draw.commits) >= _AHEAD_MAX:
+                    draw.commits.clear()
+                draw.commits[batch] = begin, self._clock.now()
         return ready
 
     def _step(self, ready: Ready) -> Coroutine[Any, Any, None]:

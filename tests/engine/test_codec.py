@@ -148,6 +148,19 @@ def test_special_values_come_back_alone_and_among_others(value: float) -> None:
         size(scan([value, *other]))
 
 
+@pytest.mark.parametrize("value", [*SPECIAL, PAYLOAD, 2.0**53, -(2.0**46) - 2, 2.0**46, 1e-7])
+@pytest.mark.parametrize("digits", [0, 2])
+def test_one_special_value_among_many_that_are_alike_comes_back(value: float, digits: int) -> None:
+    """None of the rows that are looked at first is it."""
+    values = np.round(np.random.default_rng(1).normal(20, 3, 1000), digits)
+    for row in (0, 1, 998):
+        values[row] = value
+        batch = Batch.columns(np.arange(1000), np.full(1000, NOW), values)
+        ((_, _, back),), _ = codec.unpack_inputs(codec.pack_inputs([("n", "out", batch)], NOW))
+        assert isinstance(back, Batch)
+        assert back.value.tobytes() == batch.value.tobytes()
+
+
 @given(
     st.dictionaries(
         st.text("abc.", min_size=1, max_size=5),

@@ -33,7 +33,7 @@ from gateway import (
     TagTable,
     Transform,
 )
-from gateway.engine import spool, store_journal, store_state, store_writer
+from gateway.engine import runner, spool, store_journal, store_state, store_writer
 from gateway.engine.executor import Executor
 from gateway.engine.sim_nodes import rows_of
 from gateway.engine.store import Entry, Retention, Store
@@ -255,10 +255,11 @@ class NotingStore(Store):
         return told
 
     async def commit(self, entry: Entry) -> None:
-        if entry.pack is not None:  # Packed here already, so that it is known beforehand.
-            entry.block, entry.pack = entry.pack(), None
-        if entry.block is not None and entry.flow == NAME:
-            self._note(entry.seq, entry.block)
+        for part in entry.parts():
+            if part.pack is not None:  # Packed here already, so that it is known beforehand.
+                part.block, part.pack = part.pack(), None
+            if part.block is not None and part.flow == NAME:
+                self._note(part.seq, part.block)
         await super().commit(entry)
 
     @property
@@ -269,6 +270,7 @@ class NotingStore(Store):
 
 
 HURRIED: Final = {
+    (runner, "STEP_ROWS_MAX"): 20,  # So that a commit has several records.
     (store_writer, "COMMIT_INTERVAL_S"): 0.0,
     (store_writer, "FOLD_BYTES"): store_writer.FOLD_BYTES,
     (store_state, "CHUNK_BYTES"): 8192,
