@@ -43,10 +43,14 @@ SHAPES: dict[FaultKind, tuple[Shape, ...]] = {
 }
 CAUSES: dict[str, tuple[str, ...]] = {
     # Written down from what the plant does to its parts; what is checked first follows from it.
+    # A spike is added to what one sensor says, for three seconds, and nothing else in the plant
+    # changes (`PlantView.read`). A current, a pressure or a weight can do that by itself, so that
+    # the part that would is right. A temperature cannot: heat neither comes nor goes within one
+    # sample, the water that carries it flows as before, and so only the sensor is right.
     "spike conveyor/current": ("conveyor.jam", "conveyor.belt", "motor.overload"),
-    "spike die/temperature": ("tool.temperature", "sensor.step"),
+    "spike die/temperature": ("sensor.contact",),
     "spike hydraulics/filter_dp": ("hydraulics.filter", "hydraulics.valve", "hydraulics.relief"),
-    "spike water/outlet_temperature": ("cooling.source", "cooling.flow", "sensor.step"),
+    "spike water/outlet_temperature": ("sensor.contact",),
     "spike scale/weight": ("scale.disturbed", "scale.zero", "scale.product", "scale.overload"),
     "unplugged": ("sensor.wire", "sensor.contact", "sensor.supply"),
     "stuck": ("sensor.stuck", "sensor.impulse"),
@@ -100,7 +104,7 @@ def test_every_kind_of_fault_has_its_shape_and_its_first_check(offline: None) ->
             check = next(one for one in text.sentences if "check" in (one.role, *_slots(one)))
             assert cause_row(ranked[0].id, language)["check"] in check.text
     assert kinds == set(SHAPES)
-    assert len(wrong) <= (1 - SHARE) * len(played.alarms), "\n".join(wrong)
+    assert not wrong, "\n".join(wrong)
 
 
 def _slots(sentence: Any) -> list[str]:
