@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from models.llm.held import Held, Unfit
+from models.llm.held import LOOKED_AT, Held, Unfit
 from models.llm.told import Told
 
 _CONTROL: Final = 1 << 3
@@ -131,7 +131,7 @@ class Llama:
         llama, told = self._llama, Told(stops)
         llama.set_seed(int(ask["seed"]))
         # The same draw as create_completion's, whose stream is not (see `Told`).
-        how = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.0}
+        how = {"top_k": LOOKED_AT, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.0}
         for token in llama.generate(tokens, temp=float(ask["temperature"]), **how):
             if self._stop.is_set:
                 return

@@ -129,6 +129,7 @@ async def test_the_demo_explains_what_it_alarms(tmp_path: Path) -> None:
                 if row["change"] == "raised"
             ]
             told = await asyncio.to_thread(_explained, client, raised)
+            (tmp_path / "told.json").write_text(json.dumps(told))
         # The first comes before the detectors have their first minute.
         faults = [one for one in plant.schedule(seconds - 30) if one.start_s > FIRST_S]
         t0 = float(manifest["t0"])
@@ -168,6 +169,7 @@ def _line(fault: Fault, told: list[dict[str, Any]], t0: float) -> dict[str, Any]
         is_right = shape in SHAPES[fault.kind] and cause in right_causes(fault)
         return {
             "fault": fault.text(),
+            "alarm": f"{row['alarm']} {at_s - fault.start_s:+.1f} s",
             "shape": shape,
             "cause": cause,
             "is_right": is_right and bool(found["text"] and row["japanese"]["text"]),
