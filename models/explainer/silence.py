@@ -9,7 +9,7 @@ import numpy as np
 from models.explainer.column import Column
 from models.explainer.course import longest
 
-_LOST = ("COMM", "STALE", "BAD")
+LOST = ("COMM", "STALE", "BAD")
 """Conditions of alarms that say themselves that samples are missing."""
 
 _SURE = 1e-6
@@ -24,7 +24,7 @@ def dropout(column: Column, condition: str, now_s: float) -> tuple[float, float]
     between them are a hole however short. Where the alarm itself says that samples are missing,
     the last hole before it counts.
     """
-    is_told = condition in _LOST
+    is_told = condition in LOST
     if not len(column.t):
         return (float(column.bad[0]), now_s) if len(column.bad) else None
     t = np.append(column.t, now_s)

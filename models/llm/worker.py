@@ -32,6 +32,7 @@ from models.llm import gguf, jail
 from models.llm.llama import Llama, Refused, Stop, Stopped
 
 LINE_BYTES_MAX: Final = 4 * 1024 * 1024
+_MB: Final = 1 << 20
 _WARM: Final = {"tokens_max": 1, "temperature": 0.0, "seed": 1}
 
 
@@ -87,12 +88,35 @@ class Worker:
             taken.append("read-only")
         jail.allow_cpu(float(order.get("cpu_s", 600.0)))
         _check(Path(path), int(order["size"]), str(order["sha256"]))
-        model = Llama(path, int(order["context"]), int(order["threads"]), self._stop)
+        model = self._model(path, order)
         # One word, so that all that is loaded when it is needed is there before the files go.
         model.answer({**_WARM, "messages": [["user", "."]]}, lambda text: None)
         if jail.no_opening():
             taken.append("no-files")
         return model, taken
+
+    def _model(self, path: str, order: Mapping[str, Any]) -> Llama:
+        """The model in memory.
+
+        Raises:
+            ValueError: It does not fit, or the library does not take it.
+        """
+        size, room = Path(path).stat().st_size, int(order["memory_bytes"])
+        used = jail.addresses()
+        if used + size > room:
+            raise ValueError(
+                f"it needs more than {(used + size) / _MB:.0f} MB, and may have {room / _MB:.0f}: "
+                "memory_mb"
+            )
+        try:
+            return Llama(path, int(order["context"]), int(order["threads"]), self._stop)
+        except (ValueError, MemoryError, RuntimeError) as error:
+            # The library does not say why.
+            raise ValueError(
+                f"llama.cpp does not take it ({str(error) or type(error).__name__}). Either it does "
+                f"not know this kind ({gguf.about(Path(path)).architecture}), or the model and "
+                f"{order['context']} tokens (context) need more than {room / _MB:.0f} MB (memory_mb)"
+            ) from error
 
     def _answer(self, model: Llama, ask: Mapping[str, Any]) -> None:
         number = int(ask["id"])
