@@ -15,7 +15,10 @@ from models.llm.held import LOOKED_AT, Held, Unfit
 from models.llm.told import Told
 
 _CONTROL: Final = 1 << 3
-_BATCH: Final = 512
+_BATCH: Final = 64
+"""Tokens of a question that are calculated at once. Room for the chances of every word after each
+of them is taken twice: with 512 and a vocabulary of 152,000 that was 620 MB. A model of half a
+billion reads a question as fast by 64 (4.1 s of processor time for 363 tokens either way)."""
 _FORM: Final = "The form of the answer cannot be used"
 
 

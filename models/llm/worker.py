@@ -87,6 +87,7 @@ class Worker:
         if jail.no_writing():
             taken.append("read-only")
         jail.allow_cpu(float(order.get("cpu_s", 600.0)))
+        _fits(Path(path), int(order["memory_bytes"]))
         _check(Path(path), int(order["size"]), str(order["sha256"]))
         model = self._model(path, order)
         # One word, so that all that is loaded when it is needed is there before the files go.
@@ -99,15 +100,9 @@ class Worker:
         """The model in memory.
 
         Raises:
-            ValueError: It does not fit, or the library does not take it.
+            ValueError: The library does not take it.
         """
-        size, room = Path(path).stat().st_size, int(order["memory_bytes"])
-        used = jail.addresses()
-        if used + size > room:
-            raise ValueError(
-                f"it needs more than {(used + size) / _MB:.0f} MB, and may have {room / _MB:.0f}: "
-                "memory_mb"
-            )
+        room = int(order["memory_bytes"])
         try:
             return Llama(path, int(order["context"]), int(order["threads"]), self._stop)
         except (ValueError, MemoryError, RuntimeError) as error:
@@ -168,6 +163,20 @@ class Worker:
     def _say(self, value: Mapping[str, Any]) -> None:
         self._out.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         self._out.flush()
+
+
+def _fits(path: Path, room: int) -> None:
+    """The file alone is not too large for the memory that there may be.
+
+    Raises:
+        ValueError: It is.
+    """
+    least = jail.addresses() + path.stat().st_size
+    if least > room:
+        raise ValueError(
+            f"it needs more than {least / _MB:.0f} MB and may have {room / _MB:.0f}; give it more "
+            "by memory_mb"
+        )
 
 
 def _check(path: Path, size: int, wanted: str) -> None:
