@@ -50,7 +50,8 @@ def at(
         courses: What was learnt of the column before, when it is looked at again.
     """
     courses = courses or Courses(column)
-    hole = silence.dropout(column, condition, now_s)
+    least = None if condition in silence.LOST else courses.least_gap
+    hole = silence.dropout(column, condition, now_s, least)
     if hole is not None and not _is_of_values(condition, courses, hole[0], start_s):
         count = column.index(hole[0])  # The sample at its begin is lost, or bad.
         return Look(Form("dropout", "none", hole[0]), courses.until(count + 1), None, hole[1])

@@ -16,7 +16,9 @@ _SURE = 1e-6
 _RUN_MIN = 8
 
 
-def dropout(column: Column, condition: str, now_s: float) -> tuple[float, float] | None:
+def dropout(
+    column: Column, condition: str, now_s: float, least: float | None = None
+) -> tuple[float, float] | None:
     """From when until when good samples were missing at the alarm [s after it]; None if not.
 
     A hole is longer than four usual steps, and than three times the steps that 95 of 100 stay
@@ -30,7 +32,7 @@ def dropout(column: Column, condition: str, now_s: float) -> tuple[float, float]
     t = np.append(column.t, now_s)
     gaps = np.diff(t)
     bad = np.diff(np.searchsorted(column.bad, t))
-    least = _least_gap(column, is_told)
+    least = least_gap(column, is_told) if least is None else least
     hits = np.flatnonzero((gaps > least) | (bad >= 2 - is_told))
     hits = hits[t[hits] <= 0.0]
     covers = hits[t[hits + 1] >= 0.0] if len(hits) else hits
@@ -47,7 +49,8 @@ def dropout(column: Column, condition: str, now_s: float) -> tuple[float, float]
     return begin, float(t[at + 1])
 
 
-def _least_gap(column: Column, is_told: bool) -> float:
+def least_gap(column: Column, is_told: bool = False) -> float:
+    """How long samples must be missing to be a hole [s]; `is_told`: the alarm says they are."""
     if math.isnan(column.every):
         return math.inf
     before = column.t[column.t <= 0.0]

@@ -107,10 +107,11 @@ class Worker:
             return Llama(path, int(order["context"]), int(order["threads"]), self._stop)
         except (ValueError, MemoryError, RuntimeError) as error:
             # The library does not say why.
+            said, kind = str(error) or type(error).__name__, gguf.about(Path(path)).architecture
             raise ValueError(
-                f"llama.cpp does not take it ({str(error) or type(error).__name__}). Either it does "
-                f"not know this kind ({gguf.about(Path(path)).architecture}), or the model and "
-                f"{order['context']} tokens (context) need more than {room / _MB:.0f} MB (memory_mb)"
+                f"llama.cpp does not take it ({said}). Either it does not know this kind ({kind}), "
+                f"or with {order['context']} tokens (context) it needs more than "
+                f"{room / _MB:.0f} MB (memory_mb)"
             ) from error
 
     def _answer(self, model: Llama, ask: Mapping[str, Any]) -> None:

@@ -114,7 +114,7 @@ def vocabulary(count: int, seed: int) -> tuple[list[str], list[str]]:
                 words.append(spelled[:end])
                 merges.append(f"{left} {right}")
     rng = np.random.default_rng(seed)
-    parts = ["{", "}", " ", "0", "1", "87.35", "９", "²", "\\u003", "value", "limit", "の", "。", "-"]
+    parts = ["{", "}", " ", "0", "1", "87.35", "９", "²", "\\u003", "value", "limit", "の", "。"]
     parts += [text for text, _ in found.most_common(400)]
     while len(words) < count - len(MARKS):
         text = "".join(parts[at] for at in rng.integers(0, len(parts), 3))
