@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "users": "list, add and change accounts, and claim a new gateway",
     "destinations": "list and change where webhooks and other nodes may send to",
     "models": "list, add, try and install language models",
+    "prompts": "list, show, save and try what flows ask language models",
     "setpoint": "write a value to a machine: look, confirm, see what came of it",
     "grants": "list, set and remove write grants",
     "secrets": "list, set and remove the secrets that flows name",

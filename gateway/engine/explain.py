@@ -35,6 +35,12 @@ GATHER_S: Final = 0.25
 """An alarm waits so long for those that come with it."""
 AGAIN_NS: Final = 120 * 10**9
 """An alarm that is over sooner is looked at once more."""
+AFTER_S: Final = 3.0
+"""So long after its end: one sample that is back tells no spike from a step yet."""
+YOUNG_S: Final = 11.0
+"""A jump that may still be a spike is looked at again when it is so much older."""
+YOUNG_LOOKS_MAX: Final = 3
+"""So often, each time after three times as long: what is sampled slowly takes longer to tell."""
 TOOK_MAX: Final = 200
 _ERRORS: Final = (GatewayError, OSError, ArithmeticError, LookupError, TypeError, ValueError)
 """What an error of ours may be: it costs this one explanation."""
@@ -114,10 +120,24 @@ class Explainer(Known):
         key = (event.alarm, event.occurrence)
         self.desk.over(key)
         incident = self._incidents.led_by(key)
-        if incident is None or incident.is_again or event.ts - incident.event.ts > AGAIN_NS:
+        if incident is None or incident.is_over or event.ts - incident.event.ts > AGAIN_NS:
             return
-        incident.is_again = True
-        self._wish(Wish(incident.event, self._runtime.clock.monotonic(), is_again=True))
+        incident.is_over = True
+        self._tasks.start("again", self._again(key, AFTER_S))
+
+    async def _again(self, key: Key, after_s: float, *, is_young: bool = False) -> None:
+        """Look at an incident once more, later; at a young one only if it still is one then."""
+        await asyncio.sleep(after_s)
+        incident = self._incidents.led_by(key)
+        if incident is not None and (incident.is_young or not is_young):
+            self._wish(Wish(incident.event, self._runtime.clock.monotonic(), is_again=True))
+
+    def _until_old(self, incident: Incident) -> None:
+        """Have a jump that may be a spike looked at again when it can be told which it is."""
+        if incident.is_young and incident.looks < YOUNG_LOOKS_MAX:
+            after_s = YOUNG_S * 3.0**incident.looks
+            incident.looks += 1
+            self._tasks.start("again", self._again(incident.lead, after_s, is_young=True))
 
     async def _catch_up(self) -> None:
         """What is open and was not explained before a restart."""
@@ -191,6 +211,8 @@ class Explainer(Known):
         if not wish.is_asked and not wish.is_again:
             self.took.append(ended_s - wish.came_s)
         incident = self._incidents.begin(event, made.moved)
+        incident.is_young = made.sheet.move.is_new
+        self._until_old(incident)
         members = self._queue.take_all(lambda one: not one.is_asked and incident.takes(one.event))
         for one in members:
             incident.add(one.event)

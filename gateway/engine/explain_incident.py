@@ -52,13 +52,17 @@ class Incident:
         event: What raised the one whose explanation is that of all.
         moved: Measured tags that moved, by the facts of the lead.
         members: All of them, the lead first.
-        is_again: It was looked at once more when its lead was over.
+        is_over: Its lead was over, and it is looked at once more for that.
+        is_young: Its lead jumped so lately that nobody can know whether it stays.
+        looks: How often it was looked at once more for that.
     """
 
     event: AlarmEvent
     moved: frozenset[str]
     members: dict[Key, None] = field(default_factory=dict)
-    is_again: bool = False
+    is_over: bool = False
+    is_young: bool = False
+    looks: int = 0
 
     @property
     def lead(self) -> Key:
@@ -108,7 +112,8 @@ class Incidents:
         if before is not None:
             del self._known[before.lead]
             incident.members |= before.members
-            incident.is_again = before.is_again and before.lead == key
+            if before.lead == key:
+                incident.is_over, incident.looks = before.is_over, before.looks
         self._known[key] = incident
         while len(self._known) > INCIDENTS_MAX:
             self._known.popitem(last=False)

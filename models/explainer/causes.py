@@ -32,6 +32,8 @@ _HEAT_ALONE: Final = 0.3  # Heat has a source or a sink; where nothing else move
 _JUMP_OF_HEAT: Final = 0.3  # What has a mass does not change its temperature at once.
 _UNKNOWN: Final = (0.04, 0.3, 0.3)  # An asset, quantity or form of no known class may be any.
 _CASE: Final = 6.0
+_LATE_S: Final = 10.0
+_UNLIKE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +88,41 @@ def _fit(known: Mapping[Any, float], given: str, unknown: float) -> float:
     return known.get(given, other) if known else _ANY
 
 
+def _is_stranger(entry: Entry, move: Move) -> bool:
+    """Whether another signal moved later, in a form of its own, and nothing expects it to.
+
+    What is looked at long after an alarm shows also what the plant did then for other reasons.
+    """
+    is_unlike = abs(move.correlation) < _UNLIKE  # Not where that is not known.
+    return move.lead_s > _LATE_S and is_unlike and not supports(entry, move)
+
+
 def _company(entry: Entry, sheet: FactSheet) -> float:
     """The factor of what other signals did and did not do."""
     factor = 1.0
+    others = [one for one in sheet.others if not _is_stranger(entry, one)]
     is_jump = sheet.move.shape == "step" and sheet.signal.quantity == "temperature"
     if is_jump and entry.kind not in ("sensor", "network"):
         factor *= _JUMP_OF_HEAT
-    for other in sheet.others:
+    for other in others:
         if supports(entry, other):
             factor *= _WITH
             if other.lead_s < -LEAD_S:
                 factor *= _WITH_FIRST
     still = {name for one in sheet.steady for name in (one.quantity, one.asset)}
-    if not any(supports(entry, one) for one in sheet.others) and any(
+    if not any(supports(entry, one) for one in others) and any(
         what in still for what, _ in entry.along
     ):
         factor *= _STEADY
     if entry.kind == "sensor":
         # One sensor that errs does not move its neighbours; they stay where they were.
-        factor *= 0.35 if sheet.others else 1.3
-        factor *= 1.8 if sheet.steady and not sheet.others else 1.0
+        factor *= 0.35 if others else 1.3
+        factor *= 1.8 if sheet.steady and not others else 1.0
     elif entry.kind == "network":
-        lost = sum(other.shape in ("dropout", "stuck") for other in sheet.others)
+        lost = sum(other.shape in ("dropout", "stuck") for other in others)
         factor *= 1.0 + min(lost, 3)
         factor *= 2.0 if sheet.holes else 1.0
-    elif not sheet.others and sheet.steady:
+    elif not others and sheet.steady:
         factor *= _HEAT_ALONE if entry.kind == "thermal" else 0.8
     if sheet.bad_percent >= 1.0 and entry.kind in ("sensor", "network"):
         factor *= 2.0

@@ -106,13 +106,14 @@ def learn(t: Floats, x: Floats) -> Course | None:
     level = x - slope * (t - middle)
     kept = usual(level)
     mean = float(np.mean(level[kept]))
-    cycle_s = math.nan if slope else _cycle(t, np.clip(level, *_span(level[kept])))
+    every = float(np.median(np.diff(t)))
+    cycle_s = math.nan if slope else _cycle(t, np.clip(level, *_span(level[kept])), every)
     profile = spread = np.zeros(0)
     departure = level - mean
     sd = _spread(departure[kept], x)
     if math.isfinite(cycle_s):
-        cycle_s = _tuned(t, departure, cycle_s)
-        bins = _fold(t, departure, cycle_s)
+        cycle_s = _tuned(t, departure, cycle_s, every)
+        bins = _fold(t, departure, cycle_s, every)
         found = Course(
             mean, sd, len(t), 0.0, t[-1], 0.0, 0.0, cycle_s, bins, bins, 0.0, 0.0, 0.0, 0
         )
@@ -121,7 +122,7 @@ def learn(t: Floats, x: Floats) -> Course | None:
         folded_sd = _spread(rest[still], x)
         if folded_sd <= 0.6 * sd:
             departure, kept, sd, profile = rest, still, folded_sd, bins
-            each = MAD_TO_SD * _fold(t, np.abs(rest), cycle_s)
+            each = MAD_TO_SD * _fold(t, np.abs(rest), cycle_s, every)
             spread = np.maximum(each, sd)
     cycle_s = cycle_s if len(profile) else math.nan
     low, high = _span(departure[kept])
@@ -207,13 +208,12 @@ def _growth(t: Floats, x: Floats) -> tuple[float, float]:
     return (slope if slope * slope * square >= share * total else 0.0), middle
 
 
-def _cycle(t: Floats, x: Floats) -> float:
+def _cycle(t: Floats, x: Floats, every: float) -> float:
     """Length of the cycle [s], NaN without one: the first high peak of the autocorrelation.
 
     Source: Box, Jenkins and Reinsel (2008), Time Series Analysis, 4th ed., §2.1.4, computed by FFT
     (Wiener-Khinchin); a peak at a multiple makes the estimate sharper by that multiple.
     """
-    every = float(np.median(np.diff(t)))
     count = min(int((t[-1] - t[0]) / every) + 1, _CYCLE_ROWS_MAX) if every > 0 else 0
     if count < 4 * _CYCLES_MIN or len(t) < 4 * _CYCLES_MIN:
         return math.nan
@@ -243,13 +243,13 @@ def _vertex(y: Floats) -> float:
     return at + (0.5 * float(y[at - 1] - y[at + 1]) / bend if bend < 0.0 else 0.0)
 
 
-def _tuned(t: Floats, x: Floats, cycle_s: float) -> float:
+def _tuned(t: Floats, x: Floats, cycle_s: float, every: float) -> float:
     """The cycle's length made exact, so that the profile still fits many cycles later.
 
     Where the length is wrong, a sample lies from its profile by the slope of the profile times a
     time that grows with t: one Gauss-Newton step of least squares for that growth.
     """
-    bins = _fold(t, x, cycle_s)
+    bins = _fold(t, x, cycle_s, every)
     count = len(bins)
     phase = np.mod((t - t[-1]) / cycle_s, 1.0) * count
     left = np.floor(phase).astype(np.intp)
@@ -279,17 +279,18 @@ def autocorrelation(x: Floats) -> Floats:
     return found
 
 
-def _fold(t: Floats, x: Floats, cycle_s: float) -> Floats:
+def _fold(t: Floats, x: Floats, cycle_s: float, every: float) -> Floats:
     """Median of the samples about each bin of the cycle, (bins,); an empty one is interpolated.
 
     Bins are centred on the last sample and whole parts of a cycle from there: samples that come
     evenly then lie in the middle of their bins and not by rounding in one or the other.
     """
-    every = float(np.median(np.diff(t)))
     count = int(min(max(round(cycle_s / max(every, 1e-9)), 4), _BINS_MAX))
     phase = np.mod((t - t[-1]) / cycle_s, 1.0)
     bins = np.round(phase * count).astype(np.intp) % count
-    order = np.lexsort((x, bins))
+    # By value and then, stably, by bin; as short numbers the bins are sorted digit by digit.
+    by_value = np.argsort(x)
+    order = by_value[np.argsort(bins[by_value].astype(np.uint16), kind="stable")]
     size = np.bincount(bins, minlength=count)
     first = np.concatenate(([0], np.cumsum(size)[:-1]))
     full = np.flatnonzero(size)

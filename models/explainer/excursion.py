@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.explainer import silence
 from models.explainer.column import Column, Floats
 from models.explainer.course import Course, learn
 
@@ -46,17 +48,32 @@ class Found:
 
 
 class Courses:
-    """The usual courses of one column, each learnt once."""
+    """What is usual for one column, each thing of it learnt once."""
 
     def __init__(self, column: Column) -> None:
         self.column = column
         self._kept: dict[int, Course | None] = {}
+        self._against: dict[int, Found | None] = {}
+        self._gap = math.nan
+
+    @property
+    def least_gap(self) -> float:
+        """How long samples must be missing to be a hole, where no alarm says that they are [s]."""
+        if math.isnan(self._gap):
+            self._gap = silence.least_gap(self.column)
+        return self._gap
 
     def until(self, count: int) -> Course | None:
         """Learnt from the first `count` samples; None of fewer than two."""
         if count not in self._kept:
             self._kept[count] = learn(self.column.t[:count], self.column.x[:count])
         return self._kept[count]
+
+    def against(self, count: int) -> Found | None:
+        """All samples against the course of the first `count`, without a search."""
+        if count not in self._against:
+            self._against[count] = against(self.column, self.until(count))
+        return self._against[count]
 
 
 def find(courses: Courses, start_s: float = 0.0) -> Found | None:
@@ -75,13 +92,13 @@ def find(courses: Courses, start_s: float = 0.0) -> Found | None:
     span = float(t[before - 1] - t[0])
     count = int(np.searchsorted(t, t[before - 1] - _REFERENCE_SHARE * span, "right"))
     count = before if count < _FEW else count
-    found = _against(column, courses.until(count), start_s)
+    found = _searched(courses.against(count), start_s)
     if found is None or found.first < 0:
         return found
     until = found.first if found.first >= _FEW else before
     if until == count or until < max(_FEW, count // 2):
         return _known(found)
-    again = _against(column, courses.until(until), start_s)
+    again = _searched(courses.against(until), start_s)
     is_lost = again is None or (again.first < 0 and found.first >= _FEW)
     return _known(found if is_lost else again)
 
@@ -101,9 +118,8 @@ def against(column: Column, course: Course | None) -> Found | None:
     return Found(course, column, departure, course.sigmas(column.t, departure))
 
 
-def _against(column: Column, course: Course | None, start_s: float) -> Found | None:
-    found = against(column, course)
-    at = -1 if found is None else _outside(found, column.index(start_s))
+def _searched(found: Found | None, start_s: float) -> Found | None:
+    at = -1 if found is None else _outside(found, found.column.index(start_s))
     if found is None or at < 0:
         return found
     sign = 1.0 if found.sigmas[at] > 0.0 else -1.0

@@ -50,8 +50,9 @@ def at(
         courses: What was learnt of the column before, when it is looked at again.
     """
     courses = courses or Courses(column)
-    hole = silence.dropout(column, condition, now_s)
-    if hole is not None:
+    least = None if condition in silence.LOST else courses.least_gap
+    hole = silence.dropout(column, condition, now_s, least)
+    if hole is not None and not _is_of_values(condition, courses, hole[0], start_s):
         count = column.index(hole[0])  # The sample at its begin is lost, or bad.
         return Look(Form("dropout", "none", hole[0]), courses.until(count + 1), None, hole[1])
     still = silence.standstill(column)
@@ -67,6 +68,18 @@ def at(
     last = still[1] if still is not None else found.last
     end = float(column.t[last]) if last >= 0 else start_s
     return Look(form, found.course, found, now_s if form.shape in ("noise", "oscillation") else end)
+
+
+def _is_of_values(condition: str, courses: Courses, begin_s: float, start_s: float) -> bool:
+    """Whether the alarm is of values that were away already when samples began to be missing.
+
+    A busy line or machine loses some samples; that is no answer to why a value rose before.
+    """
+    if condition in ("", *silence.LOST):
+        return False
+    found = excursion.find(courses, start_s)
+    last = courses.column.index(begin_s)
+    return found is not None and 0 <= found.first <= last <= found.last
 
 
 def _is_new(form: Form, found: Found, now_s: float) -> bool:

@@ -41,6 +41,14 @@ _LABELS: Final[Mapping[Language, tuple[str, str, str, str]]] = {
     "en": ("True sentences:", "Slots:", "{cause} stands for:", "{check} stands for:"),
     "ja": ("事実の文:", "スロット:", "{cause}の内容:", "{check}の内容:"),
 }
+_LATIN: Final = "a-zA-Z"
+_SIGNS: Final = r" \n.,;:!?'" + '"' + "()/&+*#_=–—‘’“”…-"
+_LETTERS: Final[Mapping[Language, str]] = {
+    "en": _LATIN + _SIGNS,
+    # Kana, the ideographs of everyday and of names, and the full-width signs between them.
+    "ja": _LATIN + "ぁ-ゖァ-ヺー・々〆一-鿿、。「」『』（）：；！？／～〜" + _SIGNS,
+}
+"""What sentences of a language are written in, as the inside of a class of GBNF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Question:
 
     Args:
         messages: Pairs of speaker and text, for `Ask.messages`.
-        grammar: GBNF in which a digit can stand in no answer and a brace only around a slot.
+        grammar: GBNF of texts with no digit, and with braces only around slots (decisions/0047).
         words: The closed words it was made from.
     """
 
@@ -76,11 +84,12 @@ def ask(
     """
     found = slots.of(sheet, causes, language)
     if is_own_model:
-        return Question((("user", own_text(found.words)),), free_grammar(slots.NAMES), found.words)
+        grammar = free_grammar(slots.NAMES, language)
+        return Question((("user", own_text(found.words)),), grammar, found.words)
     ids = [cause.id for cause in found.causes]
     text = _facts(found.words, ids, tuple(found.values), language)
     messages: tuple[tuple[Speaker, str], ...] = (("system", _SYSTEM[language]), ("user", text))
-    return Question(messages, free_grammar(found.values), found.words)
+    return Question(messages, free_grammar(found.values, language), found.words)
 
 
 def own_text(words: Iterable[str]) -> str:
@@ -110,17 +119,25 @@ def _facts(
     )
 
 
-def free_grammar(names_: Iterable[str]) -> str:
-    """GBNF of any text in which slots of these names are all that has braces, and no digit is.
+def free_grammar(names_: Iterable[str], language: Language) -> str:
+    r"""GBNF of any text of a language in which slots of these names are all that has braces.
 
-    >>> print(free_grammar(["value"]))
-    root ::= (slot | [^0-9０-９{}])+
+    What may stand is listed, not what may not: beside slots only the characters that sentences of
+    the language are written in, and no digit of any script, no sign that is a number, no control
+    character and none that turns the direction of writing is among them.
+
+    >>> print(free_grammar(["value"], "en"))
+    root ::= (slot | [a-zA-Z \n.,;:!?'"()/&+*#_=–—‘’“”…-])+
     slot ::= "{" name "}"
     name ::= "value"
     """
     choices = " | ".join(f'"{name}"' for name in names_)
     return "\n".join(
-        ("root ::= (slot | [^0-9０-９{}])+", 'slot ::= "{" name "}"', f"name ::= {choices}")
+        (
+            f"root ::= (slot | [{_LETTERS[language]}])+",
+            'slot ::= "{" name "}"',
+            f"name ::= {choices}",
+        )
     )
 
 

@@ -9,14 +9,16 @@ import numpy as np
 from models.explainer.column import Column
 from models.explainer.course import longest
 
-_LOST = ("COMM", "STALE", "BAD")
+LOST = ("COMM", "STALE", "BAD")
 """Conditions of alarms that say themselves that samples are missing."""
 
 _SURE = 1e-6
 _RUN_MIN = 8
 
 
-def dropout(column: Column, condition: str, now_s: float) -> tuple[float, float] | None:
+def dropout(
+    column: Column, condition: str, now_s: float, least: float | None = None
+) -> tuple[float, float] | None:
     """From when until when good samples were missing at the alarm [s after it]; None if not.
 
     A hole is longer than four usual steps, and than three times the steps that 95 of 100 stay
@@ -24,13 +26,13 @@ def dropout(column: Column, condition: str, now_s: float) -> tuple[float, float]
     between them are a hole however short. Where the alarm itself says that samples are missing,
     the last hole before it counts.
     """
-    is_told = condition in _LOST
+    is_told = condition in LOST
     if not len(column.t):
         return (float(column.bad[0]), now_s) if len(column.bad) else None
     t = np.append(column.t, now_s)
     gaps = np.diff(t)
     bad = np.diff(np.searchsorted(column.bad, t))
-    least = _least_gap(column, is_told)
+    least = least_gap(column, is_told) if least is None else least
     hits = np.flatnonzero((gaps > least) | (bad >= 2 - is_told))
     hits = hits[t[hits] <= 0.0]
     covers = hits[t[hits + 1] >= 0.0] if len(hits) else hits
@@ -47,7 +49,8 @@ def dropout(column: Column, condition: str, now_s: float) -> tuple[float, float]
     return begin, float(t[at + 1])
 
 
-def _least_gap(column: Column, is_told: bool) -> float:
+def least_gap(column: Column, is_told: bool = False) -> float:
+    """How long samples must be missing to be a hole [s]; `is_told`: the alarm says they are."""
     if math.isnan(column.every):
         return math.inf
     before = column.t[column.t <= 0.0]

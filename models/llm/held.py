@@ -2,8 +2,9 @@
 
 llama-cpp-python asks a grammar about every token of the vocabulary before each draw. For our own
 model that was 87 of 100 ms of an answer; a vocabulary of 150,000 tokens makes it 70 times as long.
-Here a token is drawn first, and only that one is looked at. When it does not fit, all are asked,
-and another is drawn of those that do. A greedy draw gives the same token either way.
+Here a token is drawn first, and only that one is looked at. When it does not fit, another is drawn
+of those that do. For that the likeliest are asked, and more only until as many fit as the draw
+looks at. A greedy draw gives the same token either way.
 
 Source: `common_sampler_sample` in common/sampling.cpp of llama.cpp, with ``grammar_first = false``.
 """
@@ -14,6 +15,10 @@ import ctypes
 from typing import Any, Final
 
 _NONE: Final = float("-inf")
+LOOKED_AT: Final = 40
+"""A draw is among the likeliest, so many (`top_k`)."""
+_ASKED_FIRST: Final = 4 * LOOKED_AT
+_MORE: Final = 8
 
 
 class Unfit(ValueError):  # noqa: N818 - what it is
@@ -71,16 +76,32 @@ class Held:
         return bool(one[0].logit != _NONE)
 
     def _another(self, logits: Any) -> int:
-        """A token of those that fit, drawn as the first one was."""
+        """A token of those that fit, drawn as the first one was.
+
+        Args:
+            logits: Of all tokens, where the library has them.
+        """
+        import numpy as np  # Not before the jail is shut: its threads would be in the way.
+
         count = self._llama.n_vocab()
-        every = (self._api.llama_token_data * count)()
-        for token in range(count):
-            every[token].id = token
-            every[token].logit = logits[token]
-        self._ask(self._grammar, every)
-        if all(one.logit == _NONE for one in every):
+        # Without numpy.ctypeslib, which is read from the disk when it is used, and nothing may be.
+        start = ctypes.addressof(logits.contents)
+        values = np.frombuffer((ctypes.c_float * count).from_address(start), "f4")
+        asked = min(_ASKED_FIRST, count)
+        while True:
+            best = np.argpartition(-values, asked - 1)[:asked]
+            every = (self._api.llama_token_data * asked)()
+            rows = np.frombuffer(every, [("id", "i4"), ("logit", "f4"), ("p", "f4")])
+            rows["id"], rows["logit"] = best, values[best]
+            self._ask(self._grammar, every)
+            fitting = rows[rows["logit"] != _NONE]
+            if len(fitting) >= LOOKED_AT or asked == count:
+                break
+            asked = min(_MORE * asked, count)
+        if not len(fitting):
             raise Unfit("it has no words for the form")
-        found = self._ask(self._llama._sampler.sampler, every)
+        drawn = (self._api.llama_token_data * len(fitting)).from_buffer_copy(fitting.tobytes())
+        found = self._ask(self._llama._sampler.sampler, drawn)
         return int(found.data[found.selected].id)
 
     def _ask(self, sampler: Any, tokens: Any) -> Any:

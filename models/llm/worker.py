@@ -32,6 +32,7 @@ from models.llm import gguf, jail
 from models.llm.llama import Llama, Refused, Stop, Stopped
 
 LINE_BYTES_MAX: Final = 4 * 1024 * 1024
+_MB: Final = 1 << 20
 _WARM: Final = {"tokens_max": 1, "temperature": 0.0, "seed": 1}
 
 
@@ -86,13 +87,32 @@ class Worker:
         if jail.no_writing():
             taken.append("read-only")
         jail.allow_cpu(float(order.get("cpu_s", 600.0)))
+        _fits(Path(path), int(order["memory_bytes"]))
         _check(Path(path), int(order["size"]), str(order["sha256"]))
-        model = Llama(path, int(order["context"]), int(order["threads"]), self._stop)
+        model = self._model(path, order)
         # One word, so that all that is loaded when it is needed is there before the files go.
         model.answer({**_WARM, "messages": [["user", "."]]}, lambda text: None)
         if jail.no_opening():
             taken.append("no-files")
         return model, taken
+
+    def _model(self, path: str, order: Mapping[str, Any]) -> Llama:
+        """The model in memory.
+
+        Raises:
+            ValueError: The library does not take it.
+        """
+        room = int(order["memory_bytes"])
+        try:
+            return Llama(path, int(order["context"]), int(order["threads"]), self._stop)
+        except (ValueError, MemoryError, RuntimeError) as error:
+            # The library does not say why.
+            said, kind = str(error) or type(error).__name__, gguf.about(Path(path)).architecture
+            raise ValueError(
+                f"llama.cpp does not take it ({said}). Either it does not know this kind ({kind}), "
+                f"or with {order['context']} tokens (context) it needs more than "
+                f"{room / _MB:.0f} MB (memory_mb)"
+            ) from error
 
     def _answer(self, model: Llama, ask: Mapping[str, Any]) -> None:
         number = int(ask["id"])
@@ -144,6 +164,20 @@ class Worker:
     def _say(self, value: Mapping[str, Any]) -> None:
         self._out.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         self._out.flush()
+
+
+def _fits(path: Path, room: int) -> None:
+    """The file alone is not too large for the memory that there may be.
+
+    Raises:
+        ValueError: It is.
+    """
+    least = jail.addresses() + path.stat().st_size
+    if least > room:
+        raise ValueError(
+            f"it needs more than {least / _MB:.0f} MB and may have {room / _MB:.0f}; give it more "
+            "by memory_mb"
+        )
 
 
 def _check(path: Path, size: int, wanted: str) -> None:

@@ -110,6 +110,7 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(store_writer, "COMMIT_INTERVAL_S", 0.002)
     monkeypatch.setattr(history_module, "FLUSH_S", 0.02)
     monkeypatch.setattr(explain_module, "GATHER_S", 0.05)
+    monkeypatch.setattr(explain_module, "AFTER_S", 0.05)
     with lent(Script()) as script:
         runtime = await started(
             HIGH,
@@ -334,6 +335,41 @@ async def test_the_command(
     assert set(json.loads(line)) >= {"sheet", "texts", "causes", "judgement"}
     missing = await terminal("explain", "nothing:HI", "--api", url, code=1)
     assert "There is no alarm" in missing
+
+
+async def test_a_jump_that_stays_is_told_as_such_once_it_is_old_enough(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to ask, and the alarm need not be over."""
+    monkeypatch.setattr(explain_module, "YOUNG_S", 0.3)
+    tags = (HOT, SHAKES)
+    await bench.read(rows(bench.runtime, tags, 0, 600, lambda t, i: np.full(len(t), 50.0)))
+    high = rows(bench.runtime, tags, 600, 4, lambda t, i: np.where(i == 0, 90.0, 50.0) + 0 * t)
+    await bench.read(high)
+    first = await bench.explained(alarm_of(HOT))
+    assert first["sheet"]["move"]["is_new"]
+    high = rows(bench.runtime, tags, 604, 60, lambda t, i: np.where(i == 0, 90.0, 50.0) + 0 * t)
+    await bench.read(high)
+    await until(lambda: bench.explainer.counts["explained"] == 2)
+    again = await bench.explained(alarm_of(HOT))
+    assert again["sheet"]["move"]["shape"] == "step"
+    assert not again["sheet"]["move"]["is_new"]
+    await asyncio.sleep(1.2)
+    assert bench.explainer.counts["explained"] == 2, "now it is known"
+
+
+async def test_a_jump_that_stays_young_is_looked_at_so_often_and_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain_module, "YOUNG_S", 0.02)
+    tags = (HOT, SHAKES)
+    await bench.read(rows(bench.runtime, tags, 0, 600, lambda t, i: np.full(len(t), 50.0)))
+    high = rows(bench.runtime, tags, 600, 4, lambda t, i: np.where(i == 0, 90.0, 50.0) + 0 * t)
+    await bench.read(high)
+    most = 1 + explain_module.YOUNG_LOOKS_MAX
+    await until(lambda: bench.explainer.counts["explained"] == most)
+    await asyncio.sleep(0.3)
+    assert bench.explainer.counts["explained"] == most
 
 
 async def test_a_spike_is_seen_as_one_when_it_is_over(bench: Bench) -> None:

@@ -29,7 +29,6 @@ from tests.plant.product import Product, shipped, until
 
 pytestmark = [pytest.mark.plant]
 TORTURE = bool(os.environ.get("GENBA_TORTURE"))
-SHARE = 0.9
 FIRST_S = 26.0
 
 SHAPES: dict[FaultKind, tuple[Shape, ...]] = {
@@ -43,10 +42,14 @@ SHAPES: dict[FaultKind, tuple[Shape, ...]] = {
 }
 CAUSES: dict[str, tuple[str, ...]] = {
     # Written down from what the plant does to its parts; what is checked first follows from it.
+    # A spike is added to what one sensor says, for three seconds, and nothing else in the plant
+    # changes (`PlantView.read`). A current, a pressure or a weight can do that by itself, so that
+    # the part that would is right. A temperature cannot: heat neither comes nor goes within one
+    # sample, the water that carries it flows as before, and so only the sensor is right.
     "spike conveyor/current": ("conveyor.jam", "conveyor.belt", "motor.overload"),
-    "spike die/temperature": ("tool.temperature", "sensor.step"),
+    "spike die/temperature": ("sensor.contact",),
     "spike hydraulics/filter_dp": ("hydraulics.filter", "hydraulics.valve", "hydraulics.relief"),
-    "spike water/outlet_temperature": ("cooling.source", "cooling.flow", "sensor.step"),
+    "spike water/outlet_temperature": ("sensor.contact",),
     "spike scale/weight": ("scale.disturbed", "scale.zero", "scale.product", "scale.overload"),
     "unplugged": ("sensor.wire", "sensor.contact", "sensor.supply"),
     "stuck": ("sensor.stuck", "sensor.impulse"),
@@ -100,7 +103,7 @@ def test_every_kind_of_fault_has_its_shape_and_its_first_check(offline: None) ->
             check = next(one for one in text.sentences if "check" in (one.role, *_slots(one)))
             assert cause_row(ranked[0].id, language)["check"] in check.text
     assert kinds == set(SHAPES)
-    assert len(wrong) <= (1 - SHARE) * len(played.alarms), "\n".join(wrong)
+    assert not wrong, "\n".join(wrong)
 
 
 def _slots(sentence: Any) -> list[str]:
@@ -125,6 +128,7 @@ async def test_the_demo_explains_what_it_alarms(tmp_path: Path) -> None:
                 if row["change"] == "raised"
             ]
             told = await asyncio.to_thread(_explained, client, raised)
+            (tmp_path / "told.json").write_text(json.dumps(told))
         # The first comes before the detectors have their first minute.
         faults = [one for one in plant.schedule(seconds - 30) if one.start_s > FIRST_S]
         t0 = float(manifest["t0"])
@@ -132,7 +136,7 @@ async def test_the_demo_explains_what_it_alarms(tmp_path: Path) -> None:
         print("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
         good = [line for line in lines if line["is_right"]]
         assert {fault.kind for fault in faults} == set(SHAPES)
-        assert len(good) >= SHARE * len(lines)
+        assert good == lines, "\n".join(str(line) for line in lines if line not in good)
 
 
 def _explained(client: ExplainClient, raised: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -164,6 +168,7 @@ def _line(fault: Fault, told: list[dict[str, Any]], t0: float) -> dict[str, Any]
         is_right = shape in SHAPES[fault.kind] and cause in right_causes(fault)
         return {
             "fault": fault.text(),
+            "alarm": f"{row['alarm']} {at_s - fault.start_s:+.1f} s",
             "shape": shape,
             "cause": cause,
             "is_right": is_right and bool(found["text"] and row["japanese"]["text"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -140,6 +141,27 @@ KNOWN = (
 @pytest.mark.parametrize(("one", "cause"), KNOWN, ids=[cause for _, cause in KNOWN])
 def test_known_cases(one, cause):
     assert first(one) == cause
+
+
+def test_what_moved_long_after_and_otherwise_is_no_company():
+    """Seen on the demo: the scale drifts, and twenty seconds later air is used as it always is."""
+    others = [("pneumatics", "flow", "spike", "up", 19.3)]
+    still = [("pneumatics", "pressure"), ("ambient", "humidity")]
+    late = sheet("scale", "weight", "drift", "up", others=others, steady=still)
+    unlike, alike, unknown = (
+        replace(late, others=(replace(late.others[0], correlation=how),))
+        for how in (-0.15, 0.9, float("nan"))
+    )
+    alone = replace(late, others=())
+    assert causes.rank(unlike) == causes.rank(alone)
+    assert first(unlike) == "scale.zero"
+    for one in (alike, unknown):
+        assert causes.rank(one) != causes.rank(alone)
+    heat = [("cooling", "temperature", "drift", "up", 25.0)]
+    expected = sheet("cooling", "flow", "drift", "down", others=heat)
+    expected = replace(expected, others=(replace(expected.others[0], correlation=-0.1),))
+    bare = replace(expected, others=())
+    assert weight(expected, "cooling.flow") > weight(bare, "cooling.flow")
 
 
 def test_a_signal_that_moves_alone_speaks_for_its_sensor():

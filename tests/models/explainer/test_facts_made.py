@@ -203,6 +203,27 @@ def test_a_sensor_that_reports_by_exception_is_silent_by_nature() -> None:
     assert lost.move.shape == "dropout"
 
 
+@pytest.mark.parametrize("lasts_s", [1.2, 3.0])
+@pytest.mark.parametrize("is_over", [True, False])
+def test_samples_lost_after_a_value_went_away_are_no_dropout(lasts_s: float, is_over: bool) -> None:
+    """Seen on the demo on a busy machine: a scale drifts, and its line loses a second."""
+    rng = np.random.default_rng(5)
+    t = np.arange(-60.0, 25.0, 0.2)
+    x = 12.34 + rng.normal(0.0, 0.01, len(t)) + 0.14 * np.maximum(t + 1.6, 0.0)
+    t, x = (one[(t < -0.3) | (t > -0.3 + lasts_s)] for one in (t, x))
+    now_s = 20.0 if is_over else lasts_s - 0.4
+    part = t <= now_s
+    track = Track("hall/scale1/weight", rows(t[part], x[part]), "kg")
+    for condition, shapes in (("SCORE", ("drift", "step")), ("BAD", ("dropout",))):
+        raised = Raised("a", track.tag, ZERO_NS, condition, limit=8.0)
+        sheet = facts.sheet(Evidence(raised, ZERO_NS + round(now_s * 1e9), (track,)))
+        assert sheet.move.shape in shapes, condition
+    quiet = Track(track.tag, rows(t[part], rng.normal(12.34, 0.01, len(t))[part]), "kg")
+    raised = Raised("a", track.tag, ZERO_NS, "SCORE", limit=8.0)
+    sheet = facts.sheet(Evidence(raised, ZERO_NS + round(now_s * 1e9), (quiet,)))
+    assert sheet.move.shape == "dropout"
+
+
 def test_bad_samples_are_in_no_number() -> None:
     x = np.random.default_rng(1).normal(50.0, 1.0, 600)
     quality = np.zeros(600, np.uint32)

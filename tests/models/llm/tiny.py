@@ -7,6 +7,7 @@ nonsense, but always the same, and a grammar holds it as it holds any other.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ def write(
     template: str | None = TEMPLATE,
     changes: dict[str, Any] | None = None,
     seed: int = 5,
+    pieces: Sequence[str] = (),
+    wants: Sequence[str] = (),
 ) -> Path:
     """Write a model and return its path.
 
@@ -40,9 +43,11 @@ def write(
         template: How a conversation is written; None leaves it out.
         changes: Facts to put in the place of the right ones.
         seed: Of the numbers.
+        pieces: More words than marks and bytes.
+        wants: Words that it writes before all others, wherever it may.
     """
-    words = [*MARKS, *(f"<0x{n:02X}>" for n in range(256))]
-    kinds = [2, *([3] * (len(MARKS) - 1)), *([6] * 256)]
+    words = [*MARKS, *(f"<0x{n:02X}>" for n in range(256)), *pieces]
+    kinds = [2, *([3] * (len(MARKS) - 1)), *([6] * 256), *([1] * len(pieces))]
     facts: dict[str, Any] = {
         "general.architecture": "llama",
         "general.name": "tiny at random",
@@ -69,7 +74,11 @@ def write(
     if template is not None:
         facts["tokenizer.chat_template"] = template
     facts |= changes or {}
-    path.write_bytes(_file(facts, _tensors(layers, width, len(words), seed)))
+    tensors = _tensors(layers, width, len(words), seed)
+    if wants:  # All words look one way, and those that are wanted lie there.
+        tensors["token_embd.weight"][:, 0] = 20.0
+        tensors["output.weight"][[words.index(word) for word in wants], 0] = 20.0
+    path.write_bytes(_file(facts, tensors))
     return path
 
 
