@@ -90,45 +90,55 @@ class TimedRunner(FlowRunner):
     """A flow whose drawn batches leave spans: the batch, what the disk took, and each node."""
 
     _draw: _Draw
+    _drawn_at: int = 0
+    """No batch before this one is drawn."""
 
     def trace_with(self, spans: Spans) -> TimedRunner:
         """Leave them there; returns itself. Before the flow starts."""
         self._draw = _Draw(self.name, spans)
         return self
 
-    # A step may take 20 µs: no coroutine is put around one that is not drawn.
+    # A step may take 20 µs: around one that is not drawn there is no coroutine, one comparison at
+    # its commit, and nothing at all at its step.
 
     def _commit(
         self, entries: Sequence[Arrived], after: int = 0
     ) -> Coroutine[Any, Any, Ready | None]:
-        plain = FlowRunner._commit(self, entries, after)
         # A flow that journals nothing counts its steps.
         batch = self.seq + 1 if self.durable else self.steps
-        draw = self._draw
-        if not draw.spans.is_drawn(draw.number, batch):
-            return plain
-        return self._timed_commit(plain, batch)
+        if batch < self._drawn_at:
+            return FlowRunner._commit(self, entries, after)
+        plain, draw = FlowRunner._commit(self, entries, after), self._draw
+        if draw.spans.is_drawn(draw.number, batch):
+            return self._timed_commit(plain, batch)
+        self._drawn_at = draw.spans.next_drawn(draw.number, batch + 1)
+        return plain
 
     async def _timed_commit(
         self, plain: Coroutine[Any, Any, Ready | None], batch: int
     ) -> Ready | None:
         begin = self._clock.now()
         ready = await plain
-        if ready is not None:
-            commits = self._draw.commits
-            if len(commits) >= _AHEAD_MAX:
-                commits.clear()
-            commits[batch] = begin, self._clock.now()
+        if ready is not None:  # Else nothing came, and the next one has this number.
+            draw = self._draw
+            self._drawn_at = draw.spans.next_drawn(draw.number, batch + 1)
+            if len(draw.commits) >= _AHEAD_MAX:
+                draw.commits.clear()
+            draw.commits[batch] = begin, self._clock.now()
+            setattr(self, "_step", self._drawn_step)  # noqa: B010 - to mypy a method is no variable
         return ready
 
-    def _step(self, ready: Ready) -> Coroutine[Any, Any, None]:
-        plain, commits, graph = FlowRunner._step(self, ready), self._draw.commits, self.graph
+    def _drawn_step(self, ready: Ready) -> Coroutine[Any, Any, None]:
+        """In place of the plain step from a drawn commit on until its step."""
+        commits, graph = self._draw.commits, self.graph
+        plain = FlowRunner._step(self, ready)
+        known = commits.pop(ready.seq if self.durable else self.steps, None)
         if not commits:
+            del self._step
+        if known is None or not isinstance(graph, TimedGraph):
             return plain
         batch = ready.seq if self.durable else self.steps
-        if batch not in commits or not isinstance(graph, TimedGraph):
-            return plain
-        return self._timed_step(plain, graph, ready, (batch, *commits.pop(batch)))
+        return self._timed_step(plain, graph, ready, (batch, *known))
 
     async def _timed_step(
         self,
