@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_every_command_that_is_named_exists(guide: str) -> None:
 @pytest.mark.parametrize("guide", TEXTS)
 def test_every_flow_and_part_of_one_can_be_read_and_its_options_are_right(guide: str) -> None:
     for block in TEXTS[guide].split("```yaml\n")[1:]:
-        text = block.partition("```")[0]
+        text = dedent(block.partition("```")[0])  # One in a list is indented.
         document = Document.parse(
             text if text.startswith("flow:") else f"flow: part\n{text}"
         ).expanded()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +24,9 @@ PARTS: Final = 3
 """The watchdog is fed so many times in its time."""
 EXTEND_S: Final = 60
 """While it starts, it asks for so much more time again and again: a long journal is replayed."""
+STOP_S: Final = 240
+"""For so long in all it asks for more time while it ends: a unit that systemd has to kill counts as
+failed, and the engine would then be started in safe mode."""
 
 
 class Notify:
@@ -57,10 +61,12 @@ class Notify:
         if self._address:
             self._tasks.start("extend", self._extend())
 
-    async def _extend(self) -> None:
-        while True:
+    async def _extend(self, most: float = math.inf) -> None:
+        asked = 0
+        while asked < most:
             self.send(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
             await asyncio.sleep(EXTEND_S / 2)
+            asked += 1
 
     async def ready(self, text: str, beat: Callable[[], Awaitable[object]]) -> None:
         """Flows run.
@@ -84,3 +90,5 @@ class Notify:
         """The gateway ends in order."""
         await self._tasks.stop()
         self.send("STOPPING=1\nSTATUS=Ends in order.")
+        if self._address:
+            self._tasks.start("extend", self._extend(STOP_S * 2 / EXTEND_S))

@@ -107,8 +107,6 @@ class Screens:
         self._what = "The screens" if module == "ui" else "The door of the fleet"
         self._watched = watched
         self._address = address
-        self._socket = self._opened()
-        self.port = int(self._socket.getsockname()[1]) if self._socket else address.port
         self.fingerprint = ""
         self._certificate: Path | None = None
         self._words = [*module_words(module), "--state", str(state)]
@@ -119,6 +117,8 @@ class Screens:
             self._certificate = path
             self.fingerprint = certificate.fingerprint(path)
             self._words += ["--certificate", str(path), "--key", str(key)]
+        self._socket = self._opened()  # Last, so that nothing that goes wrong leaves it open.
+        self.port = int(self._socket.getsockname()[1]) if self._socket else address.port
         host = address.host
         if ipaddress.ip_address(host).is_unspecified:
             host = socket.gethostname()
@@ -143,8 +143,12 @@ class Screens:
                 _log.error("%s. Next try in %.0f s.", text, wait_s)
                 await asyncio.sleep(wait_s)
         finally:
-            if self._socket is not None:
-                self._socket.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give the port back."""
+        if self._socket is not None:
+            self._socket.close()
 
     def _opened(self) -> socket.socket | None:
         """The port, or None while another program has it."""

@@ -38,6 +38,8 @@ _SPARE: Final = 50_000_000
 """What the gateway goes on recording meanwhile [bytes]."""
 _TARGET: Final = "genba.target"
 _ENGINE: Final = "genba-engine.service"
+_UNITS: Final = (_ENGINE, "genba-safe.service", "genba-ui.service")
+"""What a release that does not run may have started so often that systemd refuses to."""
 
 
 def add(commands: Any) -> None:
@@ -231,7 +233,7 @@ def _start_and_watch(ready_s: float, watch_s: float) -> str:
 
 
 async def _started(ready_s: float, watch_s: float) -> str:
-    _systemctl("reset-failed", _ENGINE)
+    _systemctl("reset-failed", *_UNITS)
     before = _starts()  # Behind the reset, which changes the count of restarts.
     _systemctl("restart", "--no-block", _TARGET, _ENGINE)
     clock = SystemClock()

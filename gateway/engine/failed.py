@@ -30,7 +30,8 @@ def given_up(state: Path) -> list[tuple[str, str]]:
                 at = f" at {datetime.fromtimestamp(int(words), UTC):%Y-%m-%d %H:%M} UTC"
             text = (
                 f"{path.name} ended too often, and systemd gave it up{at}. Look at: "
-                f"journalctl -u {path.name}; then: systemctl restart genba.target"
+                f"journalctl -u {path.name}; then: systemctl reset-failed {path.name}; "
+                "systemctl restart genba.target"
             )
             found.append((path.name, text))
     return found

@@ -1,8 +1,8 @@
 """Spans: what a batch cost in each node, for tracing; made only where somebody wants them.
 
 Where nothing is traced, flows are made of the plain classes and none of this runs. Where it is,
-a batch that is not drawn costs one multiplication; of one that is drawn, every node that worked
-on it has one span, however often it was called.
+a batch that is not drawn costs one comparison of its number; of one that is drawn, every node that
+worked on it has one span, however often it was called.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gateway.flow.node import Clock
 
 SPANS_MAX: Final = 4_096
 """Spans that wait to be sent; the oldest of more are dropped and counted."""
+_AHEAD: Final = 256
 _MASK: Final = 0xFFFF_FFFF
 _SPREAD: Final = 0x9E37_79B1  # 2^32 over the golden ratio: neighbours fall far apart.
 T = TypeVar("T")
@@ -76,6 +77,20 @@ class Spans:
             batch: Its number.
         """
         return ((batch ^ name) * _SPREAD) & _MASK < self._below
+
+    def next_drawn(self, name: int, batch: int) -> int:
+        """The first batch from this one on that may be drawn: none before it is.
+
+        It is looked for a little way only, so that a small share holds nothing up.
+
+        Args:
+            name: A number for whose batches they are.
+            batch: The number to begin at.
+        """
+        below, end = self._below, batch + _AHEAD
+        while batch < end and ((batch ^ name) * _SPREAD) & _MASK >= below:
+            batch += 1
+        return batch
 
     def trace_of(self, whose: str, batch: int) -> bytes:
         """The trace of a batch, 16 bytes; never all zero, which would be none."""

@@ -87,18 +87,25 @@ class _Draw:
         self.commits: dict[int, tuple[int, int]] = {}
         """When the commit of a drawn batch began and ended [ns], by its number."""
 
+    def next_from(self, batch: int) -> int:
+        """The first batch from this one on that may be drawn."""
+        return self.spans.next_drawn(self.number, batch)
+
 
 class TimedRunner(FlowRunner):
     """A flow whose drawn batches leave spans: the batch, what the disk took, and each node."""
 
     _draw: _Draw
+    _drawn_at: int = 0
+    """No batch before this one is drawn."""
 
     def trace_with(self, spans: Spans) -> TimedRunner:
         """Leave them there; returns itself. Before the flow starts."""
         self._draw = _Draw(self.name, spans)
         return self
 
-    # A step may take 20 µs: no coroutine is put around one that is not drawn.
+    # A step may take 20 µs: around one that is not drawn there is no coroutine, one comparison at
+    # its commit, and nothing at all at its step.
 
     def _commit(
         self, entries: Sequence[Arrived], after: int = 0
@@ -106,12 +113,11 @@ class TimedRunner(FlowRunner):
         plain = FlowRunner._commit(self, entries, after)
         # A flow that journals nothing counts its steps.
         first = self.seq + 1 if self.durable else self.steps
-        draw = self._draw
-        most = min(max(len(entries), 1), _TOGETHER_MAX) if self.durable else 1
-        for batch in range(first, first + most):
-            if draw.spans.is_drawn(draw.number, batch):
-                return self._timed_commit(plain, first)
-        return plain
+        if first + _TOGETHER_MAX <= self._drawn_at:
+            return plain
+        end = first + (min(max(len(entries), 1), _TOGETHER_MAX) if self.durable else 1)
+        self._drawn_at = self._draw.next_from(first)
+        return plain if end <= self._drawn_at else self._timed_commit(plain, first)
 
     async def _timed_commit(
         self, plain: Coroutine[Any, Any, list[Ready]], first: int
@@ -119,21 +125,25 @@ class TimedRunner(FlowRunner):
         begin = self._clock.now()
         ready = await plain
         draw = self._draw
-        for batch in range(first, first + len(ready)):
+        for batch in range(first, first + len(ready)):  # None where nothing came.
             if draw.spans.is_drawn(draw.number, batch):
                 if len(draw.commits) >= _AHEAD_MAX:
                     draw.commits.clear()
                 draw.commits[batch] = begin, self._clock.now()
+                setattr(self, "_step", self._drawn_step)  # noqa: B010 - as in `watched`
         return ready
 
-    def _step(self, ready: Ready) -> Coroutine[Any, Any, None]:
-        plain, commits, graph = FlowRunner._step(self, ready), self._draw.commits, self.graph
+    def _drawn_step(self, ready: Ready) -> Coroutine[Any, Any, None]:
+        """In place of the plain step from a drawn commit on until its step."""
+        commits, graph = self._draw.commits, self.graph
+        plain = FlowRunner._step(self, ready)
+        known = commits.pop(ready.seq if self.durable else self.steps, None)
         if not commits:
+            del self._step
+        if known is None or not isinstance(graph, TimedGraph):
             return plain
         batch = ready.seq if self.durable else self.steps
-        if batch not in commits or not isinstance(graph, TimedGraph):
-            return plain
-        return self._timed_step(plain, graph, ready, (batch, *commits.pop(batch)))
+        return self._timed_step(plain, graph, ready, (batch, *known))
 
     async def _timed_step(
         self,

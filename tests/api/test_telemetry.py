@@ -358,3 +358,14 @@ async def test_the_end_tells_what_is_left(tmp_path: Path) -> None:
             await feed(runtime, script, 1)
             # Whether a round or the end tells it: it has been told when all has ended.
         assert any(s.name == "near" for s in of_flow(collector))
+
+
+def test_no_drawn_batch_is_passed_over() -> None:
+    for ratio in (0.0, 0.0005, 0.01, 0.3, 1.0):
+        spans = Spans(ratio, SystemClock())
+        for name in (0, name_number("line")):
+            found, batch = [], 0
+            while (batch := spans.next_drawn(name, batch)) < 5_000:
+                found += [batch] if spans.is_drawn(name, batch) else []
+                batch += 1
+            assert found == [n for n in range(5_000) if spans.is_drawn(name, n)]

@@ -65,6 +65,7 @@ async def test_it_is_fed_while_the_writer_works(systemd: socket.socket) -> None:
     while (told := await hear(systemd)) == "WATCHDOG=1":
         pass
     assert told.startswith("STOPPING=1")
+    assert await hear(systemd) == "EXTEND_TIMEOUT_USEC=60000000", "a busy machine stops slowly"
 
 
 async def test_without_systemd_nothing_is_said() -> None:
