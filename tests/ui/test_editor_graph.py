@@ -197,6 +197,17 @@ def test_a_new_source_brings_its_connection() -> None:
     assert tree["boxes"] == {"mqtt": {"x": 10.0, "y": 20.0}, "mqtt_out": {"x": 30.0, "y": 40.0}}
 
 
+@pytest.mark.parametrize(
+    ("zone", "found"), [("Asia/Tokyo", "Asia/Tokyo"), ("UTC", None), ("Tokyo/../x", None)]
+)
+def test_a_new_node_has_the_time_zone_of_who_puts_it_there(zone: str, found: str | None) -> None:
+    tree = tree_from("flow: f\nversion: 1\nnodes: {}\n")
+    for kind in ("email.sink", "filter.rate"):
+        tree = done(tree, {"op": "add", "type": kind, "id": kind[:4], "zone": zone})
+    assert tree["nodes"]["emai"].get("time_zone") == found
+    assert "time_zone" not in tree["nodes"]["filt"]
+
+
 def test_a_node_goes_onto_a_wire_and_a_gap_heals() -> None:
     tree = tree_from(COMMENTED)
     tree = done(tree, {"op": "add", "type": "filter.range", "wire": "slow.out>hot.in"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from zoneinfo import available_timezones
 
 from gateway.errors import ConfigError
 from gateway.flow import registry
@@ -38,6 +39,7 @@ def add(tree: Tree, op: Op) -> Tree:
     fields: Fields = {"type": kind, **dict(op.get("fields") or {})}
     if cls is not None:
         tree = _with_connection(tree, cls.Config, kind, fields)
+        _with_time_zone(cls.Config, fields, str(op.get("zone") or ""))
     tree = {**tree, section: {**tree[section], name: fields}}
     entry_of(name, fields)
     if section == "nodes":
@@ -64,6 +66,14 @@ def _with_connection(tree: Tree, config: Any, kind: str, fields: Fields) -> Tree
         return tree
     name = fields["connection"] = free_name(tree, f"{family}1")
     return {**tree, "connections": {**tree["connections"], name: {"type": wanted}}}
+
+
+def _with_time_zone(config: Any, fields: Fields, zone: str) -> None:
+    """Name the time zone of who puts the node there, where the node has one: a mail in the night
+    says the hour on the wall. It is written into the flow, which is the same everywhere."""
+    option = config.model_fields.get("time_zone")
+    if option is not None and zone in available_timezones() and zone != option.default:
+        fields.setdefault("time_zone", zone)
 
 
 def base_name(kind: str) -> str:

@@ -62,7 +62,8 @@ export function makeStore(props, emit) {
   };
   store.op = (op) => {
     if (!store.mayEdit) return store.say(t('Your account may look at flows, not change them.'), 'bad');
-    emit('op', store.level.value ? { in: store.level.value, ...op } : op);
+    const here = { ...(store.level.value ? { in: store.level.value } : {}), ...(op.op === 'add' ? { zone: Intl.DateTimeFormat().resolvedOptions().timeZone } : {}) };
+    emit('op', { ...here, ...op });
   };
   store.step = (which) => emit('step', which);
   store.select = (ids) => emit('select', { ids, in: store.level.value });
