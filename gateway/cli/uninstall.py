@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import shutil
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.cli.install import (
     CONFIG,
@@ -18,6 +19,9 @@ from gateway.cli.install import (
 )
 from gateway.cli.units import SECRETS_KEY, UNITS, USER
 from gateway.errors import ConfigError
+
+TRIES: Final = 20
+PAUSE_S: Final = 0.5
 
 
 def add(commands: Any) -> None:
@@ -62,9 +66,26 @@ def run(args: argparse.Namespace) -> int:
     for path in (root / STATE, root / CONFIG.parent, *aside):
         shutil.rmtree(path, ignore_errors=True)
     SECRETS_KEY.unlink(missing_ok=True)
-    call(["userdel", USER])
+    _delete_user()
     print("Deleted the state, the settings and the user.")
     return 0
+
+
+def _delete_user() -> None:
+    """Delete the user of the services, whose last process may still be on its way out.
+
+    Raises:
+        ConfigError: Something of this user goes on running; with its number.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            call(["userdel", USER])
+        except ConfigError:
+            if not left:
+                raise
+            asyncio.run(asyncio.sleep(PAUSE_S))
+        else:
+            return
 
 
 def _host_name() -> str:
