@@ -337,19 +337,30 @@ async def test_the_command(
     assert "There is no alarm" in missing
 
 
+def jumped(bench: Bench, from_s: float, length_s: float) -> Batch:
+    """The hot one stands high, its neighbour where it was."""
+    tags = (HOT, SHAKES)
+    return rows(
+        bench.runtime, tags, from_s, length_s, lambda t, i: np.full(len(t), (90.0, 50.0)[i])
+    )
+
+
+async def jumps(bench: Bench) -> None:
+    """Ten minutes of calm, and a jump that is four seconds old."""
+    calm = rows(bench.runtime, (HOT, SHAKES), 0, 600, lambda t, i: np.full(len(t), 50.0))
+    await bench.read(calm)
+    await bench.read(jumped(bench, 600, 4))
+
+
 async def test_a_jump_that_stays_is_told_as_such_once_it_is_old_enough(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has to ask, and the alarm need not be over."""
     monkeypatch.setattr(explain_module, "YOUNG_S", 0.3)
-    tags = (HOT, SHAKES)
-    await bench.read(rows(bench.runtime, tags, 0, 600, lambda t, i: np.full(len(t), 50.0)))
-    high = rows(bench.runtime, tags, 600, 4, lambda t, i: np.where(i == 0, 90.0, 50.0) + 0 * t)
-    await bench.read(high)
+    await jumps(bench)
     first = await bench.explained(alarm_of(HOT))
     assert first["sheet"]["move"]["is_new"]
-    high = rows(bench.runtime, tags, 604, 60, lambda t, i: np.where(i == 0, 90.0, 50.0) + 0 * t)
-    await bench.read(high)
+    await bench.read(jumped(bench, 604, 60))
     await until(lambda: bench.explainer.counts["explained"] == 2)
     again = await bench.explained(alarm_of(HOT))
     assert again["sheet"]["move"]["shape"] == "step"
@@ -362,10 +373,7 @@ async def test_a_jump_that_stays_young_is_looked_at_so_often_and_no_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain_module, "YOUNG_S", 0.02)
-    tags = (HOT, SHAKES)
-    await bench.read(rows(bench.runtime, tags, 0, 600, lambda t, i: np.full(len(t), 50.0)))
-    high = rows(bench.runtime, tags, 600, 4, lambda t, i: np.where(i == 0, 90.0, 50.0) + 0 * t)
-    await bench.read(high)
+    await jumps(bench)
     most = 1 + explain_module.YOUNG_LOOKS_MAX
     await until(lambda: bench.explainer.counts["explained"] == most)
     await asyncio.sleep(0.3)

@@ -11,25 +11,13 @@ from playwright.async_api import Page, expect
 from tests.browser.chrome import launched
 from tests.browser.gear import gateway
 from tests.browser.house import chromium, opened, settled
+from tests.browser.test_editor import OWN
 from tests.flow.test_said import ENGLISH
 
 pytestmark = [pytest.mark.plant, pytest.mark.slow]
-FLOW = """\
-flow: own
-version: 1
-
-nodes:
-  tank: {type: simulate.source, tag: demo/tank/level, every_s: 0.2, period_s: 20}
-  out: {type: log.sink}
-
-wires:
-  - tank -> out
-
-tests:
-  - title: 水位
-    given: {tank: demo/tank/level 0s 1 | 1s 2}
-    expect: {out: demo/tank/level 0s 1 | 1s 3}
-"""
+FLOW = OWN.replace("What comes in goes out", "水位").replace(
+    "{out: demo/tank/level 0s 1 | 1s 2}", "{out: demo/tank/level 0s 1 | 1s 3}"
+)
 BROKEN = FLOW.replace("flow: own", "flow: bad").replace("{tank: demo", "{pump: demo")
 EXPORT = [
     {"id": "t", "type": "tab", "label": "Tab"},
