@@ -46,9 +46,8 @@ class Alone:
     def __init__(self, name: str) -> None:
         self.name = name
         self._running: set[asyncio.Task[Any]] = set()
-
-    def __len__(self) -> int:
-        return len(self._running)
+        self._left: set[asyncio.Task[Any]] = set()
+        """Those for which nobody waits any more."""
 
     async def run(
         self,
@@ -67,15 +66,21 @@ class Alone:
             await asyncio.wait((task,))
         except asyncio.CancelledError:
             scope.cancel()
+            self._leave(task)
             if give_back is not None:
                 task.add_done_callback(functools.partial(self._unwanted, give_back))
             raise
         return task.result()
 
-    async def ended(self) -> None:
-        """Wait until nothing runs any more."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def tidied(self) -> None:
+        """Wait for all that nobody else waits for."""
+        while self._left:
+            await asyncio.wait(self._left)
+
+    def _leave(self, task: asyncio.Task[Any]) -> None:
+        if not task.done():
+            self._left.add(task)
+            task.add_done_callback(self._left.discard)
 
     def _start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.get_running_loop().create_task(work, name=self.name)
@@ -92,7 +97,7 @@ class Alone:
         self, give_back: Callable[[_T], Coroutine[Any, Any, None]], task: asyncio.Task[_T]
     ) -> None:
         if not task.cancelled() and task.exception() is None:
-            self._start(give_back(task.result()))
+            self._leave(self._start(give_back(task.result())))
 
 
 async def _within(scope: anyio.CancelScope, work: Coroutine[Any, Any, _T]) -> _T:

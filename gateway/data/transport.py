@@ -48,7 +48,7 @@ class Transport(httpx.AsyncBaseTransport):
         return answer
 
     async def aclose(self) -> None:
-        await self._alone.ended()
+        await self._alone.tidied()  # Who still reads is told by the closing.
         await self._inner.aclose()
 
 

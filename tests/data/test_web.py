@@ -75,6 +75,25 @@ async def test_an_answer_that_comes_when_nobody_waits_any_more_is_given_back() -
             await none_left(open_)
 
 
+async def test_closing_a_client_waits_for_nobody_who_still_reads() -> None:
+    async with dripping() as (url, open_):
+        client = web.client(timeout=3600)
+
+        async def read() -> None:
+            async with client.stream("GET", url) as answer:
+                await answer.aread()
+
+        task = asyncio.ensure_future(read())
+        while not open_:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            await client.aclose()
+            with pytest.raises(httpx.HTTPError):
+                await task
+        await none_left(open_)
+
+
 async def test_errors_are_those_of_httpx() -> None:
     async with web.client(timeout=5) as client:
         with pytest.raises(httpx.ConnectError):
